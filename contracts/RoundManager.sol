@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {IKeyRegistry} from "./interfaces/IKeyRegistry.sol";
+import {IRoundManager} from "./interfaces/IRoundManager.sol";
+import {IStudyRegistry} from "./interfaces/IStudyRegistry.sol";
+import {BitSet} from "./libraries/BitSet.sol";
+import {Round as RoundLibrary} from "./libraries/Round.sol";
+import {KeyEpochId, Phase, RoundId, StudyId} from "./types/RoundTypes.sol";
+
+contract RoundManager is IRoundManager {
+    using BitSet for uint256;
+    using RoundLibrary for RoundLibrary.State;
+
+    uint256 private constant MAX_CID = 128;
+    uint256 private constant MAX_TEXT = 1024;
+
+    struct Progress {
+        RoundId latest;
+        RoundId finalised;
+        uint32 stepsDone;
+    }
+
+    IStudyRegistry public immutable studies;
+    IKeyRegistry public immutable keys;
+
+    /// @inheritdoc IRoundManager
+    uint64 public roundCount;
+
+    mapping(StudyId study => Progress) private _progress;
+    mapping(RoundId round => RoundLibrary.State) private _rounds;
+    mapping(bytes32 updateRoot => bool) private _revealedRoots;
+
+    constructor(IStudyRegistry studies_, IKeyRegistry keys_) {
+        studies = studies_;
+        keys = keys_;
+    }
+
+    /// @inheritdoc IRoundManager
+    function openRound(StudyId study) external returns (RoundId round) {
+        _participant(study);
+        Progress storage progress = _progress[study];
+        RoundId latest = progress.latest;
+        // INVARIANT: one round of a study at a time, so that every update is made from the newest model.
+        require(RoundId.unwrap(latest) == 0 || _hasEnded(latest), RoundManagerRoundRunning(study, latest));
+        // INVARIANT: the participants are fixed before the first commitment.
+        require(studies.enrolmentClosed(study), RoundManagerEnrolmentOpen(study));
+        IStudyRegistry.Study memory agreed = studies.studyOf(study);
+        require(agreed.enrolled >= agreed.rules.minCohort, RoundManagerTooFewEnrolled(study, agreed.enrolled, agreed.rules.minCohort));
+        uint32 step = progress.stepsDone;
+        require(step < agreed.rules.steps, RoundManagerStudyComplete(study, agreed.rules.steps));
+
+        round = RoundId.wrap(++roundCount);
+        progress.latest = round;
+        RoundLibrary.Opening memory opening = RoundLibrary.Opening({
+            study: study,
+            step: step,
+            parent: progress.finalised,
+            keyEpoch: agreed.keyEpoch,
+            threshold: keys.thresholdOf(agreed.keyEpoch),
+            enrolled: agreed.enrolled
+        });
+        _rounds[round].open(opening, agreed.rules);
+        emit RoundOpened(round, study, step, opening.parent, msg.sender);
+        _emitPhase(round);
+    }
+
+    /// @inheritdoc IRoundManager
+    function commit(RoundId round, bytes32 commitment) external {
+        (RoundLibrary.State storage state, uint256 index) = _asParticipant(round, Phase.Open, Phase.Open);
+        _checkNotEmpty(commitment);
+
+        bool moved = state.commit(round, index, commitment);
+        emit UpdateCommitted(round, msg.sender, uint16(index + 1), commitment);
+        if (moved) _emitPhase(round);
+    }
+
+    /// @inheritdoc IRoundManager
+    function reveal(RoundId round, bytes32 updateRoot, string calldata cid, bytes32 proofHash, bytes32 salt) external {
+        (RoundLibrary.State storage state, uint256 index) = _asParticipant(round, Phase.Committed, Phase.Committed);
+        _checkNotEmpty(updateRoot);
+        _checkCid(cid);
+
+        bool moved = state.reveal(round, index, commitmentOf(round, msg.sender, updateRoot, cid, proofHash, salt));
+        // INVARIANT: no update counts twice, in any round of any study: copying another's would double it in the sum.
+        require(!_revealedRoots[updateRoot], RoundManagerRootReused(updateRoot));
+        _revealedRoots[updateRoot] = true;
+        emit UpdateRevealed(round, msg.sender, uint16(index + 1), updateRoot, cid, proofHash, salt);
+        if (moved) _emitPhase(round);
+    }
+
+    /// @inheritdoc IRoundManager
+    function attestSet(RoundId round, uint256 set, string calldata reasons) external {
+        (RoundLibrary.State storage state, uint256 holder) = _asHolder(round, Phase.Revealed, Phase.Revealed);
+        _checkLength(reasons, MAX_TEXT);
+
+        bool moved = state.attestSet(round, holder, set);
+        emit SetAttested(round, msg.sender, set, reasons);
+        if (moved) {
+            emit SetFrozen(round, set, setHashOf(round, set));
+            _emitPhase(round);
+        }
+    }
+
+    /// @inheritdoc IRoundManager
+    function postAggregate(RoundId round, bytes32 aggregateRoot, string calldata cid) external {
+        (RoundLibrary.State storage state, uint256 index) = _asParticipant(round, Phase.Frozen, Phase.Aggregated);
+        _checkNotEmpty(aggregateRoot);
+        _checkCid(cid);
+
+        bool moved = state.postAggregate(round, index, aggregateRoot);
+        emit AggregatePosted(round, msg.sender, aggregateRoot, cid);
+        if (moved) _emitPhase(round);
+    }
+
+    /// @inheritdoc IRoundManager
+    function releaseShare(RoundId round, bytes32 aggregateRoot, bytes32 shareRoot, string calldata cid, bytes32 proofHash) external {
+        (RoundLibrary.State storage state, uint256 holder) = _asHolder(round, Phase.Aggregated, Phase.Decrypted);
+        _checkNotEmpty(shareRoot);
+        _checkNotEmpty(proofHash);
+        _checkCid(cid);
+
+        bool moved = state.releaseShare(round, holder, aggregateRoot);
+        emit ShareReleased(round, msg.sender, uint8(holder + 1), aggregateRoot, shareRoot, cid, proofHash);
+        if (moved) _emitPhase(round);
+    }
+
+    /// @inheritdoc IRoundManager
+    function disputeShare(RoundId round, address holder, string calldata reason) external {
+        RoundLibrary.State storage state = _rounds[round];
+        require(state.phase != Phase.None, RoundManagerUnexpectedPhase(round, Phase.None));
+        KeyEpochId epoch = state.keyEpoch;
+        require(
+            studies.participantIndex(state.study, msg.sender) != 0 || keys.holderIndex(epoch, msg.sender) != 0,
+            RoundManagerNotEnrolled(state.study, msg.sender)
+        );
+        uint256 position = keys.holderIndex(epoch, holder);
+        require(position != 0, RoundManagerNotHolder(epoch, holder));
+        require(uint256(state.released).has(position - 1), RoundManagerNoShare(round, holder));
+        _checkLength(reason, MAX_TEXT);
+
+        emit ShareDisputed(round, msg.sender, holder, reason);
+    }
+
+    /// @inheritdoc IRoundManager
+    function postOpening(RoundId round, bytes32 openingRoot, string calldata cid) external {
+        (RoundLibrary.State storage state, uint256 index) = _asParticipant(round, Phase.Decrypted, Phase.Decrypted);
+        _checkNotEmpty(openingRoot);
+        _checkCid(cid);
+
+        state.postOpening(round, index, openingRoot);
+        emit OpeningPosted(round, msg.sender, openingRoot, cid);
+    }
+
+    /// @inheritdoc IRoundManager
+    function attestModel(RoundId round, bytes32 openingRoot, bytes32 modelHash, string calldata cid) external {
+        (RoundLibrary.State storage state, uint256 holder) = _asHolder(round, Phase.Decrypted, Phase.Decrypted);
+        _checkNotEmpty(modelHash);
+        _checkCid(cid);
+
+        bool moved = state.attestModel(round, holder, openingRoot, modelHash);
+        emit ModelAttested(round, msg.sender, openingRoot, modelHash, cid);
+        if (moved) {
+            Progress storage progress = _progress[state.study];
+            progress.finalised = round;
+            ++progress.stepsDone;
+            emit RoundFinalised(round, state.study, state.step, openingRoot, modelHash, cid, state.parent);
+        }
+    }
+
+    /// @inheritdoc IRoundManager
+    function advance(RoundId round) external {
+        RoundLibrary.State storage state = _rounds[round];
+        Phase before = state.phase;
+        state.advance(round);
+        if (state.phase == Phase.Voided) emit RoundVoided(round, state.study, before);
+        else _emitPhase(round);
+    }
+
+    /// @inheritdoc IRoundManager
+    function roundOf(RoundId round) external view returns (Round memory) {
+        RoundLibrary.State storage state = _rounds[round];
+        return Round({
+            study: state.study,
+            step: state.step,
+            phase: state.phase,
+            deadline: state.deadline,
+            parent: state.parent,
+            committed: state.committed,
+            revealed: state.revealed,
+            frozen: state.frozen,
+            aggregateRoot: state.aggregateRoot,
+            modelHash: state.modelHash
+        });
+    }
+
+    /// @inheritdoc IRoundManager
+    function latestRound(StudyId study) external view returns (RoundId) {
+        return _progress[study].latest;
+    }
+
+    /// @inheritdoc IRoundManager
+    function stepsDone(StudyId study) external view returns (uint32) {
+        return _progress[study].stepsDone;
+    }
+
+    /// @inheritdoc IRoundManager
+    function commitmentOf(RoundId round, address sender, bytes32 updateRoot, string calldata cid, bytes32 proofHash, bytes32 salt)
+        public
+        view
+        returns (bytes32)
+    {
+        // INVARIANT: P9, no commitment is good on another chain, contract or round, or for another sender.
+        return keccak256(abi.encode(block.chainid, address(this), round, sender, updateRoot, cid, proofHash, salt));
+    }
+
+    /// @inheritdoc IRoundManager
+    function setHashOf(RoundId round, uint256 set) public view returns (bytes32) {
+        return keccak256(abi.encode(block.chainid, address(this), round, set));
+    }
+
+    function _asParticipant(RoundId round, Phase either, Phase other)
+        private
+        view
+        returns (RoundLibrary.State storage state, uint256 index)
+    {
+        state = _rounds[round];
+        state.checkPhase(round, either, other);
+        index = _participant(state.study);
+    }
+
+    function _asHolder(RoundId round, Phase either, Phase other)
+        private
+        view
+        returns (RoundLibrary.State storage state, uint256 position)
+    {
+        state = _rounds[round];
+        state.checkPhase(round, either, other);
+        position = keys.holderIndex(state.keyEpoch, msg.sender);
+        require(position != 0, RoundManagerNotHolder(state.keyEpoch, msg.sender));
+        --position;
+    }
+
+    /// @return index of the caller counted from 0
+    function _participant(StudyId study) private view returns (uint256 index) {
+        index = studies.participantIndex(study, msg.sender);
+        require(index != 0, RoundManagerNotEnrolled(study, msg.sender));
+        --index;
+    }
+
+    function _hasEnded(RoundId round) private view returns (bool) {
+        Phase phase = _rounds[round].phase;
+        return phase == Phase.Finalised || phase == Phase.Voided;
+    }
+
+    function _emitPhase(RoundId round) private {
+        RoundLibrary.State storage state = _rounds[round];
+        emit PhaseEntered(round, state.phase, state.deadline);
+    }
+
+    function _checkNotEmpty(bytes32 value) private pure {
+        require(value != bytes32(0), RoundManagerEmptyValue());
+    }
+
+    function _checkCid(string calldata cid) private pure {
+        require(bytes(cid).length != 0, RoundManagerEmptyValue());
+        _checkLength(cid, MAX_CID);
+    }
+
+    function _checkLength(string calldata text, uint256 most) private pure {
+        require(bytes(text).length <= most, RoundManagerTextTooLong(bytes(text).length, most));
+    }
+}

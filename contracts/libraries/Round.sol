@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {IRoundManager} from "../interfaces/IRoundManager.sol";
+import {KeyEpochId, Phase, RoundId, StudyId, StudyRules} from "../types/RoundTypes.sol";
+import {BitSet} from "./BitSet.sol";
+
+/// @title One round's state and its transitions
+/// @notice Who the caller is has been settled by the façade: `participant` and `holder` are positions counted from 0. Each
+/// transition returns whether it moved the round into its next phase.
+library Round {
+    using BitSet for uint256;
+
+    /// @dev The first two slots hold all that every call reads; a study's rules are copied here so that no call reads them elsewhere.
+    struct State {
+        StudyId study;
+        uint32 step;
+        Phase phase;
+        uint48 deadline;
+        RoundId parent;
+        uint8 threshold;
+        uint16 released; // bit i: the holder at position i has released its share
+        uint16 attestedModel; // bit i: the holder at position i has attested to a model
+        // second slot
+        KeyEpochId keyEpoch;
+        uint16 enrolled;
+        uint16 minCohort;
+        uint32 revealSeconds;
+        uint32 attestSeconds;
+        uint32 aggregateSeconds;
+        uint32 shareSeconds;
+        uint32 finaliseSeconds;
+        // one word each
+        uint256 committed;
+        uint256 revealed;
+        uint256 frozen;
+        uint256 aggregators; // bit i: the participant at position i has posted an aggregate
+        uint256 openers; // bit i: the participant at position i has posted an opening
+        bytes32 aggregateRoot;
+        bytes32 modelHash;
+        mapping(uint256 participant => bytes32) commitments;
+        mapping(uint256 holder => uint256 set) attestations;
+        mapping(uint256 set => uint256) setVotes;
+        mapping(bytes32 aggregateRoot => bool) aggregates;
+        mapping(bytes32 aggregateRoot => uint256) shares;
+        mapping(bytes32 openingRoot => bool) openings;
+        mapping(bytes32 result => uint256) modelVotes;
+    }
+
+    /// @dev What the façade knows of a round before it exists.
+    struct Opening {
+        StudyId study;
+        uint32 step;
+        RoundId parent;
+        KeyEpochId keyEpoch;
+        uint8 threshold;
+        uint16 enrolled;
+    }
+
+    function open(State storage self, Opening memory opening, StudyRules memory rules) internal {
+        self.study = opening.study;
+        self.step = opening.step;
+        self.parent = opening.parent;
+        self.threshold = opening.threshold;
+        self.keyEpoch = opening.keyEpoch;
+        self.enrolled = opening.enrolled;
+        self.minCohort = rules.minCohort;
+        self.revealSeconds = rules.revealSeconds;
+        self.attestSeconds = rules.attestSeconds;
+        self.aggregateSeconds = rules.aggregateSeconds;
+        self.shareSeconds = rules.shareSeconds;
+        self.finaliseSeconds = rules.finaliseSeconds;
+        _enter(self, Phase.Open, rules.commitSeconds);
+    }
+
+    /// @dev P1
+    function commit(State storage self, RoundId id, uint256 participant, bytes32 commitment) internal returns (bool moved) {
+        uint256 committed = self.committed;
+        // INVARIANT: one commitment for each participant, unchangeable, so that nobody adapts its update to what it sees.
+        require(!committed.has(participant), IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
+
+        committed = committed.add(participant);
+        self.committed = committed;
+        self.commitments[participant] = commitment;
+
+        moved = committed.size() == self.enrolled;
+        if (moved) _enter(self, Phase.Committed, self.revealSeconds);
+    }
+
+    /// @dev P2
+    function reveal(State storage self, RoundId id, uint256 participant, bytes32 commitment) internal returns (bool moved) {
+        uint256 committed = self.committed;
+        require(committed.has(participant), IRoundManager.RoundManagerNoCommitment(id, msg.sender));
+        uint256 revealed = self.revealed;
+        require(!revealed.has(participant), IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
+        // INVARIANT: what is revealed was chosen before anyone else's update could be seen.
+        bytes32 expected = self.commitments[participant];
+        require(commitment == expected, IRoundManager.RoundManagerCommitmentMismatch(id, expected, commitment));
+
+        revealed = revealed.add(participant);
+        self.revealed = revealed;
+
+        moved = revealed == committed;
+        if (moved) _enter(self, Phase.Revealed, self.attestSeconds);
+    }
+
+    /// @dev P3
+    function attestSet(State storage self, RoundId id, uint256 holder, uint256 set) internal returns (bool moved) {
+        // INVARIANT: only updates that were committed and revealed in this round are ever in its sum.
+        require(set.isSubsetOf(self.revealed), IRoundManager.RoundManagerNotSubset(set, self.revealed));
+        // INVARIANT: a sum of fewer than the cohort is never opened; with two updates each owner would learn the other's.
+        require(set.size() >= self.minCohort, IRoundManager.RoundManagerCohortTooSmall(set.size(), self.minCohort));
+
+        uint256 previous = self.attestations[holder];
+        require(previous != set, IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
+        // INVARIANT: a holder counts for one set at a time; with t > T/2 two sets can then never both be frozen.
+        if (previous != 0) --self.setVotes[previous];
+        self.attestations[holder] = set;
+
+        moved = ++self.setVotes[set] >= self.threshold;
+        if (moved) {
+            self.frozen = set;
+            _enter(self, Phase.Frozen, self.aggregateSeconds);
+        }
+    }
+
+    /// @dev P4
+    function postAggregate(State storage self, RoundId id, uint256 participant, bytes32 aggregateRoot) internal returns (bool moved) {
+        uint256 aggregators = self.aggregators;
+        require(!aggregators.has(participant), IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
+        self.aggregators = aggregators.add(participant);
+        self.aggregates[aggregateRoot] = true;
+
+        // A later post must not restart the clock, else posters could take turns to stall the round.
+        moved = self.phase == Phase.Frozen;
+        if (moved) _enter(self, Phase.Aggregated, self.shareSeconds);
+    }
+
+    /// @dev P5
+    function releaseShare(State storage self, RoundId id, uint256 holder, bytes32 aggregateRoot) internal returns (bool moved) {
+        bool decrypted = self.phase == Phase.Decrypted;
+        // INVARIANT: shares are only for an aggregate of the frozen set that is on record, and after t of them only for that one.
+        require(
+            decrypted ? aggregateRoot == self.aggregateRoot : self.aggregates[aggregateRoot],
+            IRoundManager.RoundManagerUnknownAggregate(id, aggregateRoot)
+        );
+        // INVARIANT: one share for each holder and round, ever, so that no second ciphertext of the round is opened.
+        uint256 released = self.released;
+        require(!released.has(holder), IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
+        self.released = uint16(released.add(holder));
+
+        if (!decrypted) {
+            moved = ++self.shares[aggregateRoot] >= self.threshold;
+            if (moved) {
+                self.aggregateRoot = aggregateRoot;
+                _enter(self, Phase.Decrypted, self.finaliseSeconds);
+            }
+        }
+    }
+
+    /// @dev P6
+    function postOpening(State storage self, RoundId id, uint256 participant, bytes32 openingRoot) internal {
+        uint256 openers = self.openers;
+        require(!openers.has(participant), IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
+        self.openers = openers.add(participant);
+        self.openings[openingRoot] = true;
+    }
+
+    /// @dev P6
+    function attestModel(State storage self, RoundId id, uint256 holder, bytes32 openingRoot, bytes32 modelHash)
+        internal
+        returns (bool moved)
+    {
+        // INVARIANT: a model rests on an opening that anyone can check.
+        require(self.openings[openingRoot], IRoundManager.RoundManagerUnknownOpening(id, openingRoot));
+        uint256 attested = self.attestedModel;
+        require(!attested.has(holder), IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
+        self.attestedModel = uint16(attested.add(holder));
+
+        moved = ++self.modelVotes[keccak256(abi.encode(openingRoot, modelHash))] >= self.threshold;
+        if (moved) {
+            self.modelHash = modelHash;
+            _end(self, Phase.Finalised);
+        }
+    }
+
+    /// @dev P7 and P8: what a passed deadline leads to. The phases after the reveals end by a quorum or not at all.
+    function advance(State storage self, RoundId id) internal {
+        Phase phase = self.phase;
+        require(
+            phase != Phase.None && phase != Phase.Finalised && phase != Phase.Voided,
+            IRoundManager.RoundManagerUnexpectedPhase(id, phase)
+        );
+        require(block.timestamp >= self.deadline, IRoundManager.RoundManagerNotDue(id, self.deadline, block.timestamp));
+
+        if (phase == Phase.Open && self.committed.size() >= self.minCohort) {
+            _enter(self, Phase.Committed, self.revealSeconds);
+        } else if (phase == Phase.Committed && self.revealed.size() >= self.minCohort) {
+            _enter(self, Phase.Revealed, self.attestSeconds);
+        } else {
+            _end(self, Phase.Voided);
+        }
+    }
+
+    /// @dev The round is in one of two phases (the same one twice for a single one), before its deadline.
+    function checkPhase(State storage self, RoundId id, Phase either, Phase other) internal view {
+        Phase phase = self.phase;
+        require(phase == either || phase == other, IRoundManager.RoundManagerUnexpectedPhase(id, phase));
+        uint256 deadline = self.deadline;
+        // INVARIANT: a round whose deadline has passed can only move by `advance`: nothing late is added to it or decrypted.
+        require(block.timestamp < deadline, IRoundManager.RoundManagerDeadlinePassed(id, uint64(deadline), block.timestamp));
+    }
+
+    function _enter(State storage self, Phase phase, uint256 lasts) private {
+        self.phase = phase;
+        self.deadline = uint48(block.timestamp + lasts);
+    }
+
+    function _end(State storage self, Phase phase) private {
+        self.phase = phase;
+        self.deadline = 0;
+    }
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+type StudyId is uint64;
+type RoundId is uint64;
+type KeyEpochId is uint64;
+
+/// @notice The state of a round. A state says what has been completed, so `Committed` is the state in which reveals are taken.
+/// @dev Mirrored by `agents.domain.Phase`; a test pins the two together.
+enum Phase {
+    None,
+    Open, // takes commitments
+    Committed, // takes reveals
+    Revealed, // takes the key holders' attestations of the set of good updates
+    Frozen, // takes aggregates
+    Aggregated, // takes decryption shares
+    Decrypted, // takes openings and attestations of the new model
+    Finalised,
+    Voided
+}
+
+enum CeremonyKind {
+    Dealer,
+    Distributed
+}
+
+enum KeyEpochStatus {
+    None,
+    Proposed,
+    Active,
+    Rejected
+}
+
+/// @notice How other organisations find a participant. The registry is the address book (R1).
+struct Profile {
+    string name;
+    string metadataCid;
+    bytes32 transportKey; // X25519 public key, to which key shares are sealed
+    string multiaddr; // of the organisation's IPFS node, with its peer id
+}
+
+/// @notice What the chain itself must know of a study's spec to run its rounds.
+struct StudyRules {
+    uint16 seats; // most participants, 3..256
+    uint16 minCohort; // fewest updates in a set, at least 3
+    uint32 steps; // rounds to finalise, preprocessing rounds included
+    uint64 enrolUntil; // unix seconds
+    uint32 commitSeconds; // local training happens here
+    uint32 revealSeconds;
+    uint32 attestSeconds;
+    uint32 aggregateSeconds;
+    uint32 shareSeconds;
+    uint32 finaliseSeconds;
+}

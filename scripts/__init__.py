@@ -1,0 +1,1 @@
+"""What `brownie run …` runs, and the exporter of the contracts' interfaces."""

@@ -1,0 +1,47 @@
+"""P8: sets of participants are counted right, at the same cost whatever is in them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from brownie import compile_source
+
+from scripts.export_abi import ROOT
+
+HARNESS = """
+contract Harness {
+    function size(uint256 set) external pure returns (uint256) { return BitSet.size(set); }
+    function has(uint256 set, uint256 position) external pure returns (bool) { return BitSet.has(set, position); }
+    function add(uint256 set, uint256 position) external pure returns (uint256) { return BitSet.add(set, position); }
+    function isSubsetOf(uint256 set, uint256 whole) external pure returns (bool) { return BitSet.isSubsetOf(set, whole); }
+}
+"""
+ALL = 2**256 - 1
+
+
+@pytest.fixture(scope="module")
+def sets(module_isolation, accounts):
+    source = (ROOT / "contracts" / "libraries" / "BitSet.sol").read_text() + HARNESS
+    return accounts[0].deploy(compile_source(source, solc_version="0.8.30").Harness)
+
+
+def examples():
+    choose = random.Random(20)
+    return [0, 1, ALL, ALL - 1, ALL >> 1, 1 << 255, *(choose.getrandbits(256) & choose.getrandbits(256) for _ in range(12))]
+
+
+@pytest.mark.parametrize("example", examples(), ids=hex)
+def test_P8_size_and_membership(sets, example):
+    assert sets.size(example) == example.bit_count()
+    for position in (0, 100, 255):
+        assert sets.has(example, position) == bool(example >> position & 1)
+        assert sets.add(example, position) == example | 1 << position
+    assert sets.isSubsetOf(example, example)
+    assert sets.isSubsetOf(example, ALL)
+    assert sets.isSubsetOf(example, 0) == (example == 0)
+
+
+def test_P8_the_cost_does_not_depend_on_the_set(sets):
+    costs = {sets.size.estimate_gas(example) for example in (1 << 5, 1 << 7, 3, 0xFF)}  # one byte of calldata each
+    assert len(costs) == 1
