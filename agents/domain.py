@@ -1,0 +1,148 @@
+"""Values that every room shares. A value that exists is valid: constructors refuse the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from agents.errors import InvalidInput
+
+MAX_PARTICIPANTS = 256
+MAX_HOLDERS = 15
+MIN_COHORT = 3
+MIN_MODULUS_BITS = 2048
+
+
+class Phase(IntEnum):
+    """The contract's `Phase` (contracts/types/RoundTypes.sol): what has been completed."""
+
+    NONE = 0
+    OPEN = 1
+    COMMITTED = 2
+    REVEALED = 3
+    FROZEN = 4
+    AGGREGATED = 5
+    DECRYPTED = 6
+    FINALISED = 7
+    VOIDED = 8
+
+    @property
+    def ended(self) -> bool:
+        return self in (Phase.FINALISED, Phase.VOIDED)
+
+
+class CeremonyKind(IntEnum):
+    DEALER = 0
+    DISTRIBUTED = 1
+
+
+class KeyEpochStatus(IntEnum):
+    NONE = 0
+    PROPOSED = 1
+    ACTIVE = 2
+    REJECTED = 3
+
+
+def check_hash32(value: bytes, what: str) -> bytes:
+    """Return `value` if it is 32 bytes.
+
+    Raises:
+        InvalidInput: naming `what`, if it is not.
+    """
+    if not isinstance(value, bytes) or len(value) != 32:
+        raise InvalidInput(f"{what} must be 32 bytes")
+    return value
+
+
+@dataclass(frozen=True)
+class BitSet:
+    """A set of enrolment positions (0..255), as the contracts' bit maps hold it."""
+
+    bits: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.bits < 1 << MAX_PARTICIPANTS:
+            raise InvalidInput(f"a set of participants must fit {MAX_PARTICIPANTS} bits")
+
+    @classmethod
+    def of(cls, *positions: int) -> BitSet:
+        bits = 0
+        for position in positions:
+            if not 0 <= position < MAX_PARTICIPANTS:
+                raise InvalidInput(f"position {position} is outside 0..{MAX_PARTICIPANTS - 1}")
+            bits |= 1 << position
+        return cls(bits)
+
+    def __contains__(self, position: int) -> bool:
+        return bool(self.bits >> position & 1)
+
+    def __len__(self) -> int:
+        return self.bits.bit_count()
+
+    def positions(self) -> tuple[int, ...]:
+        return tuple(i for i in range(self.bits.bit_length()) if self.bits >> i & 1)
+
+    def add(self, position: int) -> BitSet:
+        return BitSet(self.bits | BitSet.of(position).bits)
+
+
+@dataclass(frozen=True)
+class RoundContext:
+    """What makes one round unlike every other on any chain (P9); bound into blobs, proofs and transcripts."""
+
+    chain_id: int
+    contract: str
+    study: int
+    round: int
+
+    def to_bytes(self) -> bytes:
+        """8-byte chain id, 20-byte contract address, 8-byte study, 8-byte round, big-endian: 44 bytes."""
+        return (
+            self.chain_id.to_bytes(8, "big")
+            + bytes.fromhex(self.contract.removeprefix("0x").rjust(40, "0"))
+            + self.study.to_bytes(8, "big")
+            + self.round.to_bytes(8, "big")
+        )
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """How a real vector becomes signed slots of a ciphertext (docs/crypto.md, Encoding and packing).
+
+    A contribution is `weight` (1..weight_cap) and a vector x; what is summed is round(weight/weight_cap * x * scale), and the
+    weight itself in a slot of its own. `clip_norm` bounds the L2 norm of x; `max_abs` bounds every element; at least one is set.
+    """
+
+    slot_bits: int
+    scale: float
+    weight_cap: int
+    clip_norm: float | None = None
+    max_abs: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.slot_bits <= 62:
+            raise InvalidInput("slot_bits must be 8..62")
+        if not self.scale > 0 or self.weight_cap < 1:
+            raise InvalidInput("scale must be positive and weight_cap at least 1")
+        if self.clip_norm is None and self.max_abs is None:
+            raise InvalidInput("a quantisation needs clip_norm or max_abs")
+        if any(bound is not None and not bound > 0 for bound in (self.clip_norm, self.max_abs)):
+            raise InvalidInput("clip_norm and max_abs must be positive")
+
+    @property
+    def bound(self) -> int:
+        """Largest magnitude a contribution can put in one slot, B_int of the slot rule (one unit for stochastic rounding)."""
+        real = min(b for b in (self.clip_norm, self.max_abs) if b is not None)
+        return max(int(real * self.scale) + 1, self.weight_cap)
+
+    def check_slot_rule(self, participants: int, slack: float = 1.0) -> None:
+        """Slot rule: participants * slack * bound < 2^(slot_bits-1); slack is 2.45 once norm proofs are on.
+
+        Raises:
+            InvalidInput: if the sum could overflow a slot.
+        """
+        if participants * slack * self.bound >= 1 << (self.slot_bits - 1):
+            raise InvalidInput(
+                f"{participants} contributions of up to {self.bound} overflow {self.slot_bits}-bit slots",
+                "lower the scale, the bound or the weight cap, or widen the slots",
+            )

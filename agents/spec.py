@@ -1,0 +1,226 @@
+"""A study's specification: everything agreed before anyone enrols (S1), as frozen values that obey their schema."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from agents.domain import Quantisation
+from agents.errors import InvalidInput, InvalidSpec
+
+MAX_SPEC_BYTES = 1 << 22
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    kind: str
+    target: str
+    positive: str = "1"
+    negative: str = "0"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A numeric feature; `minimum` and `maximum` bound it in `unit`."""
+
+    name: str
+    minimum: float
+    maximum: float
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.minimum < self.maximum:
+            raise InvalidSpec(f"feature {self.name!r}: min must be below max")
+
+
+@dataclass(frozen=True)
+class TableFeatures:
+    columns: tuple[Column, ...]
+
+    def __post_init__(self) -> None:
+        names = [c.name for c in self.columns]
+        if len(set(names)) != len(names):
+            raise InvalidSpec("feature names must differ")
+
+    @property
+    def width(self) -> int:
+        return len(self.columns)
+
+
+@dataclass(frozen=True)
+class SmilesFeatures:
+    """Morgan fingerprints (ECFP of diameter 2 * radius) of a SMILES column, as bits or counts capped at `max_count`."""
+
+    column: str
+    radius: int = 2
+    bits: int = 1024
+    counts: bool = False
+    max_count: int = 15
+
+    @property
+    def width(self) -> int:
+        return self.bits
+
+
+Features = TableFeatures | SmilesFeatures
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """`hidden` is empty for logistic regression."""
+
+    kind: str
+    hidden: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    learning_rate: float
+    steps: int
+    batch_size: int
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    optimizer: str = "sgd"
+
+
+@dataclass(frozen=True)
+class StrategySpec:
+    kind: str = "fedavg"
+    server_learning_rate: float = 1.0
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """Seconds that each phase may last."""
+
+    enrol: int
+    commit: int
+    reveal: int
+    attest: int
+    aggregate: int
+    share: int
+    finalise: int
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """`raw` is the exact text whose keccak256 is on the chain. `weight_cap` is 1 when weighting is uniform."""
+
+    raw: bytes = field(repr=False)
+    name: str
+    task: TaskSpec
+    features: Features
+    standardise: bool
+    model: ModelSpec
+    training: TrainingSpec
+    strategy: StrategySpec
+    rounds: int
+    weight_cap: int
+    quantisation: Quantisation
+    seed: int
+    key_epoch: int
+    modulus_bits: int
+    seats: int
+    minimum: int
+    deadlines: Deadlines
+    confirmations: int
+    max_voids: int
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if self.minimum > self.seats:
+            raise InvalidSpec("participants.minimum exceeds participants.seats")
+        self.quantisation.check_slot_rule(self.seats)
+
+    @property
+    def uniform_weights(self) -> bool:
+        return self.weight_cap == 1
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> StudySpec:
+        """Parse and check a specification.
+
+        Raises:
+            InvalidSpec: saying where it breaks the schema or a rule.
+        """
+        if len(raw) > MAX_SPEC_BYTES:
+            raise InvalidSpec(f"a study spec may have at most {MAX_SPEC_BYTES} bytes")
+        try:
+            document = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_duplicates)
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise InvalidSpec(f"the study spec is not JSON: {error}") from None
+        problem = next(iter(sorted(_validator().iter_errors(document), key=lambda e: list(map(str, e.absolute_path)))), None)
+        if problem is not None:
+            where = "/".join(map(str, problem.absolute_path)) or "the document"
+            raise InvalidSpec(f"study spec, {where}: {problem.message}")
+        try:
+            return cls(raw=raw, **_fields(document))
+        except InvalidSpec:
+            raise
+        except InvalidInput as error:
+            raise InvalidSpec(f"study spec: {error.message}", error.hint) from None
+
+
+def _fields(document: dict[str, Any]) -> dict[str, Any]:
+    weighting = document.get("weighting", {"kind": "uniform"})
+    participants, key = document["participants"], document["key"]
+    weight_cap = weighting.get("cap", 1)
+    return {
+        "name": document["name"],
+        "description": document.get("description", ""),
+        "task": TaskSpec(**document["task"]),
+        "features": _features(document["features"]),
+        "standardise": document.get("preprocessing", {}).get("standardise", "none") == "federated",
+        "model": ModelSpec(document["model"]["kind"], tuple(document["model"].get("hidden", ()))),
+        "training": TrainingSpec(**document["training"]),
+        "strategy": StrategySpec(**document.get("strategy", {"kind": "fedavg"})),
+        "rounds": document["rounds"],
+        "weight_cap": weight_cap,
+        "quantisation": _quantisation(document["quantisation"], weight_cap, participants["seats"]),
+        "seed": document["seed"],
+        "key_epoch": key["epoch"],
+        "modulus_bits": key.get("modulus_bits", 3072),
+        "seats": participants["seats"],
+        "minimum": participants.get("minimum", 3),
+        "deadlines": Deadlines(**document["deadlines"]),
+        "confirmations": document.get("confirmations", 0),
+        "max_voids": document.get("max_voids", 3),
+    }
+
+
+def _features(document: dict[str, Any]) -> Features:
+    if document["kind"] == "table":
+        return TableFeatures(tuple(Column(c["name"], float(c["min"]), float(c["max"]), c.get("unit", "")) for c in document["columns"]))
+    return SmilesFeatures(**{name: value for name, value in document.items() if name != "kind"})
+
+
+def _quantisation(document: dict[str, Any], weight_cap: int, seats: int) -> Quantisation:
+    """Without a scale, the largest that the slot rule allows for every seat, with the slack that norm proofs will need."""
+    slot_bits, clip_norm = document["slot_bits"], float(document["clip_norm"])
+    scale = document.get("scale") or widest_scale(slot_bits, clip_norm, seats)
+    return Quantisation(slot_bits=slot_bits, scale=float(scale), weight_cap=weight_cap, clip_norm=clip_norm)
+
+
+NORM_PROOF_SLACK = 2.45
+
+
+def widest_scale(slot_bits: int, bound: float, participants: int) -> float:
+    """The largest scale with participants * NORM_PROOF_SLACK * (bound * scale + 1) < 2^(slot_bits - 1)."""
+    return ((1 << (slot_bits - 1)) / (participants * NORM_PROOF_SLACK) - 2) / bound
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise InvalidSpec("the study spec names a field twice")
+    return result
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    return Draft202012Validator(json.loads(files("ipfs").joinpath("schemas/study.schema.json").read_text("utf-8")))
