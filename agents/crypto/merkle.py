@@ -1,0 +1,94 @@
+"""Keccak-256 Merkle trees in the form OpenZeppelin's MerkleProof.sol checks: sorted pairs, doubly hashed leaves.
+
+Leaves hash 33 bytes and inner nodes 64, so one can never pass for the other. An odd node at the end of a level is promoted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eth_hash.auto import keccak
+
+from agents.errors import InvalidInput
+
+HASH_BYTES = 32
+
+
+def keccak256(data: bytes) -> bytes:
+    """32 bytes of Ethereum's Keccak-256."""
+    return bytes(keccak(data))
+
+
+def _leaf(preimage: bytes) -> bytes:
+    return keccak256(b"\x00" + keccak256(preimage))
+
+
+def leaf(index: int, value: bytes) -> bytes:
+    """keccak256(0x00 ‖ keccak256(uint32 index ‖ value))."""
+    return _leaf(_uint32(index) + value)
+
+
+def prefix_leaf(row: int, position: int, value: bytes) -> bytes:
+    """keccak256(0x00 ‖ keccak256(uint32 row ‖ uint32 position ‖ value)): prefix product of ciphertext `row` up to `position` (from 1)."""
+    return _leaf(_uint32(row) + _uint32(position) + value)
+
+
+def _uint32(value: int) -> bytes:
+    if not 0 <= value < 1 << 32:
+        raise InvalidInput("a leaf's index must fit 32 bits")
+    return value.to_bytes(4, "big")
+
+
+def _pair(a: bytes, b: bytes) -> bytes:
+    return keccak256(a + b if a < b else b + a)
+
+
+def _parents(level: Sequence[bytes]) -> list[bytes]:
+    above = [_pair(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+    if len(level) % 2:
+        above.append(level[-1])
+    return above
+
+
+def root(leaves: Sequence[bytes]) -> bytes:
+    """The root over leaves of 32 bytes.
+
+    Raises:
+        InvalidInput: for no leaves, or one that is not 32 bytes.
+    """
+    _check(leaves)
+    level = list(leaves)
+    while len(level) > 1:
+        level = _parents(level)
+    return level[0]
+
+
+def proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
+    """The siblings from leaf `index` up to the root, for `verify` and for MerkleProof.verify on chain."""
+    _check(leaves)
+    if not 0 <= index < len(leaves):
+        raise InvalidInput(f"leaf {index} of {len(leaves)}")
+    level, path = list(leaves), []
+    while len(level) > 1:
+        sibling = index ^ 1
+        if sibling < len(level):
+            path.append(level[sibling])
+        level, index = _parents(level), index // 2
+    return path
+
+
+def verify(path: Sequence[bytes], expected_root: bytes, leaf_hash: bytes) -> bool:
+    """Whether `path` leads from `leaf_hash` to `expected_root`. The leaf's position is inside its hash."""
+    node = leaf_hash
+    for sibling in path:
+        if len(sibling) != HASH_BYTES:
+            return False
+        node = _pair(node, sibling)
+    return node == expected_root
+
+
+def _check(leaves: Sequence[bytes]) -> None:
+    if not leaves:
+        raise InvalidInput("a Merkle tree needs a leaf")
+    if any(len(node) != HASH_BYTES for node in leaves):
+        raise InvalidInput("Merkle leaves must be 32 bytes")

@@ -1,0 +1,110 @@
+"""Many signed integers in one Paillier plaintext: m = sum v_i 2^(b i) mod n, without offset, so that sums of plaintexts are
+sums of vectors.
+
+Digits are taken from the low end after lifting to (-n/2, n/2). Every digit satisfies |v| < 2^(b-1), in what goes in and in what comes
+out; then |m| < 2^(Sb-1) <= 2^(|n|-3) < n/2 and the digits are unique.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.errors import InvalidInput
+
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SlotLayout:
+    """`slot_bits` (8..62) bits a slot in a plaintext of a modulus of `modulus_bits` bits."""
+
+    modulus_bits: int
+    slot_bits: int
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.slot_bits <= 62:
+            raise InvalidInput("slot_bits must be 8..62")
+        if self.modulus_bits < self.slot_bits + 2:
+            raise InvalidInput("the modulus is too short for one slot")
+
+    @property
+    def slots(self) -> int:
+        """S, the slots of one ciphertext: S·b <= |n| - 2."""
+        return (self.modulus_bits - 2) // self.slot_bits
+
+    def ciphertexts(self, length: int) -> int:
+        """L, the ciphertexts that `length` values fill."""
+        if length < 1:
+            raise InvalidInput("a vector needs at least one value")
+        return -(-length // self.slots)
+
+    @property
+    def half(self) -> int:
+        """2^(b-1); digits lie strictly between -half and half."""
+        return 1 << (self.slot_bits - 1)
+
+    @property
+    def offset(self) -> int:
+        """sum half·2^(b i): added, it makes every digit of a packed number non-negative."""
+        return self.half * (((1 << self.slots * self.slot_bits) - 1) // ((1 << self.slot_bits) - 1))
+
+
+def pack(values: Int64, layout: SlotLayout, n: int) -> list[int]:
+    """Plaintexts in [0, n) for a 1-D int64 array; the last one is filled up with zeros.
+
+    Raises:
+        InvalidInput: when a value does not satisfy |v| < 2^(b-1), naming its index but not its value, or when the array is unfit.
+    """
+    _check_modulus(layout, n)
+    if values.ndim != 1 or values.dtype != np.int64:
+        raise InvalidInput("values to pack must be a 1-D int64 array")
+    count = layout.ciphertexts(len(values))
+    outside = np.flatnonzero((values >= layout.half) | (values <= -layout.half))
+    if len(outside):
+        raise InvalidInput(f"value {int(outside[0])} does not fit a slot of {layout.slot_bits} bits")
+    padded = np.zeros(count * layout.slots, dtype=np.int64)
+    padded[: len(values)] = values
+    digits = (padded + layout.half).astype("<u8").view(np.uint8).reshape(-1, 8)
+    bits = np.unpackbits(digits, axis=1, bitorder="little")[:, : layout.slot_bits].reshape(count, -1)
+    rows = np.packbits(bits, axis=1, bitorder="little")
+    return [(int.from_bytes(row.tobytes(), "little") - layout.offset) % n for row in rows]
+
+
+def unpack(plaintexts: Sequence[int], layout: SlotLayout, n: int, length: int) -> Int64:
+    """The first `length` digits, int64. What `pack` gave, or sums of it that keep the slot rule.
+
+    Raises:
+        InvalidInput: for a wrong count, a plaintext outside [0, n) or outside the slots, or a filling that is not zero.
+    """
+    _check_modulus(layout, n)
+    if len(plaintexts) != layout.ciphertexts(length):
+        raise InvalidInput(f"{len(plaintexts)} plaintexts, {layout.ciphertexts(length)} are needed for {length} values")
+    width = layout.slots * layout.slot_bits
+    row_bytes = (width + 7) // 8
+    rows = bytearray()
+    for index, m in enumerate(plaintexts):
+        if not 0 <= m < n:
+            raise InvalidInput(f"plaintext {index} is outside 0..n-1")
+        shifted = (m - n if 2 * m > n else m) + layout.offset
+        if shifted < 0 or shifted.bit_length() > width:
+            raise InvalidInput(f"plaintext {index} does not fit its slots")
+        rows += shifted.to_bytes(row_bytes, "little")
+    packed = np.frombuffer(bytes(rows), dtype=np.uint8).reshape(len(plaintexts), row_bytes)
+    bits = np.unpackbits(packed, axis=1, bitorder="little")[:, :width].reshape(-1, layout.slot_bits)
+    padded = np.zeros((len(bits), 64), dtype=np.uint8)
+    padded[:, : layout.slot_bits] = bits
+    digits = np.packbits(padded, axis=1, bitorder="little").view("<u8").reshape(-1).astype(np.int64) - layout.half
+    if np.any(digits == -layout.half):
+        raise InvalidInput("a digit overflows its slot")
+    if np.any(digits[length:]):
+        raise InvalidInput("the filling after the last value is not zero")
+    return digits[:length]
+
+
+def _check_modulus(layout: SlotLayout, n: int) -> None:
+    if n.bit_length() != layout.modulus_bits:
+        raise InvalidInput(f"the layout is for {layout.modulus_bits} bits, the modulus has {n.bit_length()}")

@@ -1,0 +1,177 @@
+"""Paillier encryption with short randomness: c = (1 + m n) h_s^r mod n², Damgård-Jurik-Nielsen 2010 (s = 1).
+
+h = -x² mod n and h_s = h^n mod n²; x is derived by hashing n, so nobody chooses it. r has |n|/2 bits. The results are ordinary
+Paillier ciphertexts that `phe` opens. Obfuscators h_s^r do not depend on the message: they are made ahead, one each, and never reused
+or combined.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import InitVar, dataclass
+from functools import cached_property
+
+import phe
+
+from agents.crypto import numbers
+from agents.crypto.merkle import keccak256
+from agents.crypto.numbers import Rand
+from agents.crypto.transcript import hash_to_number
+from agents.domain import MIN_MODULUS_BITS
+from agents.errors import BadCiphertext, InvalidInput, InvalidKey
+
+MAX_MODULUS_BITS = 8192
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """A Paillier modulus n with g = 1 + n. `minimum_bits` is lowered by tests only."""
+
+    n: int
+    minimum_bits: InitVar[int] = MIN_MODULUS_BITS
+
+    def __post_init__(self, minimum_bits: int) -> None:
+        if self.n <= 0 or self.n % 2 == 0:
+            raise InvalidKey("the modulus must be odd and positive")
+        if not minimum_bits <= self.n.bit_length() <= MAX_MODULUS_BITS:
+            raise InvalidKey(f"the modulus has {self.n.bit_length()} bits, {minimum_bits} to {MAX_MODULUS_BITS} are accepted")
+        if numbers.gcd(self._seed, self.n) != 1:
+            raise InvalidKey("the modulus has a factor that its own hash shows")
+
+    @classmethod
+    def from_modulus(cls, n: int, minimum_bits: int = MIN_MODULUS_BITS) -> PublicKey:
+        """Raises InvalidKey for an even modulus, or one of fewer than `minimum_bits` bits."""
+        return cls(n, minimum_bits)
+
+    @property
+    def bits(self) -> int:
+        return self.n.bit_length()
+
+    @property
+    def modulus_bytes(self) -> int:
+        """Bytes of a number mod n on the wire."""
+        return (self.bits + 7) // 8
+
+    @property
+    def ciphertext_bytes(self) -> int:
+        """Bytes of a ciphertext on the wire: twice those of the modulus."""
+        return 2 * self.modulus_bytes
+
+    @cached_property
+    def n_squared(self) -> int:
+        return self.n * self.n
+
+    @cached_property
+    def _seed(self) -> int:
+        return hash_to_number("defedbio/djn-base/1", self.n)
+
+    @cached_property
+    def hs(self) -> int:
+        """The obfuscators' base h_s = (-x²)^n mod n²."""
+        return numbers.powmod(-self._seed * self._seed % self.n, self.n, self.n_squared)
+
+    @cached_property
+    def phe(self) -> phe.PaillierPublicKey:
+        """The same key as `phe` writes it."""
+        return phe.PaillierPublicKey(self.n)
+
+    @cached_property
+    def hash(self) -> bytes:
+        """keccak256 of the big-endian modulus, as KeyRegistry stores it."""
+        return keccak256(numbers.to_bytes(self.n, self.modulus_bytes))
+
+
+class FixedBaseTable:
+    """All h_s^(d·256^j): about 38 MB at 3072 bits, made once per key."""
+
+    def __init__(self, key: PublicKey) -> None:
+        self.key = key
+        self.exponent_bytes = (key.bits // 2 + 7) // 8
+        self._comb = numbers.CombTable(key.hs, key.n_squared, self.exponent_bytes)
+
+    def obfuscator(self, rand: Rand) -> int:
+        """h_s^r for a fresh r of |n|/2 bits."""
+        return self._comb.power(rand(self.exponent_bytes))
+
+
+class ObfuscatorPool:
+    """Obfuscators made ahead. Each leaves the pool once and is not kept; an empty pool makes one on demand.
+
+    `fill` may run in a background thread beside `take`: deque operations are atomic, and no obfuscator can be taken twice.
+    """
+
+    def __init__(self, key: PublicKey, rand: Rand, table: FixedBaseTable | None = None) -> None:
+        if table is not None and table.key != key:
+            raise InvalidInput("the table belongs to another key")
+        self.key = key
+        self._rand = rand
+        self._table = table or FixedBaseTable(key)
+        self._ready: deque[int] = deque()
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def fill(self, count: int) -> None:
+        """Add `count` obfuscators."""
+        for _ in range(count):
+            self._ready.append(self._table.obfuscator(self._rand))
+
+    def take(self) -> int:
+        """One obfuscator that nobody else gets."""
+        try:
+            return self._ready.popleft()
+        except IndexError:
+            return self._table.obfuscator(self._rand)
+
+    def wipe(self) -> None:
+        """Forget what is left (Python frees the memory, it does not overwrite it)."""
+        self._ready.clear()
+
+
+def encrypt(key: PublicKey, plaintexts: Sequence[int], pool: ObfuscatorPool) -> list[int]:
+    """Ciphertexts of numbers in [0, n), one product each besides the obfuscator.
+
+    Raises:
+        InvalidInput: for a plaintext out of range, or a pool of another key.
+    """
+    if pool.key != key:
+        raise InvalidInput("the obfuscators belong to another key")
+    for index, m in enumerate(plaintexts):
+        if not 0 <= m < key.n:
+            raise InvalidInput(f"plaintext {index} is outside 0..n-1")
+    return [(1 + m * key.n) * pool.take() % key.n_squared for m in plaintexts]
+
+
+def check_ciphertexts(key: PublicKey, ciphertexts: Sequence[int]) -> None:
+    """Every one must be a unit in (0, n²); one gcd over the product, and single ones only to name the first bad.
+
+    Raises:
+        BadCiphertext: with the index.
+    """
+    for index, c in enumerate(ciphertexts):
+        if not 0 < c < key.n_squared:
+            raise BadCiphertext(f"ciphertext {index} is outside 1..n²-1")
+    if numbers.gcd(numbers.product((c % key.n for c in ciphertexts), key.n), key.n) == 1:
+        return
+    for index, c in enumerate(ciphertexts):
+        if numbers.gcd(c, key.n) != 1:
+            raise BadCiphertext(f"ciphertext {index} is not a unit modulo n")
+
+
+def aggregate(key: PublicKey, updates: Sequence[Sequence[int]]) -> list[int]:
+    """Position by position the product of all updates: it encrypts the sum of their plaintexts modulo n."""
+    return [numbers.product(column, key.n_squared) for column in _columns(updates)]
+
+
+def prefix_products(key: PublicKey, updates: Sequence[Sequence[int]]) -> list[list[int]]:
+    """For each ciphertext index l the products of the first 1, 2, … N updates: [l][t - 1] is P_{l,t} of docs/crypto.md."""
+    return [numbers.prefix_products(column, key.n_squared) for column in _columns(updates)]
+
+
+def _columns(updates: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    if not updates or not updates[0]:
+        raise InvalidInput("there is nothing to aggregate")
+    if any(len(update) != len(updates[0]) for update in updates):
+        raise InvalidInput("the updates have different lengths")
+    return list(zip(*updates, strict=True))

@@ -1,0 +1,95 @@
+"""What the cryptography costs here and now: `python benchmarks/crypto/quick.py [--bits 3072] [--parameters 16400] [--slot-bits 24]`.
+
+Uses the pinned test primes (tests/vectors), encrypts one random update, aggregates ten, and lets 3 of 5 holders open the sum.
+Prints microseconds a parameter (best of `--repeat`), seconds for the whole update, and bytes. One thread unless `--workers` says more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from agents.crypto import packing, paillier, threshold, wire
+from agents.crypto.proofs import share as share_proof
+from agents.domain import RoundContext
+
+VECTORS = Path(__file__).parents[2] / "tests" / "vectors"
+UPDATES = 10
+T = TypeVar("T")
+
+
+class Table:
+    def __init__(self, parameters: int, repeat: int) -> None:
+        self.parameters, self.repeat = parameters, repeat
+        print(f"{'step':38} {'µs/parameter':>14} {'seconds':>10}")
+
+    def measure(self, step: str, call: Callable[[], T], repeat: int | None = None) -> T:
+        best = float("inf")
+        for _ in range(repeat or self.repeat):
+            start = time.perf_counter()
+            result = call()
+            best = min(best, time.perf_counter() - start)
+        print(f"{step:38} {best / self.parameters * 1e6:14.3f} {best:10.4f}", flush=True)
+        return result
+
+
+def run(bits: int, parameters: int, slot_bits: int, repeat: int, workers: int) -> None:
+    primes = json.loads((VECTORS / f"keys_{bits}.json").read_text())
+    key, shares = threshold.deal_from_primes(int(primes["p"], 16), int(primes["q"], 16), 3, 5, os.urandom)
+    public, layout = key.public_key, packing.SlotLayout(bits, slot_bits)
+    limit = layout.half // UPDATES - 1
+    values = np.random.default_rng(1).integers(-limit, limit, parameters, dtype=np.int64)
+    count = layout.ciphertexts(parameters)
+    print(f"{bits} bits, {parameters} parameters of {slot_bits} bits, {count} ciphertexts, {workers} worker(s)")
+    table = Table(parameters, repeat)
+    comb = table.measure("fixed-base table (once a key)", lambda: paillier.FixedBaseTable(public), 1)
+    pool = paillier.ObfuscatorPool(public, os.urandom, comb)
+    plaintexts = table.measure("pack", lambda: packing.pack(values, layout, public.n))
+    table.measure("obfuscators (ahead, in background)", lambda: pool.fill(count))
+    ciphertexts = table.measure("encrypt online, pool full", lambda: paillier.encrypt(public, plaintexts, pool), 1)
+    pool.wipe()
+    table.measure("encrypt, obfuscators included", lambda: paillier.encrypt(public, plaintexts, pool))
+    table.measure("check ciphertexts", lambda: paillier.check_ciphertexts(public, ciphertexts))
+    updates = [ciphertexts] * UPDATES
+    aggregate = table.measure(f"aggregate {UPDATES} updates", lambda: paillier.aggregate(public, updates))
+    root = table.measure(
+        "prefix products and aggregate root", lambda: wire.aggregate_root(paillier.prefix_products(public, updates), public)
+    )
+    released = {
+        i: table.measure(f"share of holder {i}", partial(threshold.share, key, shares[i - 1], aggregate, workers)) for i in (1, 2, 3)
+    }
+    context = RoundContext(31337, "0x" + "11" * 20, 1, 1)
+    statement = share_proof.ShareStatement(key, context, 1, root, aggregate, released[1])
+    proof = table.measure("prove a share", lambda: share_proof.prove(statement, shares[0], os.urandom))
+    table.measure("verify a share's proof", lambda: share_proof.verify(statement, proof))
+    openings = table.measure("combine", lambda: threshold.combine(key, aggregate, released, workers))
+    table.measure("check all openings", lambda: threshold.check_openings(key, aggregate, openings, os.urandom))
+    opened = table.measure("unpack", lambda: packing.unpack([o.m for o in openings], layout, public.n, parameters))
+    if not np.array_equal(opened, UPDATES * values):
+        raise SystemExit("the opened sum is wrong")
+    for kind in wire.BlobKind:
+        size = wire.blob_size(kind, bits, count)
+        print(f"{kind.name.lower():10} blob {size:10} bytes, {size / parameters:.2f} a parameter")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Costs of the cryptography on this machine")
+    parser.add_argument("--bits", type=int, default=3072, choices=(2048, 3072))
+    parser.add_argument("--parameters", type=int, default=16_400)
+    parser.add_argument("--slot-bits", type=int, default=24)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=1)
+    args = parser.parse_args()
+    run(args.bits, args.parameters, args.slot_bits, args.repeat, args.workers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""What this room may import: no network, clock, file or environment, no other room, and gmpy2 in one module."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from agents import crypto
+
+ROOM = Path(crypto.__file__).parent
+MODULES = sorted(ROOM.rglob("*.py"))
+FORBIDDEN = {"os", "time", "datetime", "random", "secrets", "socket", "requests", "web3", "pathlib", "pickle", "torch", "ipfs"}
+
+
+def imported(module: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+            if node.module == "agents":
+                names |= {f"agents.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.stem)
+def test_the_room_depends_on_mathematics_only(module) -> None:
+    names = imported(module)
+    assert not {name.split(".")[0] for name in names} & FORBIDDEN
+    own = {name for name in names if name.split(".")[0] == "agents" and not name.startswith("agents.crypto")}
+    assert own <= {"agents.domain", "agents.errors"}
+    assert "gmpy2" not in names or module.name == "numbers.py"

@@ -1,0 +1,99 @@
+"""Arithmetic against Python's own pow and products."""
+
+from __future__ import annotations
+
+import os
+from math import prod
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.crypto import numbers
+from agents.errors import InternalFault, InvalidInput
+
+MODULUS = (1 << 521) - 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.integers(1, MODULUS - 1), st.integers(0, (1 << 128) - 1)), max_size=80))
+def test_multi_powmod_equals_the_product_of_powers(pairs: list[tuple[int, int]]) -> None:
+    want = prod(pow(b, e, MODULUS) for b, e in pairs) % MODULUS
+    assert numbers.multi_powmod([b for b, _ in pairs], [e for _, e in pairs], MODULUS) == want
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.integers(0, 1 << 20), min_size=33, max_size=60))
+def test_the_bucket_method_for_many_bases_uses_every_digit(exponents: list[int]) -> None:
+    exponents = [*exponents, 1, 255, 256, 257, (1 << 128) - 1, 0]
+    bases = list(range(2, len(exponents) + 2))
+    want = prod(pow(b, e, MODULUS) for b, e in zip(bases, exponents, strict=True)) % MODULUS
+    assert numbers.multi_powmod(bases, exponents, MODULUS) == want
+
+
+def test_multi_powmod_with_all_exponents_zero_and_many_bases() -> None:
+    assert numbers.multi_powmod([3] * 40, [0] * 40, 7) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_powers_of_a_list_keep_their_order_with_any_number_of_workers(workers: int) -> None:
+    bases = list(range(1, 12))
+    assert numbers.powmod_bases(bases, 12345, MODULUS, workers) == [pow(b, 12345, MODULUS) for b in bases]
+    assert numbers.powmod_bases([], 3, MODULUS, workers) == []
+
+
+def test_negative_exponents_need_a_unit() -> None:
+    assert numbers.powmod(3, -2, 7) == pow(3, -2, 7)
+    with pytest.raises(InvalidInput, match="without an inverse"):
+        numbers.powmod(3, -1, 9)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.binary(min_size=9, max_size=9), st.integers(2, MODULUS - 1))
+def test_comb_power_reads_the_exponent_little_endian(exponent: bytes, base: int) -> None:
+    table = numbers.CombTable(base, MODULUS, 9)
+    assert table.power(exponent) == pow(base, int.from_bytes(exponent, "little"), MODULUS)
+
+
+def test_prefix_products_end_in_the_product() -> None:
+    values = [5, 7, 11, 13]
+    assert numbers.prefix_products(values, 1000) == [5, 35, 385, 5]
+    assert numbers.product(values, 1000) == 5
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 1 << 70))
+def test_random_below_stays_below(bound: int) -> None:
+    assert 0 <= numbers.random_below(os.urandom, bound) < bound
+
+
+def test_random_below_rejects_instead_of_reducing() -> None:
+    stream = iter([b"\xff", b"\xc8", b"\x05"])
+    assert numbers.random_below(lambda _: next(stream), 200) == 5
+
+
+def test_a_short_random_source_is_noticed() -> None:
+    with pytest.raises(InternalFault, match="wrong number of bytes"):
+        numbers.random_bits(lambda n: b"", 8)
+
+
+@pytest.mark.parametrize("bits", [64, 96, 256])
+def test_safe_primes_are_safe_and_of_full_size(bits: int) -> None:
+    p = numbers.safe_prime(bits, os.urandom)
+    assert p.bit_length() == bits
+    assert p >> (bits - 2) == 3
+    assert numbers.is_prime(p)
+    assert numbers.is_prime(p // 2)
+
+
+def test_bytes_of_fixed_length() -> None:
+    assert numbers.to_bytes(258, 4) == b"\x00\x00\x01\x02"
+    with pytest.raises(InvalidInput):
+        numbers.to_bytes(256, 1)
+    with pytest.raises(InvalidInput):
+        numbers.to_bytes(-1, 1)
+
+
+def test_small_factors_are_found() -> None:
+    assert numbers.has_factor_below(65521 * ((1 << 521) - 1), 1 << 16)
+    assert not numbers.has_factor_below((1 << 521) - 1, 1 << 16)

@@ -1,0 +1,161 @@
+"""Blobs: exact lengths and headers before values, pinned bytes and roots."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.crypto import merkle, paillier, wire
+from agents.crypto.threshold import Opening
+from agents.crypto.wire import BlobKind, Header
+from agents.errors import BadCiphertext, BadShare, InvalidInput, MalformedBlob
+
+SENDER = "0x" + "a1" * 20
+
+
+@pytest.fixture(scope="session")
+def header(context) -> Header:
+    return Header.make(BlobKind.UPDATE, context, SENDER, 512, 24, 40)
+
+
+@pytest.fixture(scope="session")
+def blob(small, header) -> bytes:
+    return wire.encode_update(header, small.encrypt(1, 2))
+
+
+def test_updates_and_aggregates_round_trip(small, header) -> None:
+    values = small.encrypt(5, 6)
+    assert wire.decode_update(wire.encode_update(header, values), header, small.public) == values
+    other = header.of(BlobKind.AGGREGATE, SENDER)
+    assert wire.decode_aggregate(wire.encode_aggregate(other, values), other, small.public) == values
+
+
+@settings(deadline=None, max_examples=30)
+@given(data=st.data())
+def test_shares_and_openings_round_trip(small, header, data) -> None:
+    number = st.integers(0, small.public.n - 1)
+    openings = [Opening(data.draw(number), data.draw(number)) for _ in range(2)]
+    own = header.of(BlobKind.OPENING, SENDER)
+    encoded = wire.encode_opening(own, openings)
+    assert wire.decode_opening(encoded, own, small.public) == openings
+    assert len(encoded) == wire.blob_size(BlobKind.OPENING, 512, 2)
+
+
+def test_a_share_carries_its_proof(small, header) -> None:
+    own = header.of(BlobKind.SHARE, SENDER)
+    proof = bytes(range(100)) + bytes(wire.share_proof_bytes(512) - 100)
+    encoded = wire.encode_share(own, [2, 3], proof)
+    assert wire.decode_share(encoded, own, small.public) == wire.SharePayload([2, 3], proof)
+    assert len(encoded) == wire.blob_size(BlobKind.SHARE, 512, 2)
+    with pytest.raises(InvalidInput, match="proof"):
+        wire.encode_share(own, [2, 3], proof[:-1])
+    at = len(encoded) - len(proof) - 4
+    with pytest.raises(MalformedBlob, match="proof must have"):
+        wire.decode_share(encoded[:at] + b"\x00\x00\x00\x01" + encoded[at + 4 :], own, small.public)
+    with pytest.raises(BadShare, match="value 0 is outside"):
+        wire.decode_share(wire.encode_share(own, [0, 3], proof), own, small.public)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 81, 82, -1])
+def test_short_blobs_are_refused_before_anything_else(small, header, blob, cut) -> None:
+    with pytest.raises(MalformedBlob, match=f"bytes, {len(blob)} are expected"):
+        wire.decode_update(blob[:cut], header, small.public)
+    with pytest.raises(MalformedBlob, match="are expected"):
+        wire.decode_update(blob + b"\x00", header, small.public)
+
+
+@pytest.mark.parametrize(
+    ("offset", "name"),
+    [
+        (0, "magic"),
+        (4, "kind"),
+        (5, "chain id"),
+        (13, "contract"),
+        (33, "study"),
+        (41, "round"),
+        (49, "sender"),
+        (69, "modulus bits"),
+        (71, "slot bits"),
+        (72, "slots"),
+        (74, "count"),
+        (78, "body bytes"),
+    ],
+)
+def test_a_changed_header_is_refused_by_name(small, header, blob, offset, name) -> None:
+    changed = blob[:offset] + bytes([blob[offset] ^ 1]) + blob[offset + 1 :]
+    with pytest.raises(MalformedBlob, match=f"the blob's {name} differs"):
+        wire.decode_update(changed, header, small.public)
+
+
+@pytest.mark.parametrize(("field", "value", "name"), [("sender", "0x" + "a2" * 20, "sender"), ("kind", BlobKind.AGGREGATE, "kind")])
+def test_p9_a_blob_of_another_sender_or_kind_is_refused(small, header, blob, field, value, name) -> None:
+    expected = replace(header, **{field: value})
+    decode = wire.decode_aggregate if field == "kind" else wire.decode_update
+    with pytest.raises(MalformedBlob, match=f"{name} differs"):
+        decode(blob, expected, small.public)
+
+
+def test_p3_ciphertexts_that_are_no_units_are_refused(small, header) -> None:
+    for value, reason in ((0, "outside"), (small.public.n_squared, "outside"), (small.p, "not a unit")):
+        with pytest.raises(BadCiphertext, match=f"ciphertext 1 is {reason}"):
+            wire.decode_update(wire.encode_update(header, [1, value]), header, small.public)
+
+
+def test_addresses_compare_as_bytes(small, header, blob) -> None:
+    assert wire.decode_update(blob, replace(header, sender="0x" + "A1" * 20), small.public)
+
+
+def test_impossible_headers_do_not_exist(header, context) -> None:
+    for change in (
+        {"sender": "0x12"},
+        {"slots": 20},
+        {"count": 0},
+        {"count": 1 << 31},
+        {"modulus_bits": 1 << 16},
+        {"slot_bits": 7},
+        {"context": replace(context, contract="0x1")},
+        {"context": replace(context, round=1 << 64)},
+        {"context": replace(context, study=-1)},
+    ):
+        with pytest.raises(InvalidInput):
+            replace(header, **change)
+
+
+def test_encoding_refuses_what_does_not_fit_the_header(small, header) -> None:
+    with pytest.raises(InvalidInput, match="values for a header"):
+        wire.encode_update(header, [1])
+    with pytest.raises(InvalidInput, match="kind"):
+        wire.encode_aggregate(header, [1, 2])
+    with pytest.raises(InvalidInput, match="does not fit"):
+        wire.encode_update(header, [1, 1 << 1024])
+    with pytest.raises(InvalidInput, match="openings"):
+        wire.encode_opening(header.of(BlobKind.OPENING, SENDER), [])
+    with pytest.raises(InvalidInput, match="another kind or key"):
+        wire.decode_aggregate(b"", header, small.public)
+
+
+def test_pinned_headers_sizes_and_roots(small, header, vectors) -> None:
+    want = vectors("wire.json")
+    for kind in BlobKind:
+        assert header.of(kind, SENDER).to_bytes().hex() == want["headers"][kind.name]
+        assert wire.blob_size(kind, 3072, 130) == want["sizes_3072_130"][kind.name]
+    key = small.public
+    assert wire.HEADER_BYTES == 82
+    assert wire.update_root([1, 2], key).hex() == want["update_root"]
+    assert wire.share_root([1, 2], key).hex() == want["share_root"]
+    assert wire.opening_root([Opening(1, 2), Opening(3, 4)], key).hex() == want["opening_root"]
+    assert wire.aggregate_root([[1, 2, 3], [4, 5, 6]], key).hex() == want["aggregate_root"]
+
+
+def test_p4_every_prefix_product_has_a_path_in_the_aggregate_root(small) -> None:
+    """P4: the root commits to every prefix product."""
+    key = small.public
+    prefixes = paillier.prefix_products(key, [small.encrypt(1, 2), small.encrypt(3, 4), small.encrypt(5, 6)])
+    leaves, root = wire.aggregate_leaves(prefixes, key), wire.aggregate_root(prefixes, key)
+    for row in range(2):
+        for position in range(1, 4):
+            leaf = merkle.prefix_leaf(row, position, prefixes[row][position - 1].to_bytes(key.ciphertext_bytes, "big"))
+            assert merkle.verify(merkle.proof(leaves, row * 3 + position - 1), root, leaf)
