@@ -1,0 +1,67 @@
+"""The port through which the product stores and fetches blobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from agents.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class NodeIdentity:
+    """Who a node is: its libp2p peer id and the multiaddresses, each ending in /p2p/<peer id>, at which others reach it."""
+
+    peer_id: str
+    multiaddrs: tuple[str, ...]
+    agent_version: str
+
+    def __post_init__(self) -> None:
+        if not self.peer_id:
+            raise InvalidInput("a node identity needs a peer id")
+        for address in self.multiaddrs:
+            if not address.endswith(f"/p2p/{self.peer_id}"):
+                raise InvalidInput(f"the address {address} does not end in /p2p/{self.peer_id}")
+
+
+class BlobStore(Protocol):
+    """Content-addressed blobs behind the organisation's own IPFS node.
+
+    Every method raises StoreUnreachable when that node does not answer after a bounded number of tries.
+    """
+
+    def add(self, data: bytes) -> str:
+        """Stores and pins `data`; returns its CIDv1 in base32 (see ipfs.cid). Adding the same bytes again gives the same CID."""
+        ...
+
+    def get(self, cid: str, max_bytes: int, timeout: float) -> bytes:
+        """Fetches a blob of at most `max_bytes` bytes within about `timeout` seconds, from this node or a connected one, unpinned.
+
+        The bytes are checked against the CID before they are returned: MalformedBlob (not a CID of ours, or longer than the cap),
+        BlobMismatch (other bytes than the CID's), BlobUnavailable (not delivered whole in time).
+        """
+        ...
+
+    def pin(self, cid: str, timeout: float = 60.0) -> None:
+        """Keeps a blob, fetching it first if need be: BlobUnavailable when it does not come in time. Twice is once."""
+        ...
+
+    def unpin(self, cid: str) -> None:
+        """Lets the next collection delete a blob; nothing happens when it is not pinned."""
+        ...
+
+    def is_pinned(self, cid: str) -> bool: ...
+
+    def connect(self, multiaddr: str) -> None:
+        """Connects to another node (.../p2p/<peer id>): InvalidInput for a bad address, Unreachable when it does not answer."""
+        ...
+
+    def identity(self) -> NodeIdentity: ...
+
+    def peers(self) -> list[str]:
+        """Peer ids of the nodes connected now, each once, sorted."""
+        ...
+
+    def collect_garbage(self) -> None:
+        """Deletes every blob that is not pinned from this node."""
+        ...
