@@ -1,0 +1,85 @@
+"""The account that signs: an eth-account keystore (version 3, scrypt), encrypted at rest."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from eth_utils.address import is_address, to_checksum_address
+
+from agents.errors import InvalidInput, InvalidKey, WrongPassword
+
+DEFAULT_ITERATIONS = 262144
+
+
+def create_keystore(path: str | os.PathLike[str], password: str, *, iterations: int = DEFAULT_ITERATIONS) -> str:
+    """Make a new key, write it encrypted (mode 0600) and return its address. An existing file is never overwritten.
+
+    Raises:
+        InvalidInput: if the file exists or cannot be written, or the password is empty.
+    """
+    if not password:
+        raise InvalidInput("a keystore needs a password")
+    account: LocalAccount = Account.create()
+    document = json.dumps(Account.encrypt(account.key, password, kdf="scrypt", iterations=iterations))
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(document)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        raise InvalidInput(f"{target} exists", "a keystore is never overwritten; choose another path") from None
+    except OSError as error:
+        raise InvalidInput(f"cannot write the keystore {target}: {error.strerror}") from error
+    return str(account.address)
+
+
+def load_account(path: str | os.PathLike[str], password: str) -> LocalAccount:
+    """Decrypt a keystore.
+
+    Raises:
+        WrongPassword: if the password does not open it.
+        InvalidKey: if the file cannot be read or is not a keystore.
+    """
+    document = _read(path)
+    try:
+        key = Account.decrypt(document, password)
+    except ValueError as error:
+        if "MAC mismatch" in str(error):
+            raise WrongPassword(f"the password does not open the keystore {path}") from None
+        raise InvalidKey(f"{path} is not a keystore that can be used") from None
+    except (KeyError, TypeError, NotImplementedError):
+        raise InvalidKey(f"{path} is not a keystore that can be used") from None
+    account: LocalAccount = Account.from_key(key)
+    return account
+
+
+def keystore_address(path: str | os.PathLike[str]) -> str:
+    """The address that a keystore names, without opening it.
+
+    Raises:
+        InvalidKey: if the file cannot be read or names none.
+    """
+    address = _read(path).get("address")
+    if not isinstance(address, str) or not is_address(address):
+        raise InvalidKey(f"the keystore {path} names no address")
+    return str(to_checksum_address(address))
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidKey(f"cannot read the keystore {path}: {error.strerror}") from error
+    except ValueError:
+        raise InvalidKey(f"{path} is not a keystore") from None
+    if not isinstance(document, dict):
+        raise InvalidKey(f"{path} is not a keystore")
+    return document

@@ -1,0 +1,187 @@
+"""A connection to one chain and our contracts on it: reading, and sending with one effect (C2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from eth_account.signers.local import LocalAccount
+
+from agents.chain.abi import decode_answer, decode_refusal, encode_call
+from agents.chain.journal import MemoryJournal, TxJournal
+from agents.chain.network import CONTRACTS, Network
+from agents.chain.parse import as_bytes, as_int, parse_head, parse_log, parse_receipt, to_hex
+from agents.chain.records import Call, ClientOptions, Head, RawLog, Receipt
+from agents.chain.rpc import Rpc, RpcError, revert_data
+from agents.chain.sender import Sender, checksum
+from agents.errors import ChainUnreachable, InvalidInput, WrongChain
+
+_LOG_CHUNK = 2000
+_CACHED_BLOCKS = 4096
+
+
+class ChainClient:
+    """One endpoint, and the account that signs if there is one. Threads may share it; sending is one at a time.
+
+    `confirmations` is how many blocks must follow a block before its events count (C1); `EventFeed` applies it. Without a `journal`
+    the sent transactions are remembered only as long as the client lives.
+    """
+
+    def __init__(
+        self,
+        rpc_url: str,
+        network: Network,
+        account: LocalAccount | None = None,
+        journal: TxJournal | None = None,
+        confirmations: int = 0,
+        options: ClientOptions | None = None,
+    ) -> None:
+        if confirmations < 0:
+            raise InvalidInput("confirmations must not be negative")
+        self.network = network
+        self.account = account
+        self.confirmations = confirmations
+        self.options = options or ClientOptions()
+        self._rpc = Rpc(rpc_url, self.options)
+        self._blocks: dict[bytes, Head] = {}
+        self._sender = None
+        if account is not None:
+            self._sender = Sender(self._rpc, network.chain_id, account, journal or MemoryJournal(), self.options)
+
+    @property
+    def rpc_shown(self) -> str:
+        """The endpoint without credentials, path or query."""
+        return self._rpc.shown
+
+    @property
+    def address(self) -> str:
+        """The account's address.
+
+        Raises:
+            InvalidInput: if the client has no account.
+        """
+        if self.account is None:
+            raise InvalidInput("this needs an account", "open a keystore first")
+        return str(self.account.address)
+
+    def connect(self) -> Head:
+        """Check that the endpoint is the network's chain with our contracts on it, and return its newest block.
+
+        Raises:
+            WrongChain: on another chain id, or no code at one of the addresses.
+            ChainUnreachable: if the endpoint does not answer.
+        """
+        found = as_int(self._rpc.ask("eth_chainId"))
+        if found != self.network.chain_id:
+            raise WrongChain(
+                f"the node at {self.rpc_shown} is on chain {found}, the network file names chain {self.network.chain_id}",
+                "point to the network's own node",
+            )
+        for name in CONTRACTS:
+            address = self.network.contracts.address(name)
+            if not as_bytes(self._rpc.ask("eth_getCode", address, "latest")):
+                raise WrongChain(f"there is no contract at {name}'s address {address}", "was the chain reset? deploy again")
+        return self.head()
+
+    def head(self) -> Head:
+        """The newest block."""
+        return parse_head(self._rpc.ask("eth_getBlockByNumber", "latest", False))
+
+    def block(self, number: int) -> Head | None:
+        """The block of this number on the chain as it is now, None if there is none."""
+        found = self._rpc.ask("eth_getBlockByNumber", hex(number), False)
+        return None if found is None else parse_head(found)
+
+    def block_by_hash(self, block_hash: bytes) -> Head:
+        """The block of this hash; remembered, since it cannot change.
+
+        Raises:
+            ChainUnreachable: if the node does not have it (a reorganisation took it off the chain).
+        """
+        known = self._blocks.get(block_hash)
+        if known is None:
+            found = self._rpc.ask("eth_getBlockByHash", to_hex(block_hash), False)
+            if found is None:
+                raise ChainUnreachable(f"the node has no block {to_hex(block_hash)}", "the chain was reorganised; read the events again")
+            known = parse_head(found)
+            if len(self._blocks) >= _CACHED_BLOCKS:
+                self._blocks.clear()
+            self._blocks[block_hash] = known
+        return known
+
+    def balance(self, address: str | None = None) -> int:
+        """Wei held by an address, the account's own by default."""
+        return as_int(self._rpc.ask("eth_getBalance", checksum(address or self.address), "latest"))
+
+    def call(self, call: Call) -> Any:
+        """What a view function returns: the value, or a tuple of several.
+
+        Raises:
+            ContractRefused: if it reverts.
+            InvalidInput: if the arguments do not fit.
+            ChainUnreachable: if there is no answer.
+        """
+        request = {"to": self.network.contracts.address(call.contract), "data": to_hex(encode_call(call))}
+        if self.account is not None:
+            request["from"] = self.address
+        try:
+            answer = self._rpc("eth_call", request, "latest")
+        except RpcError as error:
+            reason = revert_data(error)
+            if reason is None:
+                raise ChainUnreachable(f"the node at {self.rpc_shown} refuses a call: {error.message}") from None
+            raise decode_refusal(reason) from None
+        return decode_answer(call, as_bytes(answer))
+
+    def transact(self, key: str, call: Call) -> Receipt:
+        """Send a call and wait until it is mined (C2). The same `key` again returns the same effect's receipt and sends nothing.
+
+        `key` names the effect, its values included: a key that comes back with other values is refused.
+
+        Raises:
+            ContractRefused: if the contract refuses it, in a simulation before anything is sent or once mined. The key is free again.
+            ChainUnreachable: if the node does not answer or the transaction is not mined in time. The journal keeps it: call again.
+            InvalidInput: without an account or funds, or when the arguments do not fit.
+            InternalFault: if the key was used for another call.
+        """
+        return self._sending().send(key, self.network.contracts.address(call.contract), encode_call(call), 0)
+
+    def send_value(self, key: str, to: str, wei: int) -> Receipt:
+        """Send currency, with the same guarantees as `transact`."""
+        return self._sending().send(key, checksum(to), b"", wei)
+
+    def receipt(self, tx_hash: bytes) -> Receipt | None:
+        """Receipt of a mined transaction, None while there is none."""
+        found = self._rpc.ask("eth_getTransactionReceipt", to_hex(tx_hash))
+        return None if found is None or found.get("blockHash") is None else parse_receipt(found)
+
+    def get_logs(
+        self, from_block: int, to_block: int, addresses: Sequence[str], topics: Sequence[Sequence[bytes] | None] = ()
+    ) -> list[RawLog]:
+        """Logs of the blocks from..to inclusive in chain order. A topic position is a list of alternatives, or None for any.
+
+        Raises:
+            ChainUnreachable: if the node refuses even one block's logs.
+        """
+        request: dict[str, Any] = {"address": list(addresses)}
+        if topics:
+            request["topics"] = [None if options is None else [to_hex(t) for t in options] for options in topics]
+        found: list[RawLog] = []
+        start, chunk = from_block, _LOG_CHUNK
+        while start <= to_block:
+            end = min(start + chunk - 1, to_block)
+            try:
+                answer = self._rpc("eth_getLogs", request | {"fromBlock": hex(start), "toBlock": hex(end)})
+            except RpcError as error:
+                if start == end:
+                    raise ChainUnreachable(f"the node at {self.rpc_shown} refuses logs of block {start}: {error.message}") from None
+                chunk = max((end - start + 1) // 2, 1)
+                continue
+            found += [parse_log(entry) for entry in answer if not entry.get("removed")]
+            start = end + 1
+        return sorted(found, key=lambda entry: (entry.block, entry.log_index))
+
+    def _sending(self) -> Sender:
+        if self._sender is None:
+            raise InvalidInput("sending needs an account", "open a keystore first")
+        return self._sender

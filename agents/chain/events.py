@@ -1,0 +1,333 @@
+"""The contracts' events as frozen values, and fetching them in chain order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TypeVar
+
+from agents.chain.abi import decode_event, events_abi
+from agents.chain.client import ChainClient
+from agents.chain.network import Network
+from agents.chain.records import RawLog, Receipt
+from agents.chain.values import StudyRules
+from agents.domain import BitSet, CeremonyKind, Phase
+from agents.errors import InternalFault
+
+
+@dataclass(frozen=True)
+class EventMeta:
+    """Where an event is: `contract` is the address that emitted it."""
+
+    block: int
+    block_hash: bytes
+    tx_hash: bytes
+    log_index: int
+    contract: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Fields are the Solidity event's in snake case, in its order."""
+
+    meta: EventMeta
+
+
+@dataclass(frozen=True)
+class ParticipantRegistered(Event):
+    participant: str
+    name: str
+    metadata_cid: str
+    transport_key: bytes
+    multiaddr: str
+
+
+@dataclass(frozen=True)
+class VoteCast(Event):
+    subject: str
+    voter: str
+    admit: bool
+    votes: int
+    needed: int
+
+
+@dataclass(frozen=True)
+class MemberAdmitted(Event):
+    member: str
+    members: int
+
+
+@dataclass(frozen=True)
+class MemberRemoved(Event):
+    member: str
+    members: int
+
+
+@dataclass(frozen=True)
+class KeyEpochProposed(Event):
+    epoch: int
+    proposer: str
+    holders: tuple[str, ...]
+    threshold: int
+    kind: CeremonyKind
+    modulus_bits: int
+    modulus_hash: bytes
+    transcript_hash: bytes
+    transcript_cid: str
+
+
+@dataclass(frozen=True)
+class KeyShareConfirmed(Event):
+    epoch: int
+    holder: str
+    confirmations: BitSet
+
+
+@dataclass(frozen=True)
+class KeyEpochActivated(Event):
+    epoch: int
+
+
+@dataclass(frozen=True)
+class KeyEpochRejected(Event):
+    epoch: int
+    holder: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class StudyOpened(Event):
+    study: int
+    coordinator: str
+    key_epoch: int
+    spec_hash: bytes
+    spec_cid: str
+    rules: StudyRules
+
+
+@dataclass(frozen=True)
+class ParticipantEnrolled(Event):
+    study: int
+    participant: str
+    index: int
+    spec_hash: bytes
+
+
+@dataclass(frozen=True)
+class RoundOpened(Event):
+    round: int
+    study: int
+    step: int
+    parent: int
+    opener: str
+
+
+@dataclass(frozen=True)
+class PhaseEntered(Event):
+    round: int
+    phase: Phase
+    deadline: int
+
+
+@dataclass(frozen=True)
+class UpdateCommitted(Event):
+    round: int
+    participant: str
+    index: int
+    commitment: bytes
+
+
+@dataclass(frozen=True)
+class UpdateRevealed(Event):
+    round: int
+    participant: str
+    index: int
+    update_root: bytes
+    cid: str
+    proof_hash: bytes
+    salt: bytes
+
+
+@dataclass(frozen=True)
+class SetAttested(Event):
+    round: int
+    holder: str
+    set: BitSet
+    reasons: str
+
+
+@dataclass(frozen=True)
+class SetFrozen(Event):
+    round: int
+    set: BitSet
+    set_hash: bytes
+
+
+@dataclass(frozen=True)
+class AggregatePosted(Event):
+    round: int
+    aggregator: str
+    aggregate_root: bytes
+    cid: str
+
+
+@dataclass(frozen=True)
+class ShareReleased(Event):
+    round: int
+    holder: str
+    holder_index: int
+    aggregate_root: bytes
+    share_root: bytes
+    cid: str
+    proof_hash: bytes
+
+
+@dataclass(frozen=True)
+class ShareDisputed(Event):
+    round: int
+    accuser: str
+    holder: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class OpeningPosted(Event):
+    round: int
+    poster: str
+    opening_root: bytes
+    cid: str
+
+
+@dataclass(frozen=True)
+class ModelAttested(Event):
+    round: int
+    holder: str
+    opening_root: bytes
+    model_hash: bytes
+    cid: str
+
+
+@dataclass(frozen=True)
+class RoundFinalised(Event):
+    round: int
+    study: int
+    step: int
+    opening_root: bytes
+    model_hash: bytes
+    cid: str
+    parent: int
+
+
+@dataclass(frozen=True)
+class RoundVoided(Event):
+    round: int
+    study: int
+    phase: Phase
+
+
+EVENTS: tuple[type[Event], ...] = (
+    ParticipantRegistered,
+    VoteCast,
+    MemberAdmitted,
+    MemberRemoved,
+    KeyEpochProposed,
+    KeyShareConfirmed,
+    KeyEpochActivated,
+    KeyEpochRejected,
+    StudyOpened,
+    ParticipantEnrolled,
+    RoundOpened,
+    PhaseEntered,
+    UpdateCommitted,
+    UpdateRevealed,
+    SetAttested,
+    SetFrozen,
+    AggregatePosted,
+    ShareReleased,
+    ShareDisputed,
+    OpeningPosted,
+    ModelAttested,
+    RoundFinalised,
+    RoundVoided,
+)
+_BY_NAME = {kind.__name__: kind for kind in EVENTS}
+_E = TypeVar("_E", bound=Event)
+
+
+def decode_log(network: Network, log: RawLog) -> Event | None:
+    """The event a log holds; None if another contract emitted it or it is no event of our interface."""
+    contract = network.contracts.name_of(log.address)
+    if contract is None or not log.topics:
+        return None
+    entry = events_abi().get((contract, log.topics[0]))
+    kind = None if entry is None else _BY_NAME.get(entry["name"])
+    if entry is None or kind is None:
+        return None
+    meta = EventMeta(log.block, log.block_hash, log.tx_hash, log.log_index, log.address)
+    return kind(**decode_event(entry, log.topics, log.data), meta=meta)
+
+
+def events_of(network: Network, receipt: Receipt) -> list[Event]:
+    """Our contracts' events in a receipt, in order."""
+    return [event for log in receipt.logs if (event := decode_log(network, log)) is not None]
+
+
+def one_event(network: Network, receipt: Receipt, kind: type[_E]) -> _E:
+    """The receipt's event of this kind.
+
+    Raises:
+        InternalFault: if it holds none; our contracts always emit it.
+    """
+    for event in events_of(network, receipt):
+        if isinstance(event, kind):
+            return event
+    raise InternalFault(f"transaction 0x{receipt.tx_hash.hex()} emitted no {kind.__name__}")
+
+
+def fetch_events(
+    client: ChainClient,
+    from_block: int,
+    to_block: int,
+    *,
+    kinds: Collection[type[Event]] | None = None,
+    study: int | None = None,
+    rounds: Collection[int] | None = None,
+    epoch: int | None = None,
+) -> list[Event]:
+    """Events of the blocks from..to inclusive, ordered by (block, log index).
+
+    Without a filter: everything. `study` takes the events that name the study (not its rounds' inner ones), `rounds` everything of
+    these rounds, `epoch` everything of that key epoch; given together they add up. `kinds` narrows what the others take.
+
+    Raises:
+        ChainUnreachable: if the node does not answer or refuses.
+    """
+    names = {kind.__name__ for kind in kinds} if kinds is not None else set(_BY_NAME)
+    contracts = client.network.contracts
+    logs: dict[tuple[bytes, int], RawLog] = {}
+
+    def take(addresses: tuple[str, ...], *filters: list[bytes] | None) -> None:
+        for log in client.get_logs(from_block, to_block, addresses, filters):
+            logs[log.block_hash, log.log_index] = log
+
+    if study is None and rounds is None and epoch is None:
+        take(contracts.all(), _topics(names))
+    if epoch is not None and (wanted := _topics(names, "KeyRegistry")):
+        take((contracts.key_registry,), wanted, [_word(epoch)])
+    if study is not None:
+        if wanted := _topics(names, "StudyRegistry"):
+            take((contracts.study_registry,), wanted, [_word(study)])
+        if wanted := _topics(names & {"RoundOpened", "RoundFinalised", "RoundVoided"}, "RoundManager"):
+            take((contracts.round_manager,), wanted, None, [_word(study)])
+    if rounds and (wanted := _topics(names, "RoundManager")):
+        take((contracts.round_manager,), wanted, [_word(number) for number in sorted(rounds)])
+    ordered = sorted(logs.values(), key=lambda log: (log.block, log.log_index))
+    return [event for log in ordered if (event := decode_log(client.network, log)) is not None]
+
+
+def _topics(names: Collection[str], contract: str | None = None) -> list[bytes]:
+    return [topic for (owner, topic), entry in events_abi().items() if entry["name"] in names and contract in (None, owner)]
+
+
+def _word(number: int) -> bytes:
+    return number.to_bytes(32, "big")

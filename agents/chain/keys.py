@@ -1,0 +1,74 @@
+"""KeyRegistry: threshold key epochs (K1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agents.chain.client import ChainClient
+from agents.chain.events import KeyEpochProposed, fetch_events, one_event
+from agents.chain.records import Call, Receipt
+from agents.chain.values import KeyEpoch
+from agents.domain import CeremonyKind, KeyEpochStatus
+from agents.errors import NotFound
+
+
+class KeyRegistry:
+    def __init__(self, client: ChainClient) -> None:
+        self._client = client
+
+    def propose(
+        self,
+        key: str,
+        modulus: bytes,
+        holders: Sequence[str],
+        threshold: int,
+        kind: CeremonyKind,
+        transcript_hash: bytes,
+        transcript_cid: str,
+    ) -> tuple[int, Receipt]:
+        """Propose an epoch and return its id. `modulus` is big-endian, no leading zero; `holders[i]` is to hold the share at i + 1."""
+        call = _call("propose", modulus, tuple(holders), threshold, kind, transcript_hash, transcript_cid)
+        receipt = self._client.transact(key, call)
+        return one_event(self._client.network, receipt, KeyEpochProposed).epoch, receipt
+
+    def confirm(self, key: str, epoch: int, transcript_hash: bytes) -> Receipt:
+        return self._client.transact(key, _call("confirm", epoch, transcript_hash))
+
+    def reject(self, key: str, epoch: int, reason: str) -> Receipt:
+        return self._client.transact(key, _call("reject", epoch, reason))
+
+    def epoch_count(self) -> int:
+        return int(self._client.call(_call("epochCount")))
+
+    def epoch_of(self, epoch: int) -> KeyEpoch:
+        """Raises NotFound for an epoch that was never proposed."""
+        found = self._client.call(_call("epochOf", epoch))
+        if found["status"] is KeyEpochStatus.NONE:
+            raise NotFound(f"there is no key epoch {epoch}")
+        return KeyEpoch(epoch=epoch, **found)
+
+    def is_active(self, epoch: int) -> bool:
+        return bool(self._client.call(_call("isActive", epoch)))
+
+    def threshold_of(self, epoch: int) -> int:
+        return int(self._client.call(_call("thresholdOf", epoch)))
+
+    def holder_index(self, epoch: int, account: str) -> int:
+        """Position of the holder counted from 1, 0 if the account holds no share."""
+        return int(self._client.call(_call("holderIndex", epoch, account)))
+
+    def proposal_of(self, epoch: int) -> KeyEpochProposed:
+        """The event that proposed an epoch; it names the transcript's CID.
+
+        Raises:
+            NotFound: if it was never proposed.
+        """
+        first, last = self._client.network.deploy_block, self._client.head().number
+        for event in fetch_events(self._client, first, last, kinds=[KeyEpochProposed], epoch=epoch):
+            if isinstance(event, KeyEpochProposed):
+                return event
+        raise NotFound(f"there is no key epoch {epoch}")
+
+
+def _call(function: str, *args: object) -> Call:
+    return Call("KeyRegistry", function, args)

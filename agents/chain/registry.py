@@ -1,0 +1,46 @@
+"""ParticipantRegistry: who is a member, and the address book (R1)."""
+
+from __future__ import annotations
+
+from agents.chain.client import ChainClient
+from agents.chain.records import Call, Receipt
+from agents.chain.values import Profile
+from agents.errors import NotFound
+
+_NO_KEY = bytes(32)
+
+
+class ParticipantRegistry:
+    def __init__(self, client: ChainClient) -> None:
+        self._client = client
+
+    def register(self, key: str, profile: Profile) -> Receipt:
+        """Publish or replace the account's profile."""
+        return self._client.transact(key, _call("register", profile))
+
+    def vote_to_admit(self, key: str, candidate: str) -> Receipt:
+        return self._client.transact(key, _call("voteToAdmit", candidate))
+
+    def vote_to_remove(self, key: str, member: str) -> Receipt:
+        return self._client.transact(key, _call("voteToRemove", member))
+
+    def is_member(self, account: str) -> bool:
+        return bool(self._client.call(_call("isMember", account)))
+
+    def member_count(self) -> int:
+        return int(self._client.call(_call("memberCount")))
+
+    def profile_of(self, account: str) -> Profile:
+        """The profile an account published.
+
+        Raises:
+            NotFound: if it published none.
+        """
+        found = self._client.call(_call("profileOf", account))
+        if found["transport_key"] == _NO_KEY:
+            raise NotFound(f"{account} has published no profile")
+        return Profile(**found)
+
+
+def _call(function: str, *args: object) -> Call:
+    return Call("ParticipantRegistry", function, args)

@@ -1,0 +1,75 @@
+"""StudyRegistry: studies and who is enrolled in them (S1, S2)."""
+
+from __future__ import annotations
+
+from agents.chain.client import ChainClient
+from agents.chain.events import ParticipantEnrolled, StudyOpened, fetch_events, one_event
+from agents.chain.records import Call, Receipt
+from agents.chain.values import Study, StudyRules
+from agents.errors import ContractRefused, NotFound
+
+_UNKNOWN = "StudyRegistryUnknownStudy"
+_NO_HASH = bytes(32)
+
+
+class StudyRegistry:
+    def __init__(self, client: ChainClient) -> None:
+        self._client = client
+
+    def open(self, key: str, key_epoch: int, spec_hash: bytes, spec_cid: str, rules: StudyRules) -> tuple[int, Receipt]:
+        """Open a study under an active key epoch and return its id."""
+        receipt = self._client.transact(key, _call("open", key_epoch, spec_hash, spec_cid, rules))
+        return one_event(self._client.network, receipt, StudyOpened).study, receipt
+
+    def enrol(self, key: str, study: int, spec_hash: bytes) -> Receipt:
+        return self._client.transact(key, _call("enrol", study, spec_hash))
+
+    def study_count(self) -> int:
+        return int(self._client.call(_call("studyCount")))
+
+    def study_of(self, study: int) -> Study:
+        """Raises NotFound for a study that was never opened."""
+        try:
+            found = self._client.call(_call("studyOf", study))
+        except ContractRefused as refusal:
+            raise _not_found(study, refusal) from None
+        if found["spec_hash"] == _NO_HASH:
+            raise NotFound(f"there is no study {study}")
+        return Study(study=study, **found)
+
+    def participant_index(self, study: int, participant: str) -> int:
+        """Place in the order of enrolment counted from 1, 0 if not enrolled."""
+        return int(self._client.call(_call("participantIndex", study, participant)))
+
+    def enrolment_closed(self, study: int) -> bool:
+        """Raises NotFound for a study that was never opened, where the contract refuses it."""
+        try:
+            return bool(self._client.call(_call("enrolmentClosed", study)))
+        except ContractRefused as refusal:
+            raise _not_found(study, refusal) from None
+
+    def opening_of(self, study: int) -> StudyOpened:
+        """The event that opened a study; it names the spec's CID.
+
+        Raises:
+            NotFound: if it was never opened.
+        """
+        first, last = self._client.network.deploy_block, self._client.head().number
+        for event in fetch_events(self._client, first, last, kinds=[StudyOpened], study=study):
+            if isinstance(event, StudyOpened):
+                return event
+        raise NotFound(f"there is no study {study}")
+
+    def enrolled_in(self, study: int) -> tuple[str, ...]:
+        """The participants in order of enrolment, from the events."""
+        first, last = self._client.network.deploy_block, self._client.head().number
+        found = fetch_events(self._client, first, last, kinds=[ParticipantEnrolled], study=study)
+        return tuple(event.participant for event in found if isinstance(event, ParticipantEnrolled))
+
+
+def _call(function: str, *args: object) -> Call:
+    return Call("StudyRegistry", function, args)
+
+
+def _not_found(study: int, refusal: ContractRefused) -> NotFound | ContractRefused:
+    return NotFound(f"there is no study {study}") if refusal.name == _UNKNOWN else refusal

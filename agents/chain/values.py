@@ -1,0 +1,79 @@
+"""What the contracts' structs hold, as frozen values. Hashes are 32 bytes, addresses checksummed text, ids integers (0 is none)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agents.domain import BitSet, CeremonyKind, KeyEpochStatus, Phase, check_hash32
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How others find a participant (R1). The contract bounds the texts; text that is not UTF-8 on the chain reads with U+FFFD in it."""
+
+    name: str
+    metadata_cid: str
+    transport_key: bytes
+    multiaddr: str
+
+    def __post_init__(self) -> None:
+        check_hash32(self.transport_key, "transport key")
+
+
+@dataclass(frozen=True)
+class KeyEpoch:
+    """`holders[i]` holds the share at x = i + 1, and bit i of `confirmations` is its confirmation."""
+
+    epoch: int
+    proposer: str
+    threshold: int
+    kind: CeremonyKind
+    status: KeyEpochStatus
+    modulus_bits: int
+    confirmations: BitSet
+    modulus_hash: bytes
+    transcript_hash: bytes
+    holders: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StudyRules:
+    """In the order of the contract's struct. `enrol_until` is unix seconds, the others named `_seconds` are durations."""
+
+    seats: int
+    min_cohort: int
+    steps: int
+    enrol_until: int
+    commit_seconds: int
+    reveal_seconds: int
+    attest_seconds: int
+    aggregate_seconds: int
+    share_seconds: int
+    finalise_seconds: int
+
+
+@dataclass(frozen=True)
+class Study:
+    study: int
+    coordinator: str
+    key_epoch: int
+    enrolled: int
+    spec_hash: bytes
+    rules: StudyRules
+
+
+@dataclass(frozen=True)
+class Round:
+    """`deadline` is unix seconds; the bit maps count enrolment positions from 0; `parent` is 0 for a study's first round."""
+
+    round: int
+    study: int
+    step: int
+    phase: Phase
+    deadline: int
+    parent: int
+    committed: BitSet
+    revealed: BitSet
+    frozen: BitSet
+    aggregate_root: bytes
+    model_hash: bytes

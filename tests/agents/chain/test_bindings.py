@@ -1,0 +1,80 @@
+"""The four bindings against the real contracts, from a key to an open round."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents.chain.events import (
+    KeyEpochActivated,
+    ParticipantEnrolled,
+    PhaseEntered,
+    RoundOpened,
+    StudyOpened,
+    UpdateCommitted,
+    fetch_events,
+)
+from agents.chain.keys import KeyRegistry
+from agents.chain.network import Network
+from agents.chain.registry import ParticipantRegistry
+from agents.chain.rounds import RoundManager, commitment_hash
+from agents.chain.studies import StudyRegistry
+from agents.chain.values import KeyEpoch, Study, StudyRules
+from agents.domain import BitSet, CeremonyKind, KeyEpochStatus, Phase
+from agents.errors import ContractRefused
+
+from .conftest import Anvil, Connect, account
+
+MODULUS = b"\xc3" + b"\x07" * 255
+TRANSCRIPT, SPEC = b"\x11" * 32, b"\x22" * 32
+FOUNDERS = [account(i).address for i in range(4)]
+
+
+def test_from_a_key_to_the_first_reveal(connect: Connect, network: Network, anvil: Anvil) -> None:
+    clients = [connect(i) for i in range(4)]
+    keys = [KeyRegistry(c) for c in clients]
+    epoch, _ = keys[0].propose("p", MODULUS, FOUNDERS[:3], 2, CeremonyKind.DEALER, TRANSCRIPT, "bafytranscript")
+    assert keys[0].proposal_of(epoch).transcript_cid == "bafytranscript"
+    with pytest.raises(ContractRefused) as refusal:
+        keys[1].confirm("wrong", epoch, SPEC)
+    assert refusal.value.name == "KeyRegistryTranscriptMismatch"
+    assert refusal.value.values == (epoch, "0x" + TRANSCRIPT.hex(), "0x" + SPEC.hex())
+    for holder in keys[:3]:
+        holder.confirm("c", epoch, TRANSCRIPT)
+    found = keys[3].epoch_of(epoch)
+    assert isinstance(found, KeyEpoch)
+    assert (found.status, found.confirmations, found.holders) == (KeyEpochStatus.ACTIVE, BitSet.of(0, 1, 2), tuple(FOUNDERS[:3]))
+    assert keys[0].is_active(epoch)
+    assert (keys[0].threshold_of(epoch), keys[0].holder_index(epoch, FOUNDERS[2]), keys[0].holder_index(epoch, FOUNDERS[3])) == (2, 3, 0)
+
+    rules = StudyRules(4, 3, 2, clients[0].head().timestamp + 3600, 600, 600, 600, 600, 600, 600)
+    studies = [StudyRegistry(c) for c in clients]
+    study, _ = studies[0].open("o", epoch, SPEC, "bafyspec", rules)
+    for enrolling in studies:
+        enrolling.enrol("e", study, SPEC)
+    assert studies[0].study_of(study) == Study(study, FOUNDERS[0], epoch, 4, SPEC, rules)
+    assert studies[0].opening_of(study).rules == rules
+    assert studies[0].enrolled_in(study) == tuple(FOUNDERS)
+    assert studies[0].participant_index(study, FOUNDERS[1]) == 2
+    assert studies[0].enrolment_closed(study)
+    assert (keys[0].epoch_count(), studies[0].study_count(), ParticipantRegistry(clients[0]).member_count()) == (1, 1, 4)
+
+    rounds = [RoundManager(c) for c in clients]
+    number, _ = rounds[0].open_round("r", study)
+    where = network.contracts.round_manager
+    for i, manager in enumerate(rounds):
+        root = bytes([i + 1]) * 32
+        manager.commit("commit", number, commitment_hash(network.chain_id, where, number, FOUNDERS[i], root, "bafy", SPEC, TRANSCRIPT))
+    state = rounds[0].round_of(number)
+    assert (state.phase, state.committed, state.parent, state.step) == (Phase.COMMITTED, BitSet.of(0, 1, 2, 3), 0, 0)
+    rounds[1].reveal("v", number, b"\x02" * 32, "bafy", SPEC, TRANSCRIPT)
+    assert rounds[0].round_of(number).revealed == BitSet.of(1)
+    assert (rounds[0].latest_round(study), rounds[0].round_count(), rounds[0].steps_done(study)) == (number, 1, 0)
+
+    last = clients[0].head().number
+    of_study = fetch_events(clients[0], network.deploy_block, last, study=study)
+    assert [type(e) for e in of_study] == [StudyOpened, *[ParticipantEnrolled] * 4, RoundOpened]
+    of_round = fetch_events(clients[0], network.deploy_block, last, rounds=[number], kinds=[PhaseEntered, UpdateCommitted])
+    assert [e.phase for e in of_round if isinstance(e, PhaseEntered)] == [Phase.OPEN, Phase.COMMITTED]
+    assert len(of_round) == 6
+    of_epoch = fetch_events(clients[0], network.deploy_block, last, epoch=epoch, kinds=[KeyEpochActivated])
+    assert len(of_epoch) == 1

@@ -1,0 +1,155 @@
+"""The connection: which chain, how failures read, how refusals are named."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from agents.chain.client import ChainClient
+from agents.chain.network import ContractAddresses, Network
+from agents.chain.records import Call
+from agents.chain.registry import ParticipantRegistry
+from agents.chain.rounds import RoundManager, commitment_hash, set_hash
+from agents.chain.studies import StudyRegistry
+from agents.chain.values import Profile
+from agents.domain import BitSet
+from agents.errors import ChainUnreachable, ContractRefused, InvalidInput, NotFound, WrongChain
+
+from .conftest import QUICK, Anvil, Connect, account, free_port
+
+NOBODY = "0x000000000000000000000000000000000000dEaD"
+PROFILE = Profile("Lab One", "bafy", b"\x07" * 32, "/ip4/127.0.0.1/tcp/4001")
+
+
+def test_connect_returns_the_newest_block(connect: Connect, anvil: Anvil) -> None:
+    assert connect().connect().number == int(anvil.rpc("eth_blockNumber"), 16)
+
+
+def test_connect_refuses_another_chain(network: Network) -> None:
+    with pytest.raises(WrongChain, match="is on chain 31337, the network file names chain 5"):
+        ChainClient(network.rpc, replace(network, chain_id=5), options=QUICK).connect()
+
+
+def test_connect_refuses_addresses_without_code(network: Network) -> None:
+    moved = replace(network.contracts, key_registry=NOBODY)
+    with pytest.raises(WrongChain, match=f"no contract at KeyRegistry's address {NOBODY}"):
+        ChainClient(network.rpc, replace(network, contracts=moved), options=QUICK).connect()
+
+
+def test_an_endpoint_that_does_not_answer_is_tried_a_bounded_number_of_times_and_its_credentials_stay_hidden() -> None:
+    """C4: loss of the RPC endpoint is an error after a bound, and no secret of the URL is in it."""
+    addresses = ContractAddresses(*(f"0x{i:040x}" for i in range(1, 5)))
+    port = free_port()
+    url = f"http://user:hunter2@127.0.0.1:{port}/v3/apikey?token=sesame"
+    client = ChainClient(url, Network(1, url, addresses, 0), options=QUICK)
+    started = time.monotonic()
+    with pytest.raises(ChainUnreachable) as refusal:
+        client.connect()
+    assert time.monotonic() - started < 5
+    assert f"http://127.0.0.1:{port} does not answer" in str(refusal.value)
+    assert refusal.value.__cause__ is None
+    assert not any(secret in str(refusal.value) for secret in ("hunter2", "user", "apikey", "sesame"))
+
+
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:1", "127.0.0.1:8545", "http://", "http://127.0.0.1:notaport"])
+def test_an_endpoint_that_is_no_http_url_is_refused(network: Network, url: str) -> None:
+    with pytest.raises(InvalidInput, match="RPC endpoint"):
+        ChainClient(url, network)
+
+
+def test_custom_errors_come_with_name_and_values(connect: Connect) -> None:
+    outsider = connect(5)
+    with pytest.raises(ContractRefused) as refusal:
+        ParticipantRegistry(outsider).vote_to_admit("vote", NOBODY)
+    assert (refusal.value.name, refusal.value.values) == ("ParticipantRegistryNotMember", (account(5).address,))
+    with pytest.raises(ContractRefused) as refusal:
+        ParticipantRegistry(connect(0)).vote_to_admit("vote", account(1).address)
+    assert (refusal.value.name, refusal.value.values) == ("ParticipantRegistryAlreadyMember", (account(1).address,))
+
+
+def test_errors_of_another_contract_in_the_call_are_decoded_too(connect: Connect) -> None:
+    with pytest.raises(ContractRefused) as refusal:
+        RoundManager(connect(0)).open_round("open", 9)
+    assert refusal.value.name in {"StudyRegistryUnknownStudy", "RoundManagerNotEnrolled"}
+    assert refusal.value.values[0] == 9
+
+
+def test_a_refused_simulation_sends_nothing(connect: Connect, anvil: Anvil) -> None:
+    client = connect(5)
+    before = anvil.rpc("eth_blockNumber")
+    with pytest.raises(ContractRefused):
+        ParticipantRegistry(client).vote_to_admit("vote", NOBODY)
+    assert anvil.rpc("eth_blockNumber") == before
+    assert anvil.rpc("eth_getTransactionCount", client.address, "pending") == "0x0"
+
+
+def test_unknown_things_are_not_found(connect: Connect) -> None:
+    client = connect()
+    with pytest.raises(NotFound, match="no study 3"):
+        StudyRegistry(client).study_of(3)
+    with pytest.raises(NotFound, match="no round 3"):
+        RoundManager(client).round_of(3)
+    with pytest.raises(NotFound, match="published no profile"):
+        ParticipantRegistry(client).profile_of(NOBODY)
+
+
+def test_arguments_that_do_not_fit_are_the_callers_fault(connect: Connect) -> None:
+    with pytest.raises(InvalidInput, match=r"RoundManager\.commit"):
+        RoundManager(connect()).commit("c", 1, b"too long" * 5)
+    with pytest.raises(InvalidInput, match="takes 0 arguments, not 1"):
+        connect().call(Call("RoundManager", "roundCount", (1,)))
+
+
+def test_sending_needs_an_account_and_funds(network: Network) -> None:
+    with pytest.raises(InvalidInput, match="needs an account"):
+        ParticipantRegistry(ChainClient(network.rpc, network, options=QUICK)).register("r", PROFILE)
+    poor = account(99)
+    with pytest.raises(InvalidInput, match=f"{poor.address} cannot pay"):
+        ParticipantRegistry(ChainClient(network.rpc, network, poor, options=QUICK)).register("r", PROFILE)
+
+
+def test_value_can_be_sent_and_pays_for_a_new_account(connect: Connect, network: Network) -> None:
+    newcomer = account(98)
+    assert connect(0).send_value("fund", newcomer.address, 10**18).gas_used == 21_000
+    client = ChainClient(network.rpc, network, newcomer, options=QUICK)
+    assert client.balance() == 10**18
+    receipt = ParticipantRegistry(client).register("r", PROFILE)
+    assert client.balance() == 10**18 - receipt.cost
+    assert ParticipantRegistry(client).profile_of(newcomer.address) == PROFILE
+
+
+def test_text_that_is_not_utf8_does_not_stop_the_readers(connect: Connect) -> None:
+    """Anyone may register: bytes that are not UTF-8 in a name must not keep every node from reading the events."""
+    client = connect(6)
+    registry = ParticipantRegistry(client)
+    data = client_calldata_with_bad_name()
+    client._sending().send("raw", client.network.contracts.participant_registry, data, 0)
+    assert registry.profile_of(client.address).name == "\ufffdab"
+
+
+def client_calldata_with_bad_name() -> bytes:
+    from agents.chain.abi import encode_call
+
+    good = encode_call(Call("ParticipantRegistry", "register", (Profile("zab", "", b"\x01" * 32, ""),)))
+    assert good.count(b"zab") == 1
+    return good.replace(b"zab", b"\xffab")
+
+
+def test_the_hashes_computed_here_are_the_contracts(connect: Connect, network: Network) -> None:
+    """P1, P9: the commitment and the set hash need no node, and the contract computes the same."""
+    manager = RoundManager(connect())
+    where = network.contracts.round_manager
+    parts = (account(2).address, b"\x01" * 32, "bafycid", b"\x02" * 32, b"\x03" * 32)
+    assert commitment_hash(network.chain_id, where, 7, *parts) == manager.commitment_of(7, *parts)
+    assert set_hash(network.chain_id, where, 7, BitSet.of(0, 255)) == manager.set_hash_of(7, BitSet.of(0, 255))
+
+
+def test_blocks_and_logs(connect: Connect, network: Network) -> None:
+    client = connect()
+    head = client.head()
+    assert client.block(head.number) == head == client.block_by_hash(head.hash)
+    assert client.block(head.number + 1) is None
+    logs = client.get_logs(network.deploy_block, head.number, network.contracts.all())
+    assert len(logs) == 4, "one MemberAdmitted for each founder"

@@ -1,0 +1,63 @@
+"""What Python mirrors of the contracts is what the contracts say."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from enum import IntEnum
+from typing import Any
+
+import pytest
+
+from agents.chain.abi import contract_abi, snake_case
+from agents.chain.events import EVENTS, Event
+from agents.chain.network import CONTRACTS
+from agents.chain.values import KeyEpoch, Profile, Round, Study, StudyRules
+from agents.domain import CeremonyKind, KeyEpochStatus, Phase
+
+from .conftest import ROOT
+
+
+@pytest.mark.parametrize("enum", [Phase, CeremonyKind, KeyEpochStatus])
+def test_enums_are_soliditys(enum: type[IntEnum]) -> None:
+    source = (ROOT / "contracts" / "types" / "RoundTypes.sol").read_text()
+    match = re.search(rf"enum {enum.__name__} {{(.*?)}}", source, re.DOTALL)
+    assert match is not None
+    listed = re.findall(r"\w+", re.sub(r"//.*", "", match.group(1)))
+    assert [name.upper() for name in listed] == [member.name for member in enum]
+    assert [member.value for member in enum] == list(range(len(listed)))
+
+
+def test_every_event_of_the_contracts_has_its_class_with_the_same_fields() -> None:
+    listed = {entry["name"]: entry for name in CONTRACTS for entry in contract_abi(name) if entry["type"] == "event"}
+    assert listed.keys() == {kind.__name__ for kind in EVENTS}
+    for kind in EVENTS:
+        ours = [f.name for f in fields(kind) if f.name != "meta"]
+        assert ours == [snake_case(p["name"]) for p in listed[kind.__name__]["inputs"]]
+    assert set(EVENTS) == set(Event.__subclasses__())
+
+
+@pytest.mark.parametrize(
+    ("contract", "function", "struct", "added"),
+    [
+        ("ParticipantRegistry", "profileOf", Profile, ()),
+        ("KeyRegistry", "epochOf", KeyEpoch, ("epoch",)),
+        ("StudyRegistry", "studyOf", Study, ("study",)),
+        ("RoundManager", "roundOf", Round, ("round",)),
+    ],
+)
+def test_structs_have_the_same_fields(contract: str, function: str, struct: Any, added: tuple[str, ...]) -> None:
+    (entry,) = [e for e in contract_abi(contract) if e["type"] == "function" and e["name"] == function]
+    (output,) = entry["outputs"]
+    assert [f.name for f in fields(struct)] == [*added, *(snake_case(p["name"]) for p in output["components"])]
+
+
+def test_the_rules_are_in_the_contracts_order() -> None:
+    (entry,) = [e for e in contract_abi("StudyRegistry") if e["type"] == "function" and e["name"] == "open"]
+    (rules,) = [p for p in entry["inputs"] if p["type"] == "tuple"]
+    assert [f.name for f in fields(StudyRules)] == [snake_case(p["name"]) for p in rules["components"]]
+
+
+def test_the_interfaces_are_what_the_sources_compile_to(artefacts: dict[str, dict[str, Any]]) -> None:
+    for name in CONTRACTS:
+        assert list(contract_abi(name)) == artefacts[name]["abi"], f"{name}: run python -m scripts.export_abi"
