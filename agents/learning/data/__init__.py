@@ -1,0 +1,17 @@
+"""Data adapters, one a file: from a local file to features and labels, never letting a value out."""
+
+from __future__ import annotations
+
+from agents.learning.data.port import DataAdapter, DataReport, Dataset, Problem
+from agents.learning.data.smiles import SmilesAdapter
+from agents.learning.data.table import TableAdapter
+from agents.spec import SmilesFeatures, StudySpec
+
+__all__ = ["DataAdapter", "DataReport", "Dataset", "Problem", "open_adapter"]
+
+
+def open_adapter(spec: StudySpec) -> DataAdapter:
+    """The adapter that reads files for the study's features."""
+    if isinstance(spec.features, SmilesFeatures):
+        return SmilesAdapter(spec.features, spec.task)
+    return TableAdapter(spec.features, spec.task)

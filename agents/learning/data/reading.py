@@ -1,0 +1,49 @@
+"""What table and SMILES adapters share: read the columns, parse the labels, let the adapter parse the features, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.learning.data.files import Cells, read_columns
+from agents.learning.data.labels import balance, parse_labels, scarcity
+from agents.learning.data.port import DataReport, Dataset, Problem
+from agents.spec import TaskSpec
+
+Float32 = npt.NDArray[np.float32]
+Parse = Callable[[dict[str, Cells], int], tuple[Float32 | None, list[Problem]]]
+
+
+def read_features(path: Path, columns: Sequence[str], parse: Parse) -> tuple[DataReport, Float32 | None]:
+    """As `read_labelled`, for a file whose labels do not matter."""
+    read = read_columns(Path(path), columns)
+    if not read.rows:
+        return DataReport(0, read.problems), None
+    features, found = parse(read.cells, read.rows)
+    return DataReport(read.rows, (*read.problems, *found)), features
+
+
+def read_labelled(path: Path, columns: Sequence[str], task: TaskSpec, parse: Parse) -> tuple[DataReport, Dataset | None]:
+    """The report on a file, and its dataset if the report has no errors and `parse` gave features.
+
+    Args:
+        columns: the feature columns.
+        parse: from the cells of the feature columns that exist, and the row count, to features [n, d] (or None) and problems.
+    """
+    read = read_columns(Path(path), [*columns, task.target])
+    problems = list(read.problems)
+    if not read.rows:
+        return DataReport(0, tuple(problems)), None
+    features, found = parse({name: read.cells[name] for name in columns if name in read.cells}, read.rows)
+    problems += found
+    counts = None
+    labels = np.zeros(read.rows, dtype=np.float32)
+    if task.target in read.cells:
+        labels, found = parse_labels(read.cells[task.target], task)
+        counts = None if found else balance(labels)
+        problems += found or ([] if counts else [scarcity(task)])
+    report = DataReport(read.rows, tuple(problems), *(counts or (None, None)))
+    return report, Dataset(features, labels) if report.ok and features is not None else None

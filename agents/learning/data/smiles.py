@@ -1,0 +1,94 @@
+"""Molecules as SMILES, turned into Morgan fingerprints (Rogers and Hahn 2010, ECFP) by RDKit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rdkit import Chem
+from rdkit.Chem import rdFingerprintGenerator
+from rdkit.rdBase import BlockLogs
+
+from agents.errors import InternalFault, InvalidData
+from agents.learning.data.files import Cells, first_rows
+from agents.learning.data.port import DataReport, Dataset, Problem
+from agents.learning.data.reading import Float32, read_features, read_labelled
+from agents.spec import SmilesFeatures, TaskSpec
+
+
+class SmilesAdapter:
+    def __init__(self, features: SmilesFeatures, task: TaskSpec) -> None:
+        self._features = features
+        self._task = task
+
+    def check(self, path: Path) -> DataReport:
+        return self._read(path, self._check_cells)[0]
+
+    def load(self, path: Path) -> Dataset:
+        report, dataset = self._read(path, self._featurise_cells)
+        report.require_ok()
+        if dataset is None:
+            raise InternalFault("a clean data report came without data")
+        return dataset
+
+    def features(self, path: Path) -> Float32:
+        report, x = read_features(path, [self._features.column], self._featurise_cells)
+        report.require_ok()
+        if x is None:
+            raise InternalFault("a clean data report came without data")
+        return x
+
+    def featurise(self, smiles: Sequence[str]) -> Float32:
+        """Fingerprints, float32 [n, bits], of SMILES: bits 0 or 1, or counts up to `max_count`.
+
+        Raises:
+            InvalidData: if one of them is not a molecule, with its number (from 1).
+        """
+        x, problems = self._featurise_cells({self._features.column: list(smiles)}, len(smiles))
+        if problems:
+            raise InvalidData(str(problems[0]))
+        return x
+
+    def _read(self, path: Path, parse: Callable[..., Any]) -> tuple[DataReport, Dataset | None]:
+        return read_labelled(path, [self._features.column], self._task, parse)
+
+    def _check_cells(self, cells: dict[str, Cells], rows: int) -> tuple[None, list[Problem]]:
+        with BlockLogs():
+            wrong = [i for i, cell in enumerate(cells.get(self._features.column, [])) if _molecule(cell) is None]
+        return None, self._problems(cells, wrong)
+
+    def _featurise_cells(self, cells: dict[str, Cells], rows: int) -> tuple[Float32, list[Problem]]:
+        spec = self._features
+        generator = rdFingerprintGenerator.GetMorganGenerator(radius=spec.radius, fpSize=spec.bits)
+        x = np.zeros((rows, spec.bits), dtype=np.float32)
+        wrong: list[int] = []
+        with BlockLogs():
+            for row, cell in enumerate(cells.get(spec.column, [])):
+                molecule = _molecule(cell)
+                if molecule is None:
+                    wrong.append(row)
+                elif spec.counts:
+                    x[row] = np.minimum(generator.GetCountFingerprintAsNumPy(molecule), spec.max_count)
+                else:
+                    x[row] = generator.GetFingerprintAsNumPy(molecule)
+        return x, self._problems(cells, wrong)
+
+    def _problems(self, cells: dict[str, Cells], wrong: list[int]) -> list[Problem]:
+        column = self._features.column
+        text = cells.get(column, [])
+        missing = [i for i in wrong if not text[i].strip()]
+        invalid = [i for i in wrong if text[i].strip()]
+        problems = []
+        if missing:
+            problems.append(Problem("missing", column, len(missing), first_rows(missing)))
+        if invalid:
+            problems.append(Problem("not a SMILES that RDKit can read", column, len(invalid), first_rows(invalid)))
+        return problems
+
+
+def _molecule(smiles: str) -> Any:
+    """RDKit's molecule with at least one atom, or None. RDKit reads an empty text as a molecule without atoms."""
+    molecule = Chem.MolFromSmiles(smiles)
+    return molecule if molecule is not None and molecule.GetNumAtoms() else None

@@ -1,0 +1,168 @@
+"""The global model between two rounds, and its one byte form: safetensors, written canonically, so that equal states are equal bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.errors import InvalidInput, MalformedBlob
+from agents.learning.parameters import Weights, parameters, unflatten
+from agents.learning.plan import schedule
+from agents.learning.preprocessing import Scaler
+from agents.spec import StudySpec
+
+FORMAT = "defedbio-model/1"
+METADATA_KEY = "defedbio"
+SCALER_NAMES = ("scaler.mean", "scaler.std")
+_LENGTH_BYTES = 8
+_DTYPES: dict[str, str] = {"F32": "<f4", "F64": "<f8"}
+
+
+@dataclass(frozen=True)
+class GlobalState:
+    """`step` is the number of steps of the schedule that are finalised; `spec_digest` is sha256 of the spec's raw text, in hex."""
+
+    weights: Weights
+    scaler: Scaler | None
+    step: int
+    spec_digest: str
+
+    def to_bytes(self) -> bytes:
+        """Canonical safetensors: little-endian, tensors sorted by name, one metadata key, header padded with spaces to 8 bytes."""
+        tensors = {name: np.ascontiguousarray(self.weights[name], dtype="<f4") for name in self.weights}
+        arrays: dict[str, npt.NDArray[Any]] = dict(tensors)
+        if self.scaler is not None:
+            arrays |= dict(zip(SCALER_NAMES, (self.scaler.mean.astype("<f8"), self.scaler.std.astype("<f8")), strict=True))
+        layout = {name: ("F64" if a.dtype.itemsize == 8 else "F32", a.shape) for name, a in arrays.items()}
+        header = _header(layout, self.step, self.spec_digest)
+        return header + b"".join(arrays[name].tobytes() for name in sorted(arrays))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, spec: StudySpec) -> GlobalState:
+        """Parse a state of this study; only the canonical bytes of a valid state are accepted.
+
+        Raises:
+            MalformedBlob: saying what differs (header, study, step, tensor names, dtypes, shapes, length, values).
+        """
+        header, metadata = _read_header(data)
+        step = _check_metadata(metadata, spec)
+        layout = _expected_layout(spec, scaled=spec.standardise and step > 0)
+        _check_tensors({k: v for k, v in header.items() if k != "__metadata__"}, layout)
+        expected = _header(layout, step, digest(spec))
+        if not data.startswith(expected):
+            raise MalformedBlob("the model's header is not in canonical form")
+        body = data[len(expected) :]
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for name, (dtype, shape, start, end) in _offsets(layout).items():
+            if end > len(body):
+                raise MalformedBlob("the model's bytes end early")
+            arrays[name] = np.frombuffer(body[start:end], dtype=_DTYPES[dtype]).reshape(shape).astype(_DTYPES[dtype][1:])
+            if not np.isfinite(arrays[name]).all():
+                raise MalformedBlob(f"{name} holds a value that is not finite")
+        if len(body) != _body_size(layout):
+            raise MalformedBlob("the model's bytes go on after the last tensor")
+        scaler = None
+        if SCALER_NAMES[0] in arrays:
+            try:
+                scaler = Scaler(*(arrays.pop(name) for name in SCALER_NAMES))
+            except InvalidInput as error:
+                raise MalformedBlob(error.message) from None
+        return cls(arrays, scaler, step, digest(spec))
+
+
+def digest(spec: StudySpec) -> str:
+    """What binds a state to its study: sha256 of the spec's raw text, in hex."""
+    return hashlib.sha256(spec.raw).hexdigest()
+
+
+def size_cap(spec: StudySpec) -> int:
+    """The most bytes a state of this study can have: the cap of its download (C3)."""
+    layout = _expected_layout(spec, scaled=spec.standardise)
+    return len(_header(layout, len(schedule(spec)), digest(spec))) + _body_size(layout)
+
+
+def genesis(spec: StudySpec) -> GlobalState:
+    """The first model, the same on every machine: uniform in ±`Parameter.bound`, 24 bits each from SHAKE256(format ‖ seed ‖ name)."""
+    pieces = []
+    for p in parameters(spec):
+        stream = hashlib.shake_256(b"defedbio-genesis/1\0" + spec.seed.to_bytes(8, "big") + p.name.encode()).digest(4 * p.size)
+        unit = (np.frombuffer(stream, dtype=">u4") >> 8).astype(np.float64) * 2.0**-23 - 1.0
+        pieces.append(unit * p.bound)
+    return GlobalState(unflatten(np.concatenate(pieces), parameters(spec)), None, 0, digest(spec))
+
+
+Layout = dict[str, tuple[str, tuple[int, ...]]]
+
+
+def _expected_layout(spec: StudySpec, scaled: bool) -> Layout:
+    layout: Layout = {p.name: ("F32", p.shape) for p in parameters(spec)}
+    if scaled:
+        layout |= dict.fromkeys(SCALER_NAMES, ("F64", (spec.features.width,)))
+    return layout
+
+
+def _offsets(layout: Layout) -> dict[str, tuple[str, tuple[int, ...], int, int]]:
+    result: dict[str, tuple[str, tuple[int, ...], int, int]] = {}
+    start = 0
+    for name in sorted(layout):
+        dtype, shape = layout[name]
+        end = start + int(np.prod(shape, dtype=np.int64)) * np.dtype(_DTYPES[dtype]).itemsize
+        result[name] = (dtype, shape, start, end)
+        start = end
+    return result
+
+
+def _body_size(layout: Layout) -> int:
+    return max(end for *_, end in _offsets(layout).values())
+
+
+def _header(layout: Layout, step: int, spec_digest: str) -> bytes:
+    metadata = json.dumps({"format": FORMAT, "spec": spec_digest, "step": step}, sort_keys=True, separators=(",", ":"))
+    document: dict[str, Any] = {"__metadata__": {METADATA_KEY: metadata}}
+    for name, (dtype, shape, start, end) in _offsets(layout).items():
+        document[name] = {"data_offsets": [start, end], "dtype": dtype, "shape": list(shape)}
+    text = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(_LENGTH_BYTES, "little") + text
+
+
+def _read_header(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
+    if len(data) < _LENGTH_BYTES or length > len(data) - _LENGTH_BYTES:
+        raise MalformedBlob("the model's header is longer than its bytes")
+    try:
+        header = json.loads(data[_LENGTH_BYTES : _LENGTH_BYTES + length].decode("utf-8"))
+        metadata = json.loads(header["__metadata__"][METADATA_KEY])
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        raise MalformedBlob("the model's header is not JSON") from None
+    except (KeyError, TypeError):
+        raise MalformedBlob("the model's header has no DeFed-Bio metadata") from None
+    if not isinstance(metadata, dict):
+        raise MalformedBlob("the model's header has no DeFed-Bio metadata")
+    return header, metadata
+
+
+def _check_metadata(metadata: dict[str, Any], spec: StudySpec) -> int:
+    if metadata.get("format") != FORMAT:
+        raise MalformedBlob(f"the model's format is not {FORMAT}")
+    if metadata.get("spec") != digest(spec):
+        raise MalformedBlob("the model belongs to another study")
+    step = metadata.get("step")
+    if type(step) is not int or not 0 <= step <= len(schedule(spec)):
+        raise MalformedBlob("the model's step is outside the study's schedule")
+    return step
+
+
+def _check_tensors(found: dict[str, Any], layout: Layout) -> None:
+    for what, names in (("lacks", layout.keys() - found.keys()), ("has an unexpected", found.keys() - layout.keys())):
+        if names:
+            raise MalformedBlob(f"the model {what} tensor {min(names)[:80]}")
+    for name, (dtype, shape) in layout.items():
+        entry = found[name] if isinstance(found[name], dict) else {}
+        if entry.get("dtype") != dtype or entry.get("shape") != list(shape):
+            raise MalformedBlob(f"{name} is not a tensor of {dtype} with the shape {list(shape)}")

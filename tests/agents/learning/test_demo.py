@@ -1,0 +1,79 @@
+"""The demo's data and study: deterministic, without leakage, and of the size that the demo promises."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from pathlib import Path
+
+import pytest
+from rdkit import Chem
+from rdkit.rdBase import BlockLogs
+
+from agents.errors import InvalidInput
+from agents.learning.data import open_adapter
+from agents.learning.plan import schedule
+from agents.spec import NORM_PROOF_SLACK, StudySpec
+from scripts import demo_data
+
+STUDY = Path(demo_data.__file__).with_name("demo_study.json")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    demo_data.write(folder, 5)
+    return folder
+
+
+def _skeletons(path: Path) -> set[str]:
+    with path.open() as file, BlockLogs():
+        return {Chem.MolToInchiKey(Chem.MolFromSmiles(row["smiles"])).split("-")[0] for row in csv.DictReader(file)}
+
+
+def test_no_test_molecule_is_trained_on(folder: Path) -> None:
+    trained = set().union(*(_skeletons(p) for p in folder.glob("org*.csv")))
+    external, holdout = _skeletons(folder / "external.csv"), _skeletons(folder / "holdout.csv")
+    assert external
+    assert holdout
+    assert not trained & (external | holdout)
+    assert not external & holdout
+
+
+def test_the_organisations_are_the_named_sources_then_the_largest(folder: Path) -> None:
+    assert sorted(p.name for p in folder.glob("*.csv")) == [
+        "external.csv",
+        "holdout.csv",
+        "org1_R1.csv",
+        "org2_R13.csv",
+        "org3_R27.csv",
+        "org4_R24.csv",
+        "org5_R30.csv",
+    ]
+
+
+def test_writing_again_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    demo_data.write(tmp_path, 5)
+    for path in folder.iterdir():
+        assert hashlib.sha256((tmp_path / path.name).read_bytes()).digest() == hashlib.sha256(path.read_bytes()).digest(), path.name
+
+
+@pytest.mark.parametrize("organisations", [2, 1000])
+def test_refuses_impossible_numbers_of_organisations(tmp_path: Path, organisations: int) -> None:
+    with pytest.raises(InvalidInput, match="the demo data has 3 to"):
+        demo_data.write(tmp_path, organisations)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_files_fit_the_study(folder: Path) -> None:
+    spec = StudySpec.from_bytes(STUDY.read_bytes())
+    report = open_adapter(spec).check(folder / "org1_R1.csv")
+    assert report.ok, report.to_text()
+    assert not open_adapter(spec).check(folder / "external.csv").errors
+
+
+def test_the_study_is_of_the_promised_size() -> None:
+    spec = StudySpec.from_bytes(STUDY.read_bytes())
+    assert [(s.kind, s.length) for s in schedule(spec)] == [("moments", 2048), *[("train", 16417)] * 5]
+    for step in schedule(spec):
+        step.quantisation.check_slot_rule(spec.seats, NORM_PROOF_SLACK)
