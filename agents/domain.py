@@ -86,6 +86,9 @@ class BitSet:
         return BitSet(self.bits | BitSet.of(position).bits)
 
 
+NO_ONE = BitSet()
+
+
 @dataclass(frozen=True)
 class RoundContext:
     """What makes one round unlike every other on any chain (P9); bound into blobs, proofs and transcripts."""

@@ -1,0 +1,1 @@
+"""chain events -> RoundView -> decide -> Action -> perform -> chain, IPFS."""

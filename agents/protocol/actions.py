@@ -1,0 +1,124 @@
+"""What a node can do next. `decide` names one; `perform` does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agents.domain import BitSet
+
+
+@dataclass(frozen=True)
+class OpenRound:
+    study: int
+
+
+@dataclass(frozen=True)
+class PrepareUpdate:
+    """Train, encrypt and publish this organisation's update, and journal its root, CID and salt."""
+
+    round: int
+
+
+@dataclass(frozen=True)
+class Commit:
+    round: int
+
+
+@dataclass(frozen=True)
+class Reveal:
+    round: int
+
+
+@dataclass(frozen=True)
+class CheckUpdates:
+    """Fetch and check every revealed update; journal the set of good ones."""
+
+    round: int
+
+
+@dataclass(frozen=True)
+class AttestSet:
+    round: int
+    set: BitSet
+
+
+@dataclass(frozen=True)
+class ComputeAggregate:
+    round: int
+
+
+@dataclass(frozen=True)
+class PostAggregate:
+    round: int
+
+
+@dataclass(frozen=True)
+class ReleaseShare:
+    round: int
+
+
+@dataclass(frozen=True)
+class CheckOpening:
+    """Check the posted openings; keep the first that holds and compute the new model from it."""
+
+    round: int
+
+
+@dataclass(frozen=True)
+class CombineShares:
+    """Combine t shares; name whoever's share fails its proof, or keep the opening and compute the new model."""
+
+    round: int
+
+
+@dataclass(frozen=True)
+class PostOpening:
+    round: int
+
+
+@dataclass(frozen=True)
+class AttestModel:
+    round: int
+
+
+@dataclass(frozen=True)
+class Advance:
+    round: int
+
+
+@dataclass(frozen=True)
+class AdoptModel:
+    """Hold, check and pin the model of a finalised round."""
+
+    round: int
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The study is complete."""
+
+
+@dataclass(frozen=True)
+class Halt:
+    reason: str
+
+
+Action = (
+    OpenRound
+    | PrepareUpdate
+    | Commit
+    | Reveal
+    | CheckUpdates
+    | AttestSet
+    | ComputeAggregate
+    | PostAggregate
+    | ReleaseShare
+    | CheckOpening
+    | CombineShares
+    | PostOpening
+    | AttestModel
+    | Advance
+    | AdoptModel
+    | Finish
+    | Halt
+)

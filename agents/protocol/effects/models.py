@@ -1,0 +1,100 @@
+"""P6: from the opened sum to the new global model, and its adoption."""
+
+from __future__ import annotations
+
+from agents.crypto import wire
+from agents.crypto.merkle import keccak256
+from agents.crypto.threshold import Opening
+from agents.errors import BlobUnavailable, InternalFault, InvalidInput, PeerFault
+from agents.protocol.effects import sums
+from agents.protocol.result import next_state
+from agents.protocol.tools import Tools
+from agents.protocol.view import RoundView, StudyView
+
+
+def check_posted_openings(tools: Tools, study: StudyView, view: RoundView) -> None:
+    """Look at the openings not yet looked at; the first that holds gives the model."""
+    seen = (tools.journal.get(tools.record(view, "openings")) or {"checked": 0})["checked"]
+    ciphertexts = sums.own_aggregate(tools, view)
+    for post in view.openings[seen:]:
+        try:
+            with tools.report.phase("verify-opening", round=view.id):
+                openings = tools.fetcher.opening(view, post, ciphertexts)
+        except BlobUnavailable as error:
+            tools.report.note(f"opening not delivered: {error.message}", round=view.id, peer=post.sender)
+        except PeerFault as error:
+            tools.report.note(f"opening refused: {error.message}", round=view.id, peer=post.sender)
+        else:
+            keep_opening(tools, study, view, openings)
+            return
+    tools.journal.put(tools.record(view, "openings"), {"checked": len(view.openings)})
+
+
+def combine_and_keep(tools: Tools, study: StudyView, view: RoundView) -> None:
+    openings = sums.combine_shares(tools, view)
+    if openings is None:
+        tools.journal.put(tools.record(view, "combining"), {"tried": len(view.shares)})
+    else:
+        keep_opening(tools, study, view, openings)
+
+
+def keep_opening(tools: Tools, study: StudyView, view: RoundView, openings: list[Opening]) -> None:
+    """Publish the opening's blob and the model it gives to the own node, then journal both."""
+    frame = tools.frame
+    with tools.report.phase("model", round=view.id) as phase:
+        try:
+            state = next_state(frame, view, tools.parent_model(study, view), openings)
+        except InvalidInput as error:
+            raise InternalFault(f"round {view.id}: the opened sum does not decode: {error.message}") from None
+        model = state.to_bytes()
+        blob = wire.encode_opening(frame.header(wire.BlobKind.OPENING, view), openings)
+        phase.bytes = len(model)
+        root = wire.opening_root(openings, frame.key.public_key)
+        tools.journal.put(tools.record(view, "opening"), {"root": root.hex(), "cid": tools.store.add(blob)})
+        tools.journal.put_bytes(f"model/{keccak256(model).hex()}", model)
+        tools.journal.put(tools.record(view, "model"), {"hash": keccak256(model).hex(), "cid": tools.store.add(model)})
+
+
+def post_opening(tools: Tools, view: RoundView) -> None:
+    record = tools.require(view, "opening")
+    with tools.report.phase("post-opening", round=view.id) as phase:
+        key = f"round/{view.id}/opening/{record['root']}"
+        phase.gas = tools.rounds.post_opening(key, view.id, bytes.fromhex(record["root"]), record["cid"]).gas_used
+
+
+def attest_model(tools: Tools, view: RoundView) -> None:
+    opening, model = tools.require(view, "opening"), tools.require(view, "model")
+    with tools.report.phase("attest-model", round=view.id) as phase:
+        receipt = tools.rounds.attest_model(
+            f"round/{view.id}/model/{model['hash']}",
+            view.id,
+            bytes.fromhex(opening["root"]),
+            bytes.fromhex(model["hash"]),
+            model["cid"],
+        )
+        phase.gas = receipt.gas_used
+
+
+def adopt_model(tools: Tools, view: RoundView) -> None:
+    """Hold and pin the finalised model (C5), and drop what the journal no longer needs of the round.
+
+    Raises:
+        InternalFault: if this node computed another model from the same opening.
+    """
+    own = tools.journal.get(tools.record(view, "model"))
+    opening = tools.journal.get(tools.record(view, "opening"))
+    if own and opening and opening["root"] == view.opening_root.hex() and own["hash"] != view.model_hash.hex():
+        raise InternalFault(
+            f"round {view.id} was finalised with model {view.model_hash.hex()}, and the same opening gives {own['hash']} here",
+            "stop and compare versions with the other organisations before going on",
+        )
+    with tools.report.phase("adopt", round=view.id) as phase:
+        raw = tools.model(view).to_bytes()
+        if tools.store.add(raw) != view.model_cid:
+            tools.store.pin(view.model_cid)
+        phase.bytes = len(raw)
+    tools.updates.clear()
+    for blob in ("update-blob", "aggregate-blob"):
+        tools.journal.delete(tools.record(view, blob))
+    tools.journal.put(tools.record(view, "adopted"), {"hash": view.model_hash.hex()})
+    tools.report.emit({"phase": "round", "status": "done", "round": view.id, "step": view.step, "model": view.model_cid})

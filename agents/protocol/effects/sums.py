@@ -1,0 +1,169 @@
+"""P4 to P6: the product of the frozen set, this holder's share of it, and the opening of the sum."""
+
+from __future__ import annotations
+
+from agents.chain.rounds import set_hash
+from agents.crypto import paillier, threshold, wire
+from agents.crypto.merkle import keccak256
+from agents.crypto.proofs import share as share_proof
+from agents.crypto.threshold import Opening
+from agents.errors import BadOpening, BadShare, BlobUnavailable, InternalFault, PeerFault
+from agents.protocol.effects.updates import load_update
+from agents.protocol.tools import Tools
+from agents.protocol.view import RoundView, Share
+
+
+def aggregate_of(tools: Tools, view: RoundView) -> tuple[list[int], bytes]:
+    """The frozen set's product ciphertexts and the root over all prefix products, from the updates themselves."""
+    updates = [load_update(tools, view, reveal) for reveal in view.frozen_reveals()]
+    prefixes = paillier.prefix_products(tools.frame.key.public_key, updates)
+    return [row[-1] for row in prefixes], wire.aggregate_root(prefixes, tools.frame.key.public_key)
+
+
+def compute_aggregate(tools: Tools, view: RoundView) -> None:
+    with tools.report.phase("aggregate", round=view.id) as phase:
+        ciphertexts, root = aggregate_of(tools, view)
+        blob = wire.encode_aggregate(tools.frame.header(wire.BlobKind.AGGREGATE, view), ciphertexts)
+        phase.bytes = len(blob)
+        tools.journal.put_bytes(tools.record(view, "aggregate-blob"), blob)
+        tools.journal.put(tools.record(view, "aggregate"), {"root": root.hex(), "cid": tools.store.add(blob)})
+
+
+def post_aggregate(tools: Tools, view: RoundView) -> None:
+    record = tools.require(view, "aggregate")
+    with tools.report.phase("post-aggregate", round=view.id) as phase:
+        key = f"round/{view.id}/aggregate/{record['root']}"
+        phase.gas = tools.rounds.post_aggregate(key, view.id, bytes.fromhex(record["root"]), record["cid"]).gas_used
+
+
+def release_share(tools: Tools, view: RoundView) -> None:
+    """P5: journal the one release this holder ever makes in the round, then compute and publish its share.
+
+    Raises:
+        InternalFault: if the journal holds a release of anything else. Nothing leaves the node then.
+    """
+    frame, keyshare = tools.frame, tools.share
+    if keyshare is None:
+        raise InternalFault("asked to release a share without holding one")
+    root = bytes.fromhex(tools.require(view, "aggregate")["root"])
+    release = {
+        "chain": frame.chain_id,
+        "contract": frame.contract,
+        "round": view.id,
+        "set": set_hash(frame.chain_id, frame.contract, view.id, view.frozen).hex(),
+        "aggregate": root.hex(),
+    }
+    # INVARIANT: one release a round, ever; the journal write is durable before any share exists (P5).
+    if tools.journal.put_once(tools.record(view, "release"), release) != release:
+        raise InternalFault(f"round {view.id}: the journal holds a release of another aggregate; no second one is made")
+    record = tools.journal.get(tools.record(view, "share")) or _make_share(tools, view, root)
+    with tools.report.phase("post-share", round=view.id) as phase:
+        receipt = tools.rounds.release_share(
+            f"round/{view.id}/share/{record['root']}",
+            view.id,
+            root,
+            bytes.fromhex(record["root"]),
+            record["cid"],
+            bytes.fromhex(record["proof"]),
+        )
+        phase.gas = receipt.gas_used
+
+
+def _make_share(tools: Tools, view: RoundView, aggregate_root: bytes) -> dict[str, str]:
+    frame, keyshare = tools.frame, tools.share
+    assert keyshare is not None
+    ciphertexts = own_aggregate(tools, view)
+    with tools.report.phase("share", round=view.id) as phase:
+        values = threshold.share(frame.key, keyshare, ciphertexts)
+        statement = share_proof.ShareStatement(frame.key, frame.context(view.id), keyshare.index, aggregate_root, ciphertexts, values)
+        proof = share_proof.prove(statement, keyshare, tools.rand).to_bytes(frame.spec.modulus_bits)
+        blob = wire.encode_share(frame.header(wire.BlobKind.SHARE, view, tools.address), values, proof)
+        phase.bytes = len(blob)
+        record = {
+            "root": wire.share_root(values, frame.key.public_key).hex(),
+            "cid": tools.store.add(blob),
+            "proof": keccak256(proof).hex(),
+        }
+    return tools.journal.put_once(tools.record(view, "share"), record)
+
+
+def own_aggregate(tools: Tools, view: RoundView) -> list[int]:
+    """The aggregate this node computed itself, from its journal or anew."""
+    blob = tools.journal.get_bytes(tools.record(view, "aggregate-blob"))
+    if blob is None:
+        compute_aggregate(tools, view)
+        blob = tools.journal.get_bytes(tools.record(view, "aggregate-blob"))
+    assert blob is not None
+    return wire.decode_aggregate(blob, tools.frame.header(wire.BlobKind.AGGREGATE, view), tools.frame.key.public_key)
+
+
+def combine_shares(tools: Tools, view: RoundView) -> list[Opening] | None:
+    """Combine t shares of the round's aggregate into an opening that holds, or None while too few good shares are on the chain.
+
+    A wrong share makes the opening fail; then every share's proof is checked, and whose fails is named on the chain.
+    """
+    frame = tools.frame
+    ciphertexts = own_aggregate(tools, view)
+    root = bytes.fromhex(tools.require(view, "aggregate")["root"])
+    refused = set(_refused(tools, view))
+    missing: BlobUnavailable | None = None
+    good: dict[int, list[int]] = {}
+    proofs: dict[int, tuple[Share, bytes]] = {}
+    with tools.report.phase("combine", round=view.id) as phase:
+        for share in view.shares:
+            if share.aggregate_root != root or share.holder in refused:
+                continue
+            try:
+                payload = tools.fetcher.share(view, share)
+            except BlobUnavailable as error:
+                missing = error
+                continue
+            except PeerFault as error:
+                _dispute(tools, view, share, error)
+                continue
+            good[share.index], proofs[share.index] = payload.values, (share, payload.proof)
+            phase.bytes += wire.blob_size(wire.BlobKind.SHARE, frame.spec.modulus_bits, len(ciphertexts))
+        if len(good) >= frame.key.threshold:
+            first = dict(sorted(good.items())[: frame.key.threshold])
+            try:
+                openings = threshold.combine(frame.key, ciphertexts, first)
+                threshold.check_openings(frame.key, ciphertexts, openings, tools.rand)
+                return openings
+            except (BadOpening, BadShare):
+                good = _honest(tools, view, root, ciphertexts, good, proofs)
+        if len(good) < frame.key.threshold:
+            if missing is not None:
+                raise missing
+            return None
+        openings = threshold.combine(frame.key, ciphertexts, dict(sorted(good.items())[: frame.key.threshold]))
+        threshold.check_openings(frame.key, ciphertexts, openings, tools.rand)
+        return openings
+
+
+def _honest(
+    tools: Tools, view: RoundView, root: bytes, ciphertexts: list[int], shares: dict[int, list[int]], proofs: dict[int, tuple[Share, bytes]]
+) -> dict[int, list[int]]:
+    frame, honest = tools.frame, {}
+    for index, values in shares.items():
+        share, raw = proofs[index]
+        statement = share_proof.ShareStatement(frame.key, frame.context(view.id), index, root, ciphertexts, values)
+        try:
+            share_proof.verify(statement, share_proof.ShareProof.from_bytes(raw, frame.spec.modulus_bits))
+            honest[index] = values
+        except PeerFault as error:
+            _dispute(tools, view, share, error)
+    if len(honest) == len(shares):
+        raise InternalFault("every share's proof holds and the opening does not")
+    return honest
+
+
+def _dispute(tools: Tools, view: RoundView, share: Share, error: PeerFault) -> None:
+    tools.report.note(f"wrong share: {error.message}", round=view.id, peer=share.holder)
+    # Kept apart from the chain's disputes: another's accusation must not make this node drop a share that it found good.
+    tools.journal.put(tools.record(view, "refused-shares"), {"holders": [*_refused(tools, view), share.holder]})
+    reason = f"{type(error).__name__}: {error.message}"[:200]
+    tools.rounds.dispute_share(f"round/{view.id}/dispute/{share.holder}", view.id, share.holder, reason)
+
+
+def _refused(tools: Tools, view: RoundView) -> list[str]:
+    return list((tools.journal.get(tools.record(view, "refused-shares")) or {"holders": []})["holders"])

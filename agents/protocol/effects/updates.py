@@ -1,0 +1,148 @@
+"""P1 to P3: this organisation's update, and the check of everyone's."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from agents.chain.rounds import commitment_hash
+from agents.crypto import encoding, packing, wire
+from agents.crypto.paillier import ObfuscatorPool, encrypt
+from agents.domain import BitSet
+from agents.errors import BlobUnavailable, InternalFault, InvalidData, PeerFault
+from agents.learning.local import contribute
+from agents.protocol.frame import NO_PROOF
+from agents.protocol.tools import Tools
+from agents.protocol.view import Reveal, RoundView, StudyView
+
+SALT_BYTES = 32
+MAX_REASONS_BYTES = 1024
+
+
+def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
+    """Train, encode, encrypt and publish; journal the update last, so that a kill before leaves nothing that was promised.
+
+    An organisation whose training fails on its own data sits the round out: the others go on without it.
+    """
+    frame, dataset = tools.frame, tools.dataset
+    if dataset is None:
+        raise InternalFault("asked to train without data")
+    step, layout, key = frame.step(view), frame.layout(view), frame.key.public_key
+    state = tools.parent_model(study, view)
+    with tools.report.phase("obfuscate", round=view.id):
+        table = tools.table
+    pool = ObfuscatorPool(key, tools.rand, table)
+    filler = threading.Thread(target=pool.fill, args=(layout.ciphertexts(frame.values(view)),), name="obfuscators", daemon=True)
+    filler.start()
+    try:
+        with tools.report.phase("train", round=view.id, step=step.index, kind=step.kind) as phase:
+            seed = int.from_bytes(tools.rand(8), "big")
+            contribution = contribute(frame.spec, step, state, dataset, seed, phase.progress)
+        values = encoding.encode(contribution.vector, contribution.weight, step.quantisation, tools.rand)
+    except InvalidData as error:
+        tools.report.note(f"sits round {view.id} out: {error.message}", round=view.id)
+        tools.journal.put(tools.record(view, "sits-out"), {"reason": error.message})
+        return
+    finally:
+        filler.join()
+    with tools.report.phase("encrypt", round=view.id):
+        ciphertexts = encrypt(key, packing.pack(values, layout, key.n), pool)
+        pool.wipe()
+    with tools.report.phase("publish", round=view.id) as phase:
+        blob = wire.encode_update(frame.header(wire.BlobKind.UPDATE, view, tools.address), ciphertexts)
+        record = {
+            "root": wire.update_root(ciphertexts, key).hex(),
+            "cid": tools.store.add(blob),
+            "proof": NO_PROOF.hex(),
+            "salt": tools.rand(SALT_BYTES).hex(),
+        }
+        phase.bytes = len(blob)
+    tools.journal.put_bytes(tools.record(view, "update-blob"), blob)
+    tools.journal.put_once(tools.record(view, "update"), record)
+
+
+def commit(tools: Tools, view: RoundView) -> None:
+    record = tools.require(view, "update")
+    frame = tools.frame
+    commitment = commitment_hash(
+        frame.chain_id,
+        frame.contract,
+        view.id,
+        tools.address,
+        bytes.fromhex(record["root"]),
+        record["cid"],
+        bytes.fromhex(record["proof"]),
+        bytes.fromhex(record["salt"]),
+    )
+    with tools.report.phase("commit", round=view.id) as phase:
+        phase.gas = tools.rounds.commit(f"round/{view.id}/commit/{commitment.hex()}", view.id, commitment).gas_used
+
+
+def reveal(tools: Tools, view: RoundView) -> None:
+    """P2. The blob is put into the node's own IPFS again first: the node may have lost it since the commitment (C4)."""
+    record = tools.require(view, "update")
+    blob = tools.journal.get_bytes(tools.record(view, "update-blob"))
+    if blob is not None and tools.store.add(blob) != record["cid"]:
+        raise InternalFault("the journalled update has another CID than the one committed to")
+    with tools.report.phase("reveal", round=view.id) as phase:
+        receipt = tools.rounds.reveal(
+            f"round/{view.id}/reveal/{record['root']}",
+            view.id,
+            bytes.fromhex(record["root"]),
+            record["cid"],
+            bytes.fromhex(record["proof"]),
+            bytes.fromhex(record["salt"]),
+        )
+        phase.gas = receipt.gas_used
+
+
+def check_updates(tools: Tools, view: RoundView) -> None:
+    """P3: fetch and check every revealed update, and journal which are good, which never can be, and why."""
+    kept = tools.journal.get(tools.record(view, "checked")) or {"good": "0x0", "rejected": "0x0", "reasons": {}}
+    good, rejected = BitSet(int(kept["good"], 16)), BitSet(int(kept["rejected"], 16))
+    reasons: dict[str, str] = dict(kept["reasons"])
+    with tools.report.phase("check", round=view.id) as phase:
+        for done, position in enumerate(sorted(view.reveals), 1):
+            if position in good or position in rejected:
+                continue
+            try:
+                load_update(tools, view, view.reveals[position])
+                good = good.add(position)
+                reasons.pop(str(position), None)
+            except BlobUnavailable:
+                reasons[str(position)] = "unavailable"
+            except PeerFault as error:
+                rejected = rejected.add(position)
+                reasons[str(position)] = type(error).__name__
+                tools.report.note(f"update refused: {error.message}", round=view.id, peer=view.reveals[position].participant)
+            phase.bytes += wire.blob_size(wire.BlobKind.UPDATE, tools.frame.spec.modulus_bits, _count(tools, view))
+            phase.progress(done, len(view.reveals))
+    tools.checked_at[view.id] = time.monotonic()
+    tools.journal.put(tools.record(view, "checked"), {"good": hex(good.bits), "rejected": hex(rejected.bits), "reasons": reasons})
+
+
+def load_update(tools: Tools, view: RoundView, reveal: Reveal) -> list[int]:
+    """A revealed update, fetched and checked once a round and pinned (C5)."""
+    key = (view.id, reveal.position)
+    if key not in tools.updates:
+        ciphertexts = tools.fetcher.update(view, reveal)
+        tools.updates = {k: v for k, v in tools.updates.items() if k[0] == view.id}
+        tools.updates[key] = ciphertexts
+        tools.store.pin(reveal.cid)
+    return tools.updates[key]
+
+
+def attest_set(tools: Tools, view: RoundView, chosen: BitSet) -> None:
+    kept = tools.journal.get(tools.record(view, "checked")) or {"reasons": {}}
+    left_out = [
+        f"{position}:{kept['reasons'].get(str(position), 'minority')}" for position in sorted(view.reveals) if position not in chosen
+    ]
+    reasons = ";".join(left_out).encode()[:MAX_REASONS_BYTES].decode("ascii")
+    with tools.report.phase("attest", round=view.id) as phase:
+        before = view.attested.get(tools.address, BitSet())
+        key = f"round/{view.id}/attest-set/{before.bits:x}-{chosen.bits:x}/{reasons}"
+        phase.gas = tools.rounds.attest_set(key, view.id, chosen, reasons).gas_used
+
+
+def _count(tools: Tools, view: RoundView) -> int:
+    return tools.frame.layout(view).ciphertexts(tools.frame.values(view))

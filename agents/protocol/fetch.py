@@ -1,0 +1,150 @@
+"""What others published, fetched and checked: CID first, then exact length and header, then values, then the root on the chain (C3)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from agents.chain.registry import ParticipantRegistry
+from agents.crypto import threshold, wire
+from agents.crypto.merkle import keccak256
+from agents.crypto.numbers import Rand
+from agents.crypto.threshold import Opening
+from agents.errors import BlobMismatch, BlobUnavailable, InternalFault, InvalidInput, PeerFault, StoreUnreachable, Unreachable
+from agents.learning.state import GlobalState, genesis, size_cap
+from agents.protocol.frame import NO_PROOF, StudyFrame
+from agents.protocol.report import Reporter
+from agents.protocol.view import Post, Reveal, RoundView, Share, StudyView
+from ipfs.store import BlobStore
+
+REDIAL_SECONDS = 30.0
+
+
+@dataclass
+class Peers:
+    """Dials organisations' IPFS nodes at the multiaddresses that the registry holds (R1). `own` is never dialled."""
+
+    registry: ParticipantRegistry
+    store: BlobStore
+    report: Reporter
+    own: str = ""
+    _dialled: dict[str, float] = field(default_factory=dict, repr=False)
+
+    def connect(self, owner: str) -> None:
+        """Dial unless done lately. A failure is only noted: the blob may come from another peer."""
+        if owner == self.own or time.monotonic() - self._dialled.get(owner, float("-inf")) < REDIAL_SECONDS:
+            return
+        try:
+            multiaddr = self.registry.profile_of(owner).multiaddr
+            if multiaddr:
+                self.store.connect(multiaddr)
+            self._dialled[owner] = time.monotonic()
+        except StoreUnreachable:
+            raise
+        except (Unreachable, InvalidInput) as error:
+            self.report.note(f"cannot dial the node of {owner}: {error.message}", peer=owner)
+
+    def fetch(self, cid: str, owner: str, max_bytes: int, seconds: float) -> bytes:
+        """Bytes of a CID that `owner` published, checked against the CID.
+
+        Raises:
+            BlobUnavailable: when no connected node delivers it in time.
+            MalformedBlob, BlobMismatch: with the owner to blame.
+        """
+        self.connect(owner)
+        try:
+            return self.store.get(cid, max_bytes, seconds)
+        except PeerFault as error:
+            raise error.blame(owner) from None
+
+
+@dataclass
+class Fetcher:
+    """Reads one study's blobs. `seconds` bounds each fetch."""
+
+    frame: StudyFrame
+    peers: Peers
+    rand: Rand
+    seconds: float = 30.0
+
+    def update(self, view: RoundView, reveal: Reveal) -> list[int]:
+        """A revealed update's ciphertexts: units below n² with the revealed root.
+
+        Raises:
+            BlobUnavailable, MalformedBlob, BlobMismatch, BadCiphertext: with the participant to blame.
+        """
+        key = self.frame.key.public_key
+        header = self.frame.header(wire.BlobKind.UPDATE, view, reveal.participant)
+        try:
+            ciphertexts = wire.decode_update(self._blob(header, reveal.cid, reveal.participant), header, key)
+            if wire.update_root(ciphertexts, key) != reveal.update_root:
+                raise BlobMismatch("the update's root is not the revealed one")
+            if reveal.proof_hash != NO_PROOF:
+                raise BlobMismatch("the update names a proof, and this study asks for none")
+        except PeerFault as error:
+            raise error.blame(reveal.participant) from None
+        return ciphertexts
+
+    def share(self, view: RoundView, share: Share) -> wire.SharePayload:
+        """A holder's share values and encoded proof, with the root and proof hash on the chain.
+
+        Raises:
+            BlobUnavailable, MalformedBlob, BlobMismatch, BadShare: with the holder to blame.
+        """
+        key = self.frame.key.public_key
+        header = self.frame.header(wire.BlobKind.SHARE, view, share.holder)
+        try:
+            payload = wire.decode_share(self._blob(header, share.cid, share.holder), header, key)
+            if wire.share_root(payload.values, key) != share.share_root or keccak256(payload.proof) != share.proof_hash:
+                raise BlobMismatch("the share is not the one whose root and proof are on the chain")
+        except PeerFault as error:
+            raise error.blame(share.holder) from None
+        return payload
+
+    def opening(self, view: RoundView, post: Post, ciphertexts: Sequence[int]) -> list[Opening]:
+        """A posted opening that holds for the aggregate's `ciphertexts` (P6).
+
+        Raises:
+            BlobUnavailable, MalformedBlob, BlobMismatch, BadOpening: with the poster to blame.
+        """
+        header = self.frame.header(wire.BlobKind.OPENING, view)
+        try:
+            openings = wire.decode_opening(self._blob(header, post.cid, post.sender), header, self.frame.key.public_key)
+            if wire.opening_root(openings, self.frame.key.public_key) != post.root:
+                raise BlobMismatch("the opening's root is not the one on the chain")
+            threshold.check_openings(self.frame.key, ciphertexts, openings, self.rand)
+        except PeerFault as error:
+            raise error.blame(post.sender) from None
+        return openings
+
+    def model_bytes(self, view: RoundView) -> bytes:
+        """The model of a finalised round, from whichever attesting holder delivers bytes of the chain's hash.
+
+        Raises:
+            BlobUnavailable, BlobMismatch: when none does.
+        """
+        limit = size_cap(self.frame.spec)
+        attestors = [a for a in view.attestations if a.model_hash == view.model_hash]
+        if not attestors:
+            raise InternalFault(f"round {view.id} is final without an attestation of its model")
+        failure: BlobUnavailable | BlobMismatch = BlobMismatch(f"no attested CID of round {view.id} holds the model of the chain's hash")
+        for attestation in attestors:
+            try:
+                raw = self.peers.fetch(attestation.cid, attestation.holder, limit, self.seconds)
+            except BlobUnavailable as error:
+                failure = error
+                continue
+            if keccak256(raw) == view.model_hash:
+                return raw
+        raise failure
+
+    def model(self, view: RoundView) -> GlobalState:
+        return GlobalState.from_bytes(self.model_bytes(view), self.frame.spec)
+
+    def parent_model(self, study: StudyView, view: RoundView) -> GlobalState:
+        """The model that a round starts from: its parent's, or the spec's first."""
+        return genesis(self.frame.spec) if view.parent == 0 else self.model(study.rounds[view.parent])
+
+    def _blob(self, header: wire.Header, cid: str, owner: str) -> bytes:
+        return self.peers.fetch(cid, owner, wire.blob_size(header.kind, header.modulus_bits, header.count), self.seconds)

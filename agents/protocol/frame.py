@@ -1,0 +1,56 @@
+"""The fixed facts of a study that every blob, proof and check of its rounds is bound to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from agents.crypto import wire
+from agents.crypto.packing import SlotLayout
+from agents.crypto.threshold import ThresholdKey
+from agents.domain import RoundContext
+from agents.errors import InvalidSpec
+from agents.learning.plan import Step, schedule
+from agents.protocol.view import RoundView
+from agents.spec import StudySpec
+
+NOBODY = "0x" + "00" * 20
+NO_PROOF = bytes(32)
+
+
+@dataclass(frozen=True)
+class StudyFrame:
+    """`contract` is the RoundManager's address on chain `chain_id`."""
+
+    chain_id: int
+    contract: str
+    study: int
+    spec: StudySpec
+    key: ThresholdKey
+
+    def __post_init__(self) -> None:
+        if self.key.public_key.bits != self.spec.modulus_bits:
+            found = self.key.public_key.bits
+            raise InvalidSpec(f"the spec asks for a key of {self.spec.modulus_bits} bits, and key epoch {self.spec.key_epoch} has {found}")
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        return schedule(self.spec)
+
+    def step(self, view: RoundView) -> Step:
+        return self.steps[view.step]
+
+    def context(self, round_id: int) -> RoundContext:
+        return RoundContext(self.chain_id, self.contract, self.study, round_id)
+
+    def layout(self, view: RoundView) -> SlotLayout:
+        return SlotLayout(self.spec.modulus_bits, self.step(view).quantisation.slot_bits)
+
+    def values(self, view: RoundView) -> int:
+        """Slots in use: the vector and its weight."""
+        return self.step(view).length + 1
+
+    def header(self, kind: wire.BlobKind, view: RoundView, sender: str = NOBODY) -> wire.Header:
+        """The only header a blob of this kind, round and sender may have. Aggregates and openings are the same from everyone: no sender."""
+        slot_bits = self.step(view).quantisation.slot_bits
+        return wire.Header.make(kind, self.context(view.id), sender, self.spec.modulus_bits, slot_bits, self.values(view))

@@ -1,0 +1,87 @@
+"""Do what `decide` named, and tell it what the journal holds: the only way from a decision to an effect."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from agents.domain import BitSet
+from agents.errors import InternalFault
+from agents.protocol import actions as act
+from agents.protocol.decide import Facts
+from agents.protocol.effects import models, sums, updates
+from agents.protocol.tools import Tools
+from agents.protocol.view import RoundView, StudyView
+
+
+def facts_of(tools: Tools, study: StudyView) -> Facts:
+    """What the journal holds of the study's newest round."""
+    view = study.latest
+    if view is None:
+        return Facts()
+
+    def kept(what: str) -> dict[str, Any] | None:
+        return tools.journal.get(tools.record(view, what))
+
+    checked, aggregate, opening, model = kept("checked"), kept("aggregate"), kept("opening"), kept("model")
+    return Facts(
+        prepared=kept("update") is not None,
+        sits_out=tools.dataset is None or kept("sits-out") is not None,
+        good=BitSet(int(checked["good"], 16)) if checked else None,
+        rejected=BitSet(int(checked["rejected"], 16)) if checked else BitSet(),
+        checked_ago=time.monotonic() - tools.checked_at.get(view.id, float("-inf")),
+        aggregate_root=bytes.fromhex(aggregate["root"]) if aggregate else None,
+        released=any(share.holder == tools.address for share in view.shares),
+        opening_root=bytes.fromhex(opening["root"]) if opening else None,
+        model_hash=bytes.fromhex(model["hash"]) if model else None,
+        openings_checked=int((kept("openings") or {"checked": 0})["checked"]),
+        shares_tried=int((kept("combining") or {"tried": 0})["tried"]),
+        adopted=kept("adopted") is not None,
+    )
+
+
+def perform(tools: Tools, study: StudyView, action: act.Action) -> None:
+    """Carry one action out. Every part is safe to repeat: the journal and the contracts keep its effect single."""
+    match action:
+        case act.OpenRound():
+            key = f"study/{study.id}/open/{study.latest.id if study.latest else 0}"
+            with tools.report.phase("open") as phase:
+                round_id, receipt = tools.rounds.open_round(key, study.id)
+                phase.gas = receipt.gas_used
+            tools.report.note(f"opened round {round_id}", round=round_id)
+        case act.PrepareUpdate():
+            updates.prepare_update(tools, study, _view(study, action.round))
+        case act.Commit():
+            updates.commit(tools, _view(study, action.round))
+        case act.Reveal():
+            updates.reveal(tools, _view(study, action.round))
+        case act.CheckUpdates():
+            updates.check_updates(tools, _view(study, action.round))
+        case act.AttestSet():
+            updates.attest_set(tools, _view(study, action.round), action.set)
+        case act.ComputeAggregate():
+            sums.compute_aggregate(tools, _view(study, action.round))
+        case act.PostAggregate():
+            sums.post_aggregate(tools, _view(study, action.round))
+        case act.ReleaseShare():
+            sums.release_share(tools, _view(study, action.round))
+        case act.CheckOpening():
+            models.check_posted_openings(tools, study, _view(study, action.round))
+        case act.CombineShares():
+            models.combine_and_keep(tools, study, _view(study, action.round))
+        case act.PostOpening():
+            models.post_opening(tools, _view(study, action.round))
+        case act.AttestModel():
+            models.attest_model(tools, _view(study, action.round))
+        case act.AdoptModel():
+            models.adopt_model(tools, _view(study, action.round))
+        case act.Advance():
+            view = _view(study, action.round)
+            with tools.report.phase("advance", round=view.id) as phase:
+                phase.gas = tools.rounds.advance(f"round/{view.id}/advance/{view.phase.name}", view.id).gas_used
+        case act.Finish() | act.Halt():
+            raise InternalFault(f"{type(action).__name__} is the loop's to act on")
+
+
+def _view(study: StudyView, round_id: int) -> RoundView:
+    return study.rounds[round_id]

@@ -1,0 +1,24 @@
+"""P6: from the opened sum to the new global model, the same bytes at every node and auditor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agents.crypto import encoding, packing
+from agents.crypto.threshold import Opening
+from agents.learning.server import finalise
+from agents.learning.state import GlobalState
+from agents.protocol.frame import StudyFrame
+from agents.protocol.view import RoundView
+
+
+def next_state(frame: StudyFrame, view: RoundView, parent: GlobalState, openings: Sequence[Opening]) -> GlobalState:
+    """Decode the sum of the frozen set and apply the server's step to the parent model.
+
+    Raises:
+        InvalidInput: if a slot is outside what the set's honest updates can add up to.
+    """
+    step, key = frame.step(view), frame.key.public_key
+    totals = packing.unpack([o.m for o in openings], frame.layout(view), key.n, frame.values(view))
+    decoded = encoding.decode(totals, step.quantisation, len(view.frozen))
+    return finalise(frame.spec, step, parent, decoded.mean, decoded.weight)

@@ -1,0 +1,69 @@
+"""What an organisation's node acts with: the chain, its store, its journal and its secrets."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from agents.chain.rounds import RoundManager
+from agents.crypto.numbers import Rand
+from agents.crypto.paillier import FixedBaseTable
+from agents.crypto.threshold import KeyShare
+from agents.errors import InternalFault
+from agents.learning.state import GlobalState, genesis
+from agents.protocol.fetch import Fetcher
+from agents.protocol.frame import StudyFrame
+from agents.protocol.journal import Journal
+from agents.protocol.report import Reporter
+from agents.protocol.view import RoundView, StudyView
+from ipfs.store import BlobStore
+
+if TYPE_CHECKING:
+    from agents.learning.data.port import Dataset
+
+
+@dataclass
+class Tools:
+    """`dataset` and `share` are None where the node has none. `updates` caches the ciphertexts of the round at hand by position."""
+
+    frame: StudyFrame
+    address: str
+    rounds: RoundManager
+    store: BlobStore
+    fetcher: Fetcher
+    journal: Journal
+    report: Reporter
+    dataset: Dataset | None = None
+    share: KeyShare | None = field(default=None, repr=False)
+    rand: Rand = os.urandom
+    updates: dict[tuple[int, int], list[int]] = field(default_factory=dict, repr=False)
+    checked_at: dict[int, float] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def table(self) -> FixedBaseTable:
+        """Made once a process: fixed-base powers of the key's obfuscator base."""
+        return FixedBaseTable(self.frame.key.public_key)
+
+    def record(self, view: RoundView, what: str) -> str:
+        return f"round/{view.id}/{what}"
+
+    def require(self, view: RoundView, what: str) -> dict[str, str]:
+        """What the journal holds of this part of the round; the decider asks for an action only once it is there."""
+        record = self.journal.get(self.record(view, what))
+        if record is None:
+            raise InternalFault(f"no journalled {what} for round {view.id}")
+        return record
+
+    def parent_model(self, study: StudyView, view: RoundView) -> GlobalState:
+        return genesis(self.frame.spec) if view.parent == 0 else self.model(study.rounds[view.parent])
+
+    def model(self, view: RoundView) -> GlobalState:
+        """The model of a finalised round, from the journal or fetched and then kept there."""
+        key = f"model/{view.model_hash.hex()}"
+        raw = self.journal.get_bytes(key)
+        if raw is None:
+            raw = self.fetcher.model_bytes(view)
+            self.journal.put_bytes(key, raw)
+        return GlobalState.from_bytes(raw, self.frame.spec)

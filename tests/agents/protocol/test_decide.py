@@ -1,0 +1,199 @@
+"""The decider, as tables of (what the chain and the journal say) -> what the node does, and properties over all of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.chain.values import StudyRules
+from agents.domain import BitSet, Phase
+from agents.protocol import actions as act
+from agents.protocol.decide import Clock, Facts, Role, decide
+from agents.protocol.view import Post, Reveal, RoundView, Share, StudyView
+
+PEOPLE = tuple(f"0x{i:040x}" for i in range(1, 5))
+ALL = BitSet.of(0, 1, 2, 3)
+RULES = StudyRules(4, 3, 2, 1_000, 60, 60, 60, 60, 60, 60)
+NOW = Clock(now=5_000.0, waited=0.0)
+ROOT, OTHER = b"\x01" * 32, b"\x02" * 32
+
+
+def role(position: int = 1, holder: int | None = 2) -> Role:
+    return Role(PEOPLE[position], position, holder, 3)
+
+
+def round_in(phase: Phase, **fields: object) -> RoundView:
+    return replace(RoundView(1, 1, 0, 0, PEOPLE[0], phase=phase, deadline=5_060), **fields)
+
+
+def study(view: RoundView | None = None, **fields: object) -> StudyView:
+    rounds = {view.id: view} if view else {}
+    return replace(StudyView(1, rules=RULES, participants=PEOPLE, rounds=MappingProxyType(rounds)), **fields)
+
+
+def reveals(*positions: int) -> dict[int, Reveal]:
+    return {p: Reveal(p, PEOPLE[p], bytes([p + 1]) * 32, f"cid{p}", bytes(32), bytes(32)) for p in positions}
+
+
+def share(holder: int, root: bytes = ROOT) -> Share:
+    return Share(PEOPLE[holder], holder + 1, root, ROOT, "cid", ROOT)
+
+
+REVEALED = {"phase": Phase.REVEALED, "reveals": reveals(0, 1, 2, 3)}
+TABLE = [
+    # (name, view fields, facts, clock, expected)
+    ("trains first", {"phase": Phase.OPEN}, Facts(), NOW, act.PrepareUpdate(1)),
+    ("P1 then commits", {"phase": Phase.OPEN}, Facts(prepared=True), NOW, act.Commit(1)),
+    ("P1 commits once", {"phase": Phase.OPEN, "commitments": {PEOPLE[1]: ROOT}}, Facts(prepared=True), NOW, None),
+    ("sits out", {"phase": Phase.OPEN}, Facts(sits_out=True), NOW, None),
+    ("P2 reveals", {"phase": Phase.COMMITTED, "commitments": {PEOPLE[1]: ROOT}}, Facts(prepared=True), NOW, act.Reveal(1)),
+    ("P2 never reveals what it did not commit", {"phase": Phase.COMMITTED}, Facts(prepared=True), NOW, None),
+    (
+        "P2 reveals once",
+        {"phase": Phase.COMMITTED, "commitments": {PEOPLE[1]: ROOT}, "reveals": reveals(1)},
+        Facts(prepared=True),
+        NOW,
+        None,
+    ),
+    ("P3 checks before it attests", REVEALED, Facts(), NOW, act.CheckUpdates(1)),
+    ("P3 attests to all good", REVEALED, Facts(good=ALL), NOW, act.AttestSet(1, ALL)),
+    ("P3 attests once", {**REVEALED, "attested": {PEOPLE[1]: ALL}}, Facts(good=ALL), NOW, None),
+    (
+        "P3 leaves a bad one out at once",
+        REVEALED,
+        Facts(good=BitSet.of(0, 1, 2), rejected=BitSet.of(3)),
+        NOW,
+        act.AttestSet(1, BitSet.of(0, 1, 2)),
+    ),
+    ("P3 tries again for one that did not arrive", REVEALED, Facts(good=BitSet.of(0, 1, 2), checked_ago=9), NOW, act.CheckUpdates(1)),
+    (
+        "P3 goes on without it at half time",
+        REVEALED,
+        Facts(good=BitSet.of(0, 1, 2)),
+        Clock(5_031, 31),
+        act.AttestSet(1, BitSet.of(0, 1, 2)),
+    ),
+    ("P3 never attests to fewer than three", REVEALED, Facts(good=BitSet.of(0, 1), rejected=BitSet.of(2, 3)), Clock(5_031, 31), None),
+    (
+        "P3 joins the better supported subset at half time",
+        {**REVEALED, "attested": {PEOPLE[1]: ALL, PEOPLE[0]: BitSet.of(0, 1, 2), PEOPLE[2]: BitSet.of(0, 1, 2)}},
+        Facts(good=ALL),
+        Clock(5_031, 31),
+        act.AttestSet(1, BitSet.of(0, 1, 2)),
+    ),
+    ("P4 multiplies", {"phase": Phase.FROZEN, "frozen": ALL}, Facts(), NOW, act.ComputeAggregate(1)),
+    ("P4 posts when it is its turn", {"phase": Phase.FROZEN}, Facts(aggregate_root=ROOT), NOW, act.PostAggregate(1)),
+    (
+        "P5 releases for the root it computed",
+        {"phase": Phase.AGGREGATED, "aggregates": (Post(PEOPLE[0], ROOT, "c"),)},
+        Facts(aggregate_root=ROOT),
+        NOW,
+        act.ReleaseShare(1),
+    ),
+    (
+        "P5 posts its own when only a wrong one is there",
+        {"phase": Phase.AGGREGATED, "aggregates": (Post(PEOPLE[0], OTHER, "c"),)},
+        Facts(aggregate_root=ROOT),
+        NOW,
+        act.PostAggregate(1),
+    ),
+    (
+        "P5 releases once",
+        {"phase": Phase.AGGREGATED, "aggregates": (Post(PEOPLE[0], ROOT, "c"),), "shares": (share(1),)},
+        Facts(aggregate_root=ROOT, released=True),
+        NOW,
+        None,
+    ),
+    (
+        "P6 combines when it is its turn",
+        {"phase": Phase.DECRYPTED, "shares": (share(0), share(2), share(3))},
+        Facts(),
+        NOW,
+        act.CombineShares(1),
+    ),
+    (
+        "P6 checks what another opened",
+        {"phase": Phase.DECRYPTED, "openings": (Post(PEOPLE[0], ROOT, "c"),)},
+        Facts(),
+        NOW,
+        act.CheckOpening(1),
+    ),
+    ("P6 posts its opening", {"phase": Phase.DECRYPTED}, Facts(opening_root=ROOT, model_hash=ROOT), NOW, act.PostOpening(1)),
+    (
+        "P6 attests to the model",
+        {"phase": Phase.DECRYPTED, "openings": (Post(PEOPLE[0], ROOT, "c"),)},
+        Facts(opening_root=ROOT, model_hash=ROOT),
+        NOW,
+        act.AttestModel(1),
+    ),
+    ("adopts the finalised model", {"phase": Phase.FINALISED}, Facts(), NOW, act.AdoptModel(1)),
+    ("P8 advances after the deadline", {"phase": Phase.OPEN}, Facts(prepared=True), Clock(5_062, 99), act.Advance(1)),
+    ("opens the next round", {"phase": Phase.FINALISED}, Facts(adopted=True), Clock(5_000, 30), act.OpenRound(1)),
+    ("P7 opens another after a void", {"phase": Phase.VOIDED}, Facts(), Clock(5_000, 30), act.OpenRound(1)),
+]
+
+
+@pytest.mark.parametrize(("fields", "facts", "clock", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_table(fields: dict[str, object], facts: Facts, clock: Clock, expected: act.Action | None) -> None:
+    fields = dict(fields)
+    phase = fields.pop("phase")
+    assert isinstance(phase, Phase)
+    assert decide(role(), study(round_in(phase, **fields)), facts, clock) == expected
+
+
+def test_waits_while_enrolment_is_open() -> None:
+    waiting = study(participants=PEOPLE[:3])
+    assert decide(role(), waiting, Facts(), Clock(now=999, waited=100)) is None
+    assert decide(role(), waiting, Facts(), Clock(now=1_001, waited=100)) == act.OpenRound(1)
+
+
+def test_halts_when_too_few_enrolled() -> None:
+    action = decide(role(), study(participants=PEOPLE[:2]), Facts(), Clock(now=1_001, waited=100))
+    assert isinstance(action, act.Halt) and "2 organisations" in action.reason
+
+
+def test_p7_halts_after_the_specs_number_of_voids() -> None:
+    voided = {i: replace(round_in(Phase.VOIDED), id=i) for i in (1, 2, 3)}
+    action = decide(role(), study(rounds=MappingProxyType(voided), max_voids=3), Facts(), Clock(5_000, 100))
+    assert isinstance(action, act.Halt) and "3 rounds" in action.reason
+
+
+def test_finishes_when_every_step_is_final() -> None:
+    done = {i: replace(round_in(Phase.FINALISED), id=i) for i in (1, 2)}
+    assert decide(role(), study(rounds=MappingProxyType(done)), Facts(adopted=True), NOW) == act.Finish()
+
+
+def test_duties_go_round_so_that_one_acts_first() -> None:
+    frozen = study(round_in(Phase.FROZEN))
+    first = [p for p in range(4) if decide(role(p, p + 1), frozen, Facts(aggregate_root=ROOT), NOW) == act.PostAggregate(1)]
+    later = [p for p in range(4) if decide(role(p, p + 1), frozen, Facts(aggregate_root=ROOT), Clock(5_040, 40)) == act.PostAggregate(1)]
+    assert len(first) == 1 and later == [0, 1, 2, 3]
+
+
+roots = st.sampled_from([None, ROOT, OTHER])
+sets = st.integers(0, 15).map(BitSet)
+
+
+@given(
+    phase=st.sampled_from(list(Phase)[1:]),
+    facts=st.builds(Facts, st.booleans(), st.booleans(), st.none() | sets, sets, st.floats(0, 100), roots, st.booleans(), roots, roots),
+    posted=st.lists(st.sampled_from([ROOT, OTHER]), max_size=2),
+    waited=st.floats(0, 100),
+    now=st.floats(4_990, 5_100),
+    position=st.integers(0, 3),
+)
+def test_invariants(phase: Phase, facts: Facts, posted: list[bytes], waited: float, now: float, position: int) -> None:
+    view = round_in(phase, reveals=reveals(0, 1, 2, 3), frozen=ALL, aggregates=tuple(Post(PEOPLE[i], r, "c") for i, r in enumerate(posted)))
+    action = decide(role(position, position + 1), study(view), facts, Clock(now, waited))
+    if isinstance(action, act.ReleaseShare):
+        assert facts.aggregate_root in posted and not facts.released, "P5: only for a root on the chain that it computed itself, once"
+    if isinstance(action, act.AttestSet):
+        assert facts.good is not None and action.set.bits & ~facts.good.bits == 0 and len(action.set) >= 3, "P3"
+    if now > view.deadline and not phase.ended:
+        assert action is None or action == act.Advance(1), "P8: after a deadline nothing but advance"
+    if isinstance(action, act.PrepareUpdate | act.Commit):
+        assert phase == Phase.OPEN and not facts.sits_out
