@@ -1,0 +1,41 @@
+"""`defedbio data`: does a local file fit the study?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, Session, emit
+from agents.config import DEFAULT_IPFS_API
+from agents.errors import InvalidInput
+from agents.learning.data import open_adapter
+from agents.spec import StudySpec
+
+app = typer.Typer(help="Check local data. Nothing of it is sent anywhere, no value is printed.", no_args_is_help=True)
+
+
+@app.command()
+def check(
+    data: Annotated[Path, typer.Option("--data", help="The file to check.")],
+    study: Annotated[int, typer.Option("--study", min=1, help="Study on the chain whose schema applies.")] = 0,
+    spec: Annotated[Path | None, typer.Option("--spec", help="A spec file instead of a study on the chain; needs no network.")] = None,
+    network: NetworkOption = NETWORK,
+    rpc: RpcOption = "",
+    ipfs: IpfsOption = DEFAULT_IPFS_API,
+    json: JsonOption = False,
+) -> None:
+    """Say which rows and columns do not fit the study's schema. Exit code 0 when the file fits, 1 when it does not."""
+    if (spec is None) == (study == 0):
+        raise InvalidInput("name the schema", "pass either --study or --spec")
+    if spec is not None:
+        try:
+            parsed = StudySpec.from_bytes(spec.read_bytes())
+        except OSError as error:
+            raise InvalidInput(f"the spec {spec} cannot be read: {type(error).__name__}") from None
+    else:
+        _, parsed = Session(network_path=network, rpc=rpc, ipfs=ipfs).reader().spec(study)
+    report = open_adapter(parsed).check(data)
+    emit(report.to_json(), json, report.to_text())
+    raise typer.Exit(0 if report.ok else 1)

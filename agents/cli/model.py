@@ -1,0 +1,82 @@
+"""`defedbio model`: fetch, verify and apply a global model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, Session, emit, study_view
+from agents.config import DEFAULT_IPFS_API
+from agents.errors import InvalidInput, NotFound
+from agents.learning.state import GlobalState
+from agents.nodes.connection import Connection
+from agents.protocol.view import RoundView
+from agents.spec import StudySpec
+
+app = typer.Typer(help="Global models: fetch one, apply it to a file.", no_args_is_help=True)
+StudyOption = Annotated[int, typer.Option("--study", min=1, help="Study number.")]
+RoundOption = Annotated[int, typer.Option("--round", min=0, help="Round whose model; the newest finalised one when absent.")]
+
+
+@app.command()
+def get(
+    study: StudyOption,
+    out: Annotated[Path, typer.Option("--out", help="Where to write the safetensors file.")],
+    round_: RoundOption = 0,
+    network: NetworkOption = NETWORK,
+    rpc: RpcOption = "",
+    ipfs: IpfsOption = DEFAULT_IPFS_API,
+    json: JsonOption = False,
+) -> None:
+    """Fetch a model by its CID, check it against the chain's hash, write it."""
+    if out.exists():
+        raise InvalidInput(f"{out} exists already")
+    _, view, raw = _fetch(Session(network_path=network, rpc=rpc, ipfs=ipfs).reader(), study, round_)
+    out.write_bytes(raw)
+    data = {
+        "round": view.id,
+        "step": view.step,
+        "cid": view.model_cid,
+        "hash": "0x" + view.model_hash.hex(),
+        "bytes": len(raw),
+        "file": str(out),
+    }
+    emit(data, json, f"model of round {view.id}, {len(raw):,} bytes, hash 0x{view.model_hash.hex()} verified, written to {out}")
+
+
+@app.command()
+def predict(
+    study: StudyOption,
+    data: Annotated[Path, typer.Option("--data", help="CSV or Parquet with the study's features; labels are not needed.")],
+    out: Annotated[Path, typer.Option("--out", help="CSV to write: row number and probability of the positive class.")],
+    round_: RoundOption = 0,
+    network: NetworkOption = NETWORK,
+    rpc: RpcOption = "",
+    ipfs: IpfsOption = DEFAULT_IPFS_API,
+    json: JsonOption = False,
+) -> None:
+    """Fetch, verify and apply a model to a file. The file stays here."""
+    from agents.learning.data import open_adapter
+    from agents.learning.evaluation import predict as predict_scores
+
+    if out.exists():
+        raise InvalidInput(f"{out} exists already")
+    spec, view, raw = _fetch(Session(network_path=network, rpc=rpc, ipfs=ipfs).reader(), study, round_)
+    scores = predict_scores(spec, GlobalState.from_bytes(raw, spec), open_adapter(spec).features(data))
+    out.write_text("row,probability\n" + "".join(f"{row},{score:.6f}\n" for row, score in enumerate(scores.tolist(), 1)), "utf-8")
+    emit(
+        {"round": view.id, "rows": len(scores), "file": str(out)},
+        json,
+        f"{len(scores)} predictions of round {view.id}'s model written to {out}",
+    )
+
+
+def _fetch(connection: Connection, study: int, round_id: int) -> tuple[StudySpec, RoundView, bytes]:
+    frame = connection.frame(study)
+    view = study_view(connection, study)
+    chosen = view.rounds.get(round_id) if round_id else view.head
+    if chosen is None or not chosen.model_hash:
+        raise NotFound(f"study {study} has no model {'of round ' + str(round_id) if round_id else 'yet'}", "see `defedbio round list`")
+    return frame.spec, chosen, connection.fetcher(frame).model_bytes(chosen)

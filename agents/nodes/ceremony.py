@@ -1,0 +1,111 @@
+"""The dealer's key ceremony (K1, K2): one machine deals, every holder checks its share before the chain calls the key active."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from agents.config import read_json, write_private
+from agents.crypto import numbers
+from agents.crypto.ceremony import Holder, open_share, run_dealer
+from agents.crypto.threshold import KeyShare, ThresholdKey
+from agents.crypto.vault import open_with_password, seal_with_password
+from agents.domain import CeremonyKind, KeyEpochStatus
+from agents.errors import BadTranscript, BlobMismatch, InvalidInput, InvalidKey, PeerFault
+from agents.nodes.connection import Connection
+
+SHARE_FORMAT = "defedbio-share/1"
+
+
+def deal(connection: Connection, bits: int, threshold: int, holders: Sequence[str]) -> int:
+    """Make a key, seal a share to each holder, publish the transcript and propose the epoch; returns its number.
+
+    The factors and shares live in this process's memory only, and end with it.
+
+    Raises:
+        InvalidInput: for holders that are no members or have published no transport key.
+    """
+    strangers = [h for h in holders if not connection.registry.is_member(h)]
+    if strangers:
+        raise InvalidInput(f"not members: {', '.join(strangers)}", "members admit them by `brownie run admit` first")
+    parties = [Holder(h, connection.registry.profile_of(h).transport_key) for h in holders]
+    network = connection.client.network
+    with connection.report.phase("deal") as phase:
+        transcript = run_dealer(bits, threshold, parties, network.chain_id, network.contracts.key_registry, os.urandom)
+        raw = transcript.to_bytes()
+        phase.bytes = len(raw)
+    cid = connection.store.add(raw)
+    key = transcript.key.public_key
+    with connection.report.phase("propose-key") as phase:
+        epoch, receipt = connection.keys.propose(
+            f"ceremony/{transcript.hash.hex()}",
+            numbers.to_bytes(key.n, key.modulus_bytes),
+            [party.address for party in parties],
+            threshold,
+            CeremonyKind.DEALER,
+            transcript.hash,
+            cid,
+        )
+        phase.gas = receipt.gas_used
+    return epoch
+
+
+def confirm(connection: Connection, epoch: int, transport_private: bytes, path: Path, password: str) -> None:
+    """Check this holder's share against the transcript, keep it encrypted at `path`, then confirm on chain; reject a wrong one there.
+
+    Raises:
+        BadTranscript, BlobMismatch, InvalidKey: after the rejection is on the chain.
+        InvalidInput: if this account holds no share of the epoch or the epoch has ended.
+    """
+    account = connection.client.address
+    position = connection.keys.holder_index(epoch, account) - 1
+    on_chain = connection.keys.epoch_of(epoch)
+    if position < 0:
+        raise InvalidInput(f"{account} is no holder of key epoch {epoch}")
+    if on_chain.status != KeyEpochStatus.PROPOSED:
+        if path.exists() and on_chain.status == KeyEpochStatus.ACTIVE:
+            return
+        raise InvalidInput(f"key epoch {epoch} is {on_chain.status.name.lower()}: there is nothing to confirm")
+    try:
+        with connection.report.phase("check-share"):
+            _, transcript = connection.transcript(epoch)
+            share = open_share(transcript, position, transport_private)
+    except (BadTranscript, BlobMismatch, InvalidKey) as error:
+        connection.keys.reject(f"epoch/{epoch}/reject/{account}", epoch, f"{type(error).__name__}: {error.message}"[:200])
+        raise
+    write_private(path, _sealed(share, epoch, password), replace=True)
+    with connection.report.phase("confirm-share") as phase:
+        phase.gas = connection.keys.confirm(f"epoch/{epoch}/confirm/{account}", epoch, transcript.hash).gas_used
+
+
+def load_share(path: Path, epoch: int, key: ThresholdKey, password: str) -> KeyShare:
+    """This holder's share of the epoch, decrypted and checked against the key.
+
+    Raises:
+        NotFound: if the holder has not confirmed its share here. WrongPassword, InvalidKey.
+    """
+    document = read_json(path, f"key share of epoch {epoch}", f"run `defedbio ceremony confirm --epoch {epoch}` first")
+    if document.get("format") != SHARE_FORMAT or document.get("epoch") != epoch:
+        raise InvalidKey(f"{path} is no key share of epoch {epoch}")
+    raw = open_with_password(document["box"], password, _label(epoch))
+    share = KeyShare(int(document["index"]), numbers.from_bytes(raw))
+    try:
+        share.check(key)
+    except PeerFault as error:
+        raise InvalidKey(error.message) from None
+    return share
+
+
+def _sealed(share: KeyShare, epoch: int, password: str) -> dict[str, object]:
+    raw = numbers.to_bytes(share.value, max(1, (share.value.bit_length() + 7) // 8))
+    return {
+        "format": SHARE_FORMAT,
+        "epoch": epoch,
+        "index": share.index,
+        "box": seal_with_password(raw, password, _label(epoch), os.urandom),
+    }
+
+
+def _label(epoch: int) -> str:
+    return f"{SHARE_FORMAT}/{epoch}"

@@ -1,0 +1,131 @@
+"""One organisation's connection to chain and IPFS, and what both say together: keys and studies, checked."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+
+from agents.chain.client import ChainClient
+from agents.chain.keys import KeyRegistry
+from agents.chain.registry import ParticipantRegistry
+from agents.chain.rounds import RoundManager
+from agents.chain.studies import StudyRegistry
+from agents.chain.values import KeyEpoch, Study, StudyRules
+from agents.crypto.ceremony import CeremonyTranscript
+from agents.crypto.merkle import keccak256
+from agents.domain import KeyEpochStatus
+from agents.errors import BadTranscript, BlobMismatch, InvalidInput, InvalidSpec, PeerFault
+from agents.learning.plan import schedule
+from agents.protocol.fetch import Fetcher, Peers
+from agents.protocol.frame import StudyFrame
+from agents.protocol.report import Reporter
+from agents.spec import MAX_SPEC_BYTES, StudySpec
+from ipfs.store import BlobStore
+
+MAX_TRANSCRIPT_BYTES = 1 << 20
+FETCH_SECONDS = 30.0
+
+
+@dataclass
+class Connection:
+    """A connected chain client and the organisation's own IPFS node."""
+
+    client: ChainClient
+    store: BlobStore
+    report: Reporter
+
+    @cached_property
+    def registry(self) -> ParticipantRegistry:
+        return ParticipantRegistry(self.client)
+
+    @cached_property
+    def keys(self) -> KeyRegistry:
+        return KeyRegistry(self.client)
+
+    @cached_property
+    def studies(self) -> StudyRegistry:
+        return StudyRegistry(self.client)
+
+    @cached_property
+    def rounds(self) -> RoundManager:
+        return RoundManager(self.client)
+
+    @cached_property
+    def peers(self) -> Peers:
+        own = self.client.address if self.client.account is not None else ""
+        return Peers(self.registry, self.store, self.report, own)
+
+    def transcript(self, epoch: int) -> tuple[KeyEpoch, CeremonyTranscript]:
+        """A key epoch and its public transcript, checked against each other and in itself.
+
+        Raises:
+            NotFound: for an unknown epoch.
+            BadTranscript, BlobMismatch: with the proposer to blame.
+        """
+        on_chain, proposal = self.keys.epoch_of(epoch), self.keys.proposal_of(epoch)
+        raw = self.peers.fetch(proposal.transcript_cid, proposal.proposer, MAX_TRANSCRIPT_BYTES, FETCH_SECONDS)
+        try:
+            if keccak256(raw) != on_chain.transcript_hash:
+                raise BlobMismatch(f"the transcript of key epoch {epoch} is not the one of the chain's hash")
+            transcript = CeremonyTranscript.from_bytes(raw)
+            agreed = (
+                [h.address.lower() for h in transcript.holders] == [h.lower() for h in on_chain.holders]
+                and transcript.threshold == on_chain.threshold
+                and transcript.key.public_key.hash == on_chain.modulus_hash
+                and transcript.chain_id == self.client.network.chain_id
+                and transcript.registry.lower() == self.client.network.contracts.key_registry.lower()
+            )
+            if not agreed:
+                raise BadTranscript(f"the transcript of key epoch {epoch} disagrees with the chain")
+            transcript.check()
+        except PeerFault as error:
+            raise error.blame(on_chain.proposer) from None
+        return on_chain, transcript
+
+    def spec(self, study: int) -> tuple[Study, StudySpec]:
+        """A study and its spec, whose hash and rules are the chain's (S2).
+
+        Raises:
+            NotFound: for an unknown study.
+            BlobMismatch, InvalidSpec: if the coordinator published something else or nonsense.
+        """
+        on_chain, opened = self.studies.study_of(study), self.studies.opening_of(study)
+        raw = self.peers.fetch(opened.spec_cid, opened.coordinator, MAX_SPEC_BYTES, FETCH_SECONDS)
+        if keccak256(raw) != on_chain.spec_hash:
+            raise BlobMismatch(f"the spec of study {study} is not the one of the chain's hash").blame(opened.coordinator)
+        spec = StudySpec.from_bytes(raw)
+        if rules_of(spec, on_chain.rules.enrol_until) != on_chain.rules or spec.key_epoch != on_chain.key_epoch:
+            raise InvalidSpec(f"the rules of study {study} on the chain are not its spec's", "do not join; tell its coordinator")
+        return on_chain, spec
+
+    def frame(self, study: int) -> StudyFrame:
+        """All fixed facts of a study, from chain and IPFS."""
+        on_chain, spec = self.spec(study)
+        epoch, transcript = self.transcript(on_chain.key_epoch)
+        if epoch.status != KeyEpochStatus.ACTIVE:
+            raise InvalidInput(f"key epoch {on_chain.key_epoch} is {epoch.status.name.lower()}, not active")
+        network = self.client.network
+        return StudyFrame(network.chain_id, network.contracts.round_manager, study, spec, transcript.key)
+
+    def fetcher(self, frame: StudyFrame) -> Fetcher:
+        deadlines = frame.spec.deadlines
+        shortest = min(deadlines.attest, deadlines.finalise, deadlines.aggregate)
+        return Fetcher(frame, self.peers, os.urandom, min(FETCH_SECONDS, shortest / 4))
+
+
+def rules_of(spec: StudySpec, enrol_until: int) -> StudyRules:
+    """The part of a spec that the contracts enforce; `enrol_until` in unix seconds."""
+    seconds = spec.deadlines
+    return StudyRules(
+        seats=spec.seats,
+        min_cohort=spec.minimum,
+        steps=len(schedule(spec)),
+        enrol_until=enrol_until,
+        commit_seconds=seconds.commit,
+        reveal_seconds=seconds.reveal,
+        attest_seconds=seconds.attest,
+        aggregate_seconds=seconds.aggregate,
+        share_seconds=seconds.share,
+        finalise_seconds=seconds.finalise,
+    )

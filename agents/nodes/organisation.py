@@ -1,0 +1,138 @@
+"""An organisation's node: follow the chain, decide, act, until the study ends. Start and restart are the same path."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from agents.chain.events import Event
+from agents.chain.feed import EventFeed
+from agents.domain import Phase
+from agents.errors import BlobUnavailable, ContractRefused, PeerFault, StudyHalted, Unreachable
+from agents.protocol import actions as act
+from agents.protocol.decide import Clock, Role, decide
+from agents.protocol.perform import facts_of, perform
+from agents.protocol.tools import Tools
+from agents.protocol.view import RoundView, StudyView, fold
+
+RACES = frozenset(
+    {
+        "RoundManagerUnexpectedPhase",
+        "RoundManagerDeadlinePassed",
+        "RoundManagerNotDue",
+        "RoundManagerRoundRunning",
+        "RoundManagerAlreadyDone",
+        "RoundManagerEnrolmentOpen",
+        "RoundManagerUnknownAggregate",
+    }
+)
+MAX_SAME_REFUSALS = 5
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """`patience` is how many seconds an endpoint may stay unreachable before the node stops with a clear word."""
+
+    poll_seconds: float = 1.0
+    patience: float = 600.0
+    first_backoff: float = 1.0
+    longest_backoff: float = 30.0
+
+
+@dataclass
+class OrganisationNode:
+    tools: Tools
+    feed: EventFeed
+    role_of_holder: int | None
+    options: LoopOptions = LoopOptions()
+    stop: threading.Event = field(default_factory=threading.Event)
+    _study: StudyView | None = None
+    _seen: tuple[int, Phase] | None = None
+    _seen_at: float = 0.0
+    _refusals: int = 0
+
+    def run(self) -> bool:
+        """Work until the study is complete (True) or `stop` is set (False).
+
+        Raises:
+            StudyHalted: when the study cannot go on.
+            Unreachable: when chain or IPFS stay away for longer than `patience`.
+            ContractRefused, PeerFault, InternalFault: when going on would be wrong or useless.
+        """
+        trouble_since: float | None = None
+        backoff = self.options.first_backoff
+        while not self.stop.is_set():
+            try:
+                if self.turn():
+                    return True
+                trouble_since, backoff = None, self.options.first_backoff
+            except Unreachable as error:
+                moment = time.monotonic()
+                trouble_since = trouble_since if trouble_since is not None else moment
+                if moment - trouble_since + backoff > self.options.patience:
+                    raise
+                self.tools.report.note(f"{error.message}; again in {backoff:.0f} s")
+                self.stop.wait(backoff)
+                backoff = min(2 * backoff, self.options.longest_backoff)
+        return False
+
+    def turn(self) -> bool:
+        """Read the chain, decide and act once; wait when there is nothing to do. True when the study is complete."""
+        study = self.refresh()
+        action = decide(self.role(study), study, facts_of(self.tools, study), self.clock(study))
+        if isinstance(action, act.Finish):
+            return True
+        if isinstance(action, act.Halt):
+            raise StudyHalted(f"study {study.id} cannot go on: {action.reason}", "`defedbio round list` shows what happened in each round")
+        if action is None:
+            self.stop.wait(self.options.poll_seconds)
+            return False
+        try:
+            perform(self.tools, study, action)
+            self._refusals = 0
+        except ContractRefused as error:
+            self._refusals += 1
+            if error.name not in RACES or self._refusals >= MAX_SAME_REFUSALS:
+                raise
+            self.stop.wait(self.options.poll_seconds)
+        except BlobUnavailable as error:
+            # While a round runs its deadline bounds the wait for a peer; after it, `run` does.
+            if study.latest is None or study.latest.phase.ended:
+                raise
+            self.tools.report.note(error.message)
+            self.stop.wait(self.options.poll_seconds)
+        except PeerFault as error:
+            # A peer's fault costs the round at most, never this node: it will not act on what it refused.
+            self.tools.report.note(f"refused: {error.message}", peer=error.peer)
+            self.stop.wait(self.options.poll_seconds)
+        return False
+
+    def refresh(self) -> StudyView:
+        state = self.feed.poll()
+        frame = self.tools.frame
+        events: tuple[Event, ...] = state.fresh
+        if self._study is None or state.forked_at is not None:
+            self._study, events = StudyView(frame.study, frame.spec.max_voids), state.events
+        if events:
+            self._study = fold(self._study, events)
+        view = self._study.latest
+        seen = (view.id, view.phase) if view else (0, Phase.NONE)
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, time.monotonic()
+            if view is not None:
+                self._tell(view)
+        return self._study
+
+    def _tell(self, view: RoundView) -> None:
+        self.tools.report.emit(
+            {"phase": "chain", "status": "note", "round": view.id, "step": view.step, "entered": view.phase.name.lower()}
+        )
+
+    def role(self, study: StudyView) -> Role:
+        enrolled = study.participants
+        position = enrolled.index(self.tools.address) if self.tools.address in enrolled else None
+        return Role(self.tools.address, position, self.role_of_holder, self.tools.frame.key.threshold)
+
+    def clock(self, study: StudyView) -> Clock:
+        return Clock(time.time(), time.monotonic() - self._seen_at)

@@ -1,0 +1,61 @@
+"""Assembles an organisation's node for one study, after checking that its operator accepted exactly this spec (S2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agents.chain.feed import EventFeed
+from agents.config import Home
+from agents.errors import InvalidInput, NotFound
+from agents.learning.data import open_adapter
+from agents.learning.data.port import Dataset
+from agents.nodes.acceptance import check_accepted
+from agents.nodes.ceremony import load_share
+from agents.nodes.connection import Connection
+from agents.nodes.organisation import LoopOptions, OrganisationNode
+from agents.protocol.frame import StudyFrame
+from agents.protocol.journal import Journal
+from agents.protocol.tools import Tools
+
+
+def assemble(
+    connection: Connection, home: Home, study: int, data: Path | None, password: str, journal: Journal, options: LoopOptions
+) -> OrganisationNode:
+    """A node ready to run: as participant if it is enrolled, as key holder if it holds a share.
+
+    Raises:
+        InvalidInput: when it is neither, lacks data, or the data does not fit. NotFound, WrongPassword, Unreachable as they come.
+    """
+    network, address = connection.client.network, connection.client.address
+    frame = connection.frame(study)
+    folder = home.study(network.chain_id, network.contracts.round_manager, study)
+    check_accepted(folder, study, connection.studies.study_of(study).spec_hash)
+    enrolled = connection.studies.participant_index(study, address) > 0
+    epoch = frame.spec.key_epoch
+    holder_index = connection.keys.holder_index(epoch, address) or None
+    if not enrolled and holder_index is None:
+        raise NotFound(
+            f"{address} is neither enrolled in study {study} nor a holder of its key", f"run `defedbio study join {study}` first"
+        )
+    if enrolled and data is None:
+        raise InvalidInput(f"study {study} needs this organisation's data", "pass --data FILE")
+    if data is not None and not data.is_file():
+        raise NotFound(f"no data file at {data}")
+    share_path = home.share(network.chain_id, network.contracts.key_registry, epoch)
+    tools = Tools(
+        frame=frame,
+        address=address,
+        rounds=connection.rounds,
+        store=connection.store,
+        fetcher=connection.fetcher(frame),
+        journal=journal,
+        report=connection.report,
+        dataset=_load(connection, frame, data) if enrolled and data is not None else None,
+        share=load_share(share_path, epoch, frame.key, password) if holder_index else None,
+    )
+    return OrganisationNode(tools, EventFeed(connection.client, confirmations=frame.spec.confirmations), holder_index, options)
+
+
+def _load(connection: Connection, frame: StudyFrame, data: Path) -> Dataset:
+    with connection.report.phase("load-data"):
+        return open_adapter(frame.spec).load(data)
