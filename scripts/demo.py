@@ -87,13 +87,14 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def prepare_data(arguments: argparse.Namespace) -> tuple[list[str], dict[str, Path]]:
-    """The organisations' names (their literature sources), and files by name; test sets are "external" and "holdout"."""
+    """The organisations' names (their literature sources), and files by name. Tests: "external", "holdout", and each one's "NAME test"."""
     from scripts.demo_data import write
 
     folder = arguments.folder / "data"
     summary = write(folder, arguments.organisations)
     sites = {name.removesuffix(".csv").split("_")[1]: folder / name for name in summary["organisations"]}
-    return list(sites), {**sites, "external": folder / "external.csv", "holdout": folder / "holdout.csv"}
+    own_tests = {f"{site} test": folder / name for site, name in zip(sites, summary["tests"], strict=True)}
+    return list(sites), {**sites, **own_tests, "external": folder / "external.csv", "holdout": folder / "holdout.csv"}
 
 
 def run(arguments: argparse.Namespace, consortium: Consortium, files: dict[str, Path], console: Console) -> dict[str, Any]:

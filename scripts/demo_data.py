@@ -2,13 +2,14 @@
 
 An organisation is a literature source, R1, R13, R27 and R24 first, then the next largest. A molecule that several sources list goes
 to each of them: that is what each source's table holds, and laboratories do measure the same drugs. (Giving it to one only would make
-R1, whose molecules are nearly all in R27 too, vanish.) Two test sets that no organisation trains on:
+R1, whose molecules are nearly all in R27 too, vanish.) Test sets, of molecules that no organisation trains on:
 
+ORG_test.csv  about a seventh of each organisation's molecules, chosen by a hash of the skeleton, so that all withhold the same ones.
 external.csv  B3DB's own external set. Nearly all of it is positive (4 of 175 are negative), so its ROC-AUC is coarse.
 holdout.csv   molecules listed only by sources that are not among the organisations: other laboratories' molecules, both classes.
 
 Stereo-isomers share a fingerprint here, so leakage is prevented by the first block of the InChIKey (the skeleton): no skeleton of
-external.csv is in holdout.csv or a training file, none of holdout.csv in a training file. Rows that RDKit cannot read are left out.
+external.csv is in another file, none of holdout.csv or of an ORG_test.csv in a training file. Rows that RDKit cannot read are left out.
 
     PYTHONPATH=. python scripts/demo_data.py FOLDER [--organisations 4]
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -48,10 +50,11 @@ class Molecule:
 
 
 def write(folder: Path, organisations: int = 4) -> dict[str, Any]:
-    """Write org1_R1.csv, …, external.csv, holdout.csv (columns smiles, bbb) and summary.json into `folder`; deterministic.
+    """Write org1_R1.csv, org1_R1_test.csv, …, external.csv, holdout.csv (columns smiles, bbb) and summary.json; deterministic.
 
     Returns:
-        The summary: {"source", "files": {file name: {"rows", "positive"}}, "organisations": [file name, …], "dropped": {…}}.
+        The summary: {"source", "files": {file name: {"rows", "positive"}}, "organisations": [training file name, …],
+        "tests": [each organisation's test file name, in the same order], "dropped": {…}}.
 
     Raises:
         InvalidInput: if there are fewer than 3 organisations asked for, or more than B3DB has sources of at least 100 molecules.
@@ -61,23 +64,31 @@ def write(folder: Path, organisations: int = 4) -> dict[str, Any]:
     outside = {m.skeleton for m in external}
     usable = [m for m in table if m.skeleton not in outside]
     sources = choose(usable, organisations)
-    training = {s: [m for m in usable if s in m.sources] for s in sources}
-    trained = {m.skeleton for rows in training.values() for m in rows}
-    holdout = [m for m in usable if m.skeleton not in trained]
+    listed = {s: [m for m in usable if s in m.sources] for s in sources}
+    known = {m.skeleton for rows in listed.values() for m in rows}
     names = [f"org{place}_{source}.csv" for place, source in enumerate(sources, 1)]
-    contents: dict[str, Sequence[Molecule]] = dict(zip(names, training.values(), strict=True))
-    contents |= {"external.csv": external, "holdout.csv": holdout}
+    tests = [name.replace(".csv", "_test.csv") for name in names]
+    contents: dict[str, Sequence[Molecule]] = {"external.csv": external, "holdout.csv": [m for m in usable if m.skeleton not in known]}
+    for name, test, rows in zip(names, tests, listed.values(), strict=True):
+        contents[name] = [m for m in rows if not withheld(m)]
+        contents[test] = [m for m in rows if withheld(m)]
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in contents.items():
         _write(folder / name, rows)
     summary = {
         "source": SOURCE_NOTE,
         "organisations": names,
+        "tests": tests,
         "files": {name: {"rows": len(rows), "positive": sum(m.positive for m in rows)} for name, rows in contents.items()},
         "dropped": {"unreadable": unreadable, "in_external": len(table) - len(usable)},
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
     return summary
+
+
+def withheld(molecule: Molecule) -> bool:
+    """Is the molecule one of the seventh that every organisation keeps for its own test?"""
+    return hashlib.sha256(molecule.skeleton.encode()).digest()[0] % 7 == 0
 
 
 def choose(molecules: Sequence[Molecule], organisations: int) -> list[str]:

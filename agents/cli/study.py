@@ -86,11 +86,8 @@ def show(
         "steps_done": len(view.finalised),
         "complete": view.complete,
     }
-    emit(
-        data,
-        json,
-        f"{describe(study, spec)}\n{len(view.participants)} of {spec.seats} seats taken, {len(view.finalised)} of {data['steps']} rounds finalised",
-    )
+    progress = f"{len(view.participants)} of {spec.seats} seats taken, {len(view.finalised)} of {data['steps']} rounds finalised"
+    emit(data, json, f"{describe(study, spec)}\n{progress}")
 
 
 @app.command()

@@ -105,15 +105,17 @@ class _Audit:
         return f"the product has root {root.hex()}"
 
     def opening(self) -> str:
-        failure: Refused | None = None
+        failure: Refused | BlobUnavailable | None = None
         for post in self.view.openings:
             if post.root != self.view.opening_root:
                 continue
             try:
                 self.openings = self.fetcher.opening(self.view, post, self.sum)
                 return f"the opening of {len(self.openings)} ciphertexts holds"
+            except BlobUnavailable as error:
+                failure = error
             except PeerFault as error:
-                failure = Refused(error.message, error.peer)
+                failure = failure or Refused(error.message, error.peer)
         raise failure or Refused("no opening of the attested root was posted")
 
     def model(self) -> str:
@@ -133,4 +135,4 @@ class _Audit:
     def model_bytes(self) -> str:
         if self.fetcher.model_bytes(self.view) != self.model_raw:
             raise BlobMismatch("the published model is not the recomputed one")
-        return f"{self.view.model_cid} holds these {len(self.model_raw)} bytes"
+        return f"an attested CID holds these {len(self.model_raw)} bytes"

@@ -183,8 +183,10 @@ def _open_sum(role: Role, study: StudyView, view: RoundView, facts: Facts, clock
         needed = view.disputed or clock.waited >= _window(study, view.phase) / 2
         return _release(role, view, facts) if needed else None
     posted = any(post.root == facts.opening_root for post in view.openings)
-    if not posted and role.position is not None and all(post.sender != role.address for post in view.openings):
-        return act.PostOpening(view.id)
+    if not posted:
+        mine = any(post.sender == role.address for post in view.openings)
+        # A holder that is not enrolled cannot post: it attests once another posted the same opening.
+        return None if role.position is None or mine else act.PostOpening(view.id)
     attested = any(a.holder == role.address for a in view.attestations)
     if role.holder_index is not None and not attested:
         return act.AttestModel(view.id)

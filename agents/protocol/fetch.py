@@ -128,16 +128,18 @@ class Fetcher:
         attestors = [a for a in view.attestations if a.model_hash == view.model_hash]
         if not attestors:
             raise InternalFault(f"round {view.id} is final without an attestation of its model")
-        failure: BlobUnavailable | BlobMismatch = BlobMismatch(f"no attested CID of round {view.id} holds the model of the chain's hash")
+        missing: BlobUnavailable | None = None
         for attestation in attestors:
             try:
                 raw = self.peers.fetch(attestation.cid, attestation.holder, limit, self.seconds)
             except BlobUnavailable as error:
-                failure = error
-                continue
-            if keccak256(raw) == view.model_hash:
-                return raw
-        raise failure
+                missing = error
+            except PeerFault as error:
+                self.peers.report.note(f"model refused: {error.message}", round=view.id, peer=attestation.holder)
+            else:
+                if keccak256(raw) == view.model_hash:
+                    return raw
+        raise missing or BlobMismatch(f"no attested CID of round {view.id} holds the model of the chain's hash")
 
     def model(self, view: RoundView) -> GlobalState:
         return GlobalState.from_bytes(self.model_bytes(view), self.frame.spec)

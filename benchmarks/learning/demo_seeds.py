@@ -45,6 +45,7 @@ def load(spec: StudySpec, organisations: int) -> tuple[dict[str, Dataset], dict[
         summary = demo_data.write(Path(folder), organisations)
         sites = {Path(name).stem: adapter.load(Path(folder) / name) for name in summary["organisations"]}
         tests = {name: adapter.load(Path(folder) / f"{name}.csv") for name in ("external", "holdout")}
+        tests |= {Path(name).stem: adapter.load(Path(folder) / name) for name in summary["tests"]}
     return sites, tests
 
 

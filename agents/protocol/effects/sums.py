@@ -159,10 +159,11 @@ def _honest(
 
 def _dispute(tools: Tools, view: RoundView, share: Share, error: PeerFault) -> None:
     tools.report.note(f"wrong share: {error.message}", round=view.id, peer=share.holder)
+    reason = f"{type(error).__name__}: {error.message}"[:200]
+    # On the chain first: a node killed in between finds the same fault again, and the same key sends it once.
+    tools.rounds.dispute_share(f"round/{view.id}/dispute/{share.holder}/{reason}", view.id, share.holder, reason)
     # Kept apart from the chain's disputes: another's accusation must not make this node drop a share that it found good.
     tools.journal.put(tools.record(view, "refused-shares"), {"holders": [*_refused(tools, view), share.holder]})
-    reason = f"{type(error).__name__}: {error.message}"[:200]
-    tools.rounds.dispute_share(f"round/{view.id}/dispute/{share.holder}", view.id, share.holder, reason)
 
 
 def _refused(tools: Tools, view: RoundView) -> list[str]:

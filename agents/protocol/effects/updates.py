@@ -27,6 +27,8 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
     frame, dataset = tools.frame, tools.dataset
     if dataset is None:
         raise InternalFault("asked to train without data")
+    if tools.journal.get(tools.record(view, "update")) is not None:
+        return
     step, layout, key = frame.step(view), frame.layout(view), frame.key.public_key
     state = tools.parent_model(study, view)
     with tools.report.phase("obfuscate", round=view.id):

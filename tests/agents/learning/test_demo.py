@@ -32,11 +32,12 @@ def _skeletons(path: Path) -> set[str]:
 
 
 def test_no_test_molecule_is_trained_on(folder: Path) -> None:
-    trained = set().union(*(_skeletons(p) for p in folder.glob("org*.csv")))
+    trained = set().union(*(_skeletons(p) for p in folder.glob("org*.csv") if not p.stem.endswith("_test")))
+    own_tests = set().union(*(_skeletons(p) for p in folder.glob("org*_test.csv")))
     external, holdout = _skeletons(folder / "external.csv"), _skeletons(folder / "holdout.csv")
     assert external
     assert holdout
-    assert not trained & (external | holdout)
+    assert not trained & (external | holdout | own_tests)
     assert not external & holdout
 
 
@@ -45,10 +46,15 @@ def test_the_organisations_are_the_named_sources_then_the_largest(folder: Path) 
         "external.csv",
         "holdout.csv",
         "org1_R1.csv",
+        "org1_R1_test.csv",
         "org2_R13.csv",
+        "org2_R13_test.csv",
         "org3_R27.csv",
+        "org3_R27_test.csv",
         "org4_R24.csv",
+        "org4_R24_test.csv",
         "org5_R30.csv",
+        "org5_R30_test.csv",
     ]
 
 
