@@ -11,6 +11,7 @@ contract StudyRegistry is IStudyRegistry {
     uint256 private constant MAX_SEATS = 256;
     uint256 private constant MAX_STEPS = 100_000;
     uint256 private constant MAX_PHASE_SECONDS = 31 days;
+    uint256 private constant MAX_ENROL_SECONDS = 366 days;
     uint256 private constant MAX_CID = 128;
 
     IParticipantRegistry public immutable participants;
@@ -89,7 +90,7 @@ contract StudyRegistry is IStudyRegistry {
         _checkRule("minCohort", rules.minCohort, MIN_COHORT, MAX_SEATS);
         _checkRule("seats", rules.seats, rules.minCohort, MAX_SEATS);
         _checkRule("steps", rules.steps, 1, MAX_STEPS);
-        _checkRule("enrolUntil", rules.enrolUntil, block.timestamp + 1, type(uint64).max);
+        _checkRule("enrolUntil", rules.enrolUntil, block.timestamp + 1, block.timestamp + MAX_ENROL_SECONDS);
         _checkRule("commitSeconds", rules.commitSeconds, 1, MAX_PHASE_SECONDS);
         _checkRule("revealSeconds", rules.revealSeconds, 1, MAX_PHASE_SECONDS);
         _checkRule("attestSeconds", rules.attestSeconds, 1, MAX_PHASE_SECONDS);

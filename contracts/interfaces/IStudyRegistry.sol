@@ -30,12 +30,13 @@ interface IStudyRegistry {
     /// @notice Open a study under an active key epoch. Any member may; it becomes the coordinator.
     /// @param specHash not zero
     /// @param specCid 1 to 128 bytes
-    /// @param rules seats minCohort..256, minCohort at least 3, steps 1..100000, enrolUntil in the future, every phase 1 second to 31 days
+    /// @param rules seats minCohort..256, minCohort at least 3, steps 1..100000, enrolUntil in the future and at most 366 days ahead, every phase 1 second to 31 days
     function open(KeyEpochId keyEpoch, bytes32 specHash, string calldata specCid, StudyRules calldata rules)
         external
         returns (StudyId study);
 
     /// @notice Enrol the calling member, naming the hash of the spec that its operator accepted (S2).
+    /// @dev Enrolment is for the whole study: a member that the registry removes later stays in the studies it is enrolled in.
     function enrol(StudyId study, bytes32 specHash) external;
 
     function studyCount() external view returns (uint64);

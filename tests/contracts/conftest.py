@@ -9,11 +9,19 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 from brownie.exceptions import VirtualMachineError
 
+from tests.contracts import devchain
 from tests.contracts.consortium import ANY, Consortium, people
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "ganache: starts a Ganache node")
+    devchain.settle(config)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def mined_transactions() -> None:
+    """First of all fixtures: what is sent has been mined when the call returns."""
+    devchain.hand_over_mined_transactions()
 
 
 @pytest.fixture(autouse=True)

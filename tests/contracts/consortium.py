@@ -46,12 +46,18 @@ class Consortium:
         return cls(*(contracts[name] for name in ("ParticipantRegistry", "KeyRegistry", "StudyRegistry", "RoundManager")), list(members))
 
     def propose_key(self, holders: Sequence[Any], threshold: int, **changes: Any) -> int:
-        values = {"modulus": MODULUS, "transcript": word("transcript"), "cid": CID, "proposer": self.members[0]} | changes
+        values = {
+            "modulus": MODULUS,
+            "transcript": word("transcript"),
+            "cid": CID,
+            "proposer": self.members[0],
+            "kind": CeremonyKind.DEALER,
+        } | changes
         self.keys.propose(
             values["modulus"],
             [holder.address for holder in holders],
             threshold,
-            CeremonyKind.DEALER,
+            values["kind"],
             values["transcript"],
             values["cid"],
             {"from": values["proposer"]},

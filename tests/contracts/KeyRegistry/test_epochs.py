@@ -1,11 +1,11 @@
-"""K1 and R2: key epochs, their holders and threshold, and confirmation by every holder."""
+"""K1, K2 and R2: key epochs, their holders and threshold, and confirmation by every holder."""
 
 from __future__ import annotations
 
 import pytest
 from eth_utils import keccak
 
-from agents.domain import KeyEpochStatus
+from agents.domain import CeremonyKind, KeyEpochStatus
 from tests.contracts.consortium import CID, MODULUS, Consortium, as_bytes, people, word
 
 
@@ -25,6 +25,12 @@ def test_K1_a_proposal_records_what_was_agreed(consortium):
     assert [consortium.keys.holderIndex(epoch, account) for account in consortium.members] == [1, 2, 3, 0, 0]
     assert consortium.keys.thresholdOf(epoch) == 2
     assert not consortium.keys.isActive(epoch)
+
+
+@pytest.mark.parametrize("kind", list(CeremonyKind))
+def test_K2_the_kind_of_ceremony_is_on_record(consortium, kind):
+    epoch = consortium.propose_key(consortium.members[:3], 2, kind=kind)
+    assert consortium.keys.epochOf(epoch)["kind"] == kind
 
 
 def test_K1_active_only_when_every_holder_has_confirmed(consortium):

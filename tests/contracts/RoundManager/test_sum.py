@@ -1,4 +1,4 @@
-"""P4, P5 and P6: the aggregate, the shares of its decryption, the opening and the model."""
+"""R4, P4, P5 and P6: the aggregate, the shares of its decryption, the opening and the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def life(consortium):
     return consortium.ready(4)
 
 
-def test_P4_anyone_in_the_study_posts_and_nobody_else(life, consortium, refused):
+def test_R4_P4_anyone_in_the_study_posts_and_nobody_else(life, consortium, refused):
     life.until(Phase.FROZEN)
     with refused("RoundManagerNotEnrolled", life.study, consortium.members[4]):
         life.aggregate(consortium.members[4])
@@ -23,7 +23,7 @@ def test_P4_anyone_in_the_study_posts_and_nobody_else(life, consortium, refused)
     assert life.phase == Phase.AGGREGATED
 
 
-def test_P4_a_wrong_post_delays_nobody(life):
+def test_R4_P4_a_wrong_post_delays_nobody(life):
     life.until(Phase.FROZEN).aggregate(life.enrolled[0], root=word("wrong"))
     deadline = life.deadline
     life.aggregate(life.enrolled[1])
