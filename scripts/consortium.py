@@ -198,9 +198,13 @@ class Consortium:
 
     def fund(self) -> None:
         """Give every organisation gas money from the local chain's first account."""
-        (rich, *_) = rpc_call(self.rpc, "eth_accounts")
-        for organisation in self.organisations:
-            rpc_call(self.rpc, "eth_sendTransaction", {"from": rich, "to": organisation.address, "value": hex(FUNDS_WEI)})
+        try:
+            (rich, *_) = rpc_call(self.rpc, "eth_accounts")
+            for organisation in self.organisations:
+                rpc_call(self.rpc, "eth_sendTransaction", {"from": rich, "to": organisation.address, "value": hex(FUNDS_WEI)})
+        except OSError as error:
+            self.check_alive()
+            raise StepFailed("chain", f"{self.rpc} does not answer: {error}", self.logs / "chain.log") from None
 
     # -- organisations -----------------------------------------------------------------------------------------------------------
 
@@ -316,7 +320,7 @@ def _chain_command(kind: str, port: int, state: Path) -> list[str]:
             *("--port", str(port), "--chain-id", str(CHAIN_ID), "--hardfork", "osaka", "--base-fee", "1000000000"),
             *("--state", str(state), "--state-interval", "5"),
         ]
-    node = shutil.which("node") or "node"
+    node = shutil.which("node", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])) or "node"
     ganache = ROOT / "node_modules" / "ganache" / "dist" / "node" / "cli.js"
     return [
         node,

@@ -28,6 +28,7 @@ class Ledger:
         self._bytes: dict[str, int] = defaultdict(int)
         self._gas: dict[str, int] = defaultdict(int)
         self._update_bytes: list[int] = []
+        self._training_rounds: set[int] = set()
         self._rounds: set[int] = set()
 
     def take(self, name: str, record: dict[str, Any]) -> None:
@@ -39,7 +40,9 @@ class Ledger:
         self._gas[phase] += record.get("gas", 0)
         if "round" in record:
             self._rounds.add(record["round"])
-        if phase == "publish":
+        if record.get("kind") == "train":
+            self._training_rounds.add(record["round"])
+        if phase == "publish" and record["round"] in self._training_rounds:
             self._update_bytes.append(record["bytes"])
 
     def seconds_by_phase(self) -> dict[str, float]:
@@ -53,8 +56,8 @@ class Ledger:
         return {phase: amount for phase, amount in sorted(self._gas.items()) if amount}
 
     def bytes_per_parameter(self, parameters: int) -> float:
-        """Of a training round's update blob; the preprocessing round's blob is the odd one out, so the median."""
-        return round(statistics.median(self._update_bytes) / parameters, 3) if self._update_bytes else 0.0
+        """Of a training round's update blob."""
+        return round(statistics.mean(self._update_bytes) / parameters, 3) if self._update_bytes else 0.0
 
     def gas_per_member_round(self) -> int:
         return round(sum(self._gas.values()) / (self._organisations * max(1, len(self._rounds))))
