@@ -215,12 +215,12 @@ def train(consortium: Consortium, study: int, files: dict[str, Path], spec: dict
 
 def wait_kept(consortium: Consortium, console: Console) -> None:
     """Leave everything running until Ctrl-C, and say where it is."""
-    console.print(f"kept: chain {consortium.rpc}, network file {consortium.network_file}, password file {consortium.password_file}")
-    for organisation in consortium.organisations:
-        console.print(
-            f"  {organisation.name}: DEFEDBIO_HOME={organisation.home} DEFEDBIO_IPFS={organisation.ipfs_api} ({organisation.address})",
-            soft_wrap=True,
-        )
+    console.print(
+        f"kept: chain {consortium.rpc}, contracts in {consortium.network_file}. To act as one of the organisations:", soft_wrap=True
+    )
+    shared = f"DEFEDBIO_NETWORK={consortium.network_file} DEFEDBIO_PASSWORD_FILE={consortium.password_file}"
+    for o in consortium.organisations:
+        console.print(f"  {o.name}: export {shared} DEFEDBIO_HOME={o.home} DEFEDBIO_IPFS={o.ipfs_api}", soft_wrap=True)
     console.print("Ctrl-C stops everything.")
     while True:
         consortium.check_alive()

@@ -156,7 +156,7 @@ def final_text(report: dict[str, Any], consortium: Consortium, folder: Path) -> 
             f"{report['bytes_per_parameter']} bytes a parameter, {report['gas_per_member_round']:,} gas a member and round",
             f"final model {report['model_cid']}, round {report['last_round']} re-checked: {checked}",
             f"the same facts: {folder / 'report.json'}   logs: {consortium.logs}",
-            "next: `make demo KEEP=1`, then `defedbio round show`, `defedbio verify`, `defedbio model predict` with the printed settings",
+            f"next: `make demo KEEP=1`, then with its printed settings `.venv/bin/defedbio round show {report['last_round']}`",
         )
     )
     buffer = io.StringIO()

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from agents.chain.accounts import keystore_address, load_account
 from agents.chain.client import ChainClient
@@ -45,7 +46,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 HOME, NETWORK = DEFAULT_HOME, DEFAULT_NETWORK_FILE
 TRANSPORT_LABEL = "defedbio-transport/1"
-console = Console(highlight=False)
+WIDTH_OF_FILES = 160
+console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
 
 
 @dataclass
@@ -139,10 +141,23 @@ def study_view(connection: Connection, study: int) -> StudyView:
 
 
 def emit(data: dict[str, Any] | list[Any], as_json: bool, text: str | Table) -> None:
+    """Print `data` as JSON, or `text` for a reader."""
     if as_json:
         print(json.dumps(data, indent=1, sort_keys=True))
+    elif isinstance(text, str):
+        say(text)
     else:
         console.print(text)
+
+
+def say(text: str) -> None:
+    """Print text that may hold others' words, line ends kept."""
+    console.print(plain(text), soft_wrap=True)
+
+
+def plain(value: object) -> Text:
+    """Text as it is: others' names and CIDs may neither style nor steer the terminal."""
+    return Text("".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(value)))
 
 
 def _quiet_sink(record: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 import typer
 from rich.table import Table
 
-from agents.cli.common import HOME, NETWORK, HomeOption, IpfsOption, JsonOption, NetworkOption, RpcOption, Session, emit
+from agents.cli.common import HOME, NETWORK, HomeOption, IpfsOption, JsonOption, NetworkOption, RpcOption, Session, emit, plain
 from agents.config import DEFAULT_IPFS_API, read_json
 from agents.errors import DefedError
 from agents.nodes.connection import Connection
@@ -42,7 +42,7 @@ def doctor(
     findings = [*_installed(), *_account(session), *_outside(session)]
     table = Table("check", "", "detail")
     for finding in findings:
-        table.add_row(finding.name, finding.level, finding.detail)
+        table.add_row(finding.name, finding.level, plain(finding.detail))
     emit([vars(f) for f in findings], json, table)
     raise typer.Exit(1 if any(f.level == "error" for f in findings) else 0)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from agents.cli.common import NETWORK, JsonOption, NetworkOption, RpcOption, Session, console, emit, study_view
+from agents.cli.common import NETWORK, JsonOption, NetworkOption, RpcOption, Session, emit, plain, say, study_view
 from agents.domain import Phase
 from agents.errors import NotFound
 from agents.protocol.view import RoundView, StudyView
@@ -41,7 +41,7 @@ def list_rounds(
     ]
     table = Table("round", "step", "phase", "committed", "revealed", "in set", "model", title=f"study {study}")
     for row in rows:
-        table.add_row(*(str(row[k]) for k in row))
+        table.add_row(*(plain(row[k]) for k in row))
     emit(rows, json, table)
 
 
@@ -62,9 +62,7 @@ def show(
     data = record_of(study, view)
     emit(data, json, _table(data))
     if not json:
-        console.print(
-            f"aggregate {data['aggregate_root']}\nopening {data['opening_root']}\nmodel {data['model_hash']} at {data['model_cid'] or '-'}"
-        )
+        say(f"aggregate {data['aggregate_root']}\nopening {data['opening_root']}\nmodel {data['model_hash']} at {data['model_cid'] or '-'}")
 
 
 def record_of(study: StudyView, view: RoundView) -> dict[str, Any]:
@@ -112,7 +110,7 @@ def _table(data: dict[str, Any]) -> Table:
     for row in data["participants"]:
         share = "disputed" if row["share_disputed"] else _tick(row["share"])
         flags = (_tick(row["committed"]), _tick(row["revealed"]), _tick(row["in_set"]), share, _tick(row["attested_model"]))
-        table.add_row(row["participant"], *flags, row["update_cid"])
+        table.add_row(row["participant"], *flags, plain(row["update_cid"]))
     return table
 
 

@@ -17,8 +17,8 @@ from agents.cli.common import (
     PasswordFileOption,
     RpcOption,
     Session,
-    console,
     emit,
+    say,
     study_view,
 )
 from agents.config import DEFAULT_IPFS_API
@@ -106,7 +106,7 @@ def join(
     connection = session.signer()
     on_chain, spec = connection.spec(study)
     if not json:
-        console.print(describe(study, spec))
+        say(describe(study, spec))
     if not yes and not typer.confirm("Train on this organisation's data under this spec?"):
         raise typer.Exit(1)
     folder = session.home.study(session.network.chain_id, session.network.contracts.round_manager, study)

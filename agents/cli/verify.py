@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, Session, console, emit, study_view
+from agents.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, Session, emit, say, study_view
 from agents.config import DEFAULT_IPFS_API
 from agents.nodes.auditor import verify_round
 
@@ -30,7 +30,7 @@ def verify(
         checks.append(check)
         if not json:
             blame = f" [{check.peer}]" if check.peer else ""
-            console.print(f"{'ok  ' if check.ok else 'FAIL'} {check.name:<12} {check.detail}{blame}", markup=False)
+            say(f"{'ok  ' if check.ok else 'FAIL'} {check.name:<12} {check.detail}{blame}")
     good = all(check.ok for check in checks)
     rows = [{"name": c.name, "ok": c.ok, "detail": c.detail, "peer": c.peer} for c in checks]
     emit({"round": round_, "verified": good, "checks": rows}, json, f"round {round_} {'is verified' if good else 'is NOT verified'}")

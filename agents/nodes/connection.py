@@ -53,8 +53,7 @@ class Connection:
 
     @cached_property
     def peers(self) -> Peers:
-        own = self.client.address if self.client.account is not None else ""
-        return Peers(self.registry, self.store, self.report, own)
+        return Peers(self.registry, self.store, self.report)
 
     def transcript(self, epoch: int) -> tuple[KeyEpoch, CeremonyTranscript]:
         """A key epoch and its public transcript, checked against each other and in itself.

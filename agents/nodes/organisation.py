@@ -50,6 +50,8 @@ class OrganisationNode:
     _study: StudyView | None = None
     _seen: tuple[int, Phase] | None = None
     _seen_at: float = 0.0
+    _refused: str = ""
+    _refused_at: float = 0.0
     _refusals: int = 0
 
     def run(self) -> bool:
@@ -90,11 +92,9 @@ class OrganisationNode:
             return False
         try:
             perform(self.tools, study, action)
-            self._refusals = 0
+            self._refused, self._refusals = "", 0
         except ContractRefused as error:
-            self._refusals += 1
-            if error.name not in RACES or self._refusals >= MAX_SAME_REFUSALS:
-                raise
+            self._bear(error)
             self.stop.wait(self.options.poll_seconds)
         except BlobUnavailable as error:
             # While a round runs its deadline bounds the wait for a peer; after it, `run` does.
@@ -107,6 +107,20 @@ class OrganisationNode:
             self.tools.report.note(f"refused: {error.message}", peer=error.peer)
             self.stop.wait(self.options.poll_seconds)
         return False
+
+    def _bear(self, error: ContractRefused) -> None:
+        """Raise a refusal that waiting does not mend. Another's transaction, its confirmations and a block's clock (races) may take as long
+        as an endpoint may stay away; anything else is tried a few times."""
+        if error.name != self._refused:
+            self._refused, self._refused_at, self._refusals = error.name, time.monotonic(), 0
+        self._refusals += 1
+        if error.name in RACES:
+            if time.monotonic() - self._refused_at > self.options.patience:
+                raise error
+        elif self._refusals >= MAX_SAME_REFUSALS:
+            raise error
+        if self._refusals == 1:
+            self.tools.report.note(error.message)
 
     def refresh(self) -> StudyView:
         state = self.feed.poll()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from agents.chain.registry import ParticipantRegistry
 from agents.crypto import threshold, wire
@@ -23,21 +24,24 @@ REDIAL_SECONDS = 30.0
 
 @dataclass
 class Peers:
-    """Dials organisations' IPFS nodes at the multiaddresses that the registry holds (R1). `own` is never dialled."""
+    """Dials organisations' IPFS nodes at the multiaddresses that the registry holds (R1), and never the own one."""
 
     registry: ParticipantRegistry
     store: BlobStore
     report: Reporter
-    own: str = ""
     _dialled: dict[str, float] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def own_peer_id(self) -> str:
+        return self.store.identity().peer_id
 
     def connect(self, owner: str) -> None:
         """Dial unless done lately. A failure is only noted: the blob may come from another peer."""
-        if owner == self.own or time.monotonic() - self._dialled.get(owner, float("-inf")) < REDIAL_SECONDS:
+        if time.monotonic() - self._dialled.get(owner, float("-inf")) < REDIAL_SECONDS:
             return
         try:
             multiaddr = self.registry.profile_of(owner).multiaddr
-            if multiaddr:
+            if multiaddr and self.own_peer_id not in multiaddr:
                 self.store.connect(multiaddr)
             self._dialled[owner] = time.monotonic()
         except StoreUnreachable:
