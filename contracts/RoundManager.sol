@@ -158,7 +158,7 @@ contract RoundManager is IRoundManager {
         _checkNotEmpty(modelHash);
         _checkCid(cid);
 
-        bool moved = state.attestModel(round, holder, openingRoot, modelHash);
+        bool moved = state.attestModel(round, holder, openingRoot, modelHash, cid);
         emit ModelAttested(round, msg.sender, openingRoot, modelHash, cid);
         if (moved) {
             Progress storage progress = _progress[state.study];

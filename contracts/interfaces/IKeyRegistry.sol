@@ -47,6 +47,7 @@ interface IKeyRegistry {
 
     /// @notice Propose an epoch: 2 to 15 distinct members as holders, threshold more than half of them (R2), odd modulus
     /// of 2048 to 16384 bits.
+    /// @dev A holder that the participant registry removes later keeps its share and its place: end the epoch by not using it.
     /// @param modulus big-endian, no leading zero byte; only its hash is stored.
     /// @param transcriptHash not zero
     /// @param transcriptCid 1 to 128 bytes

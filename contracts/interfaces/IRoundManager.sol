@@ -27,8 +27,9 @@ interface IRoundManager {
     event PhaseEntered(RoundId indexed round, Phase phase, uint64 deadline);
     /// @param index of the participant, counted from 1 as in `ParticipantEnrolled`
     event UpdateCommitted(RoundId indexed round, address indexed participant, uint16 index, bytes32 commitment);
+    /// @dev Holds every argument of `commitmentOf` that `UpdateCommitted` and the sender do not give, the salt among them: an auditor
+    /// redoes each commitment from events alone, without the transactions' input (R5). By then nothing is left for the salt to hide.
     /// @param index of the participant, counted from 1 as in `ParticipantEnrolled`
-    /// @param salt lets an auditor redo the commitment from events alone
     event UpdateRevealed(
         RoundId indexed round, address indexed participant, uint16 index, bytes32 updateRoot, string cid, bytes32 proofHash, bytes32 salt
     );
@@ -106,9 +107,10 @@ interface IRoundManager {
     /// different participants: a wrong one is ignored by the attestations.
     function postOpening(RoundId round, bytes32 openingRoot, string calldata cid) external;
 
-    /// @notice P6. A key holder attests to the opening and to the hash of the new model; t equal attestations finalise the round.
+    /// @notice P6. A key holder attests to the opening and to the hash and the CID of the new model; t equal attestations finalise the
+    /// round. A model's CID follows from its bytes, so honest holders name the same.
     /// Once a round for each holder, and only for an opening that was posted, so that an auditor can redo the check.
-    /// @param cid of the new model; the attestation that completes the quorum names it
+    /// @param cid of the new model
     function attestModel(RoundId round, bytes32 openingRoot, bytes32 modelHash, string calldata cid) external;
 
     /// @notice P8. Move a round on, or void it (P7), when its deadline has passed. Anyone may.

@@ -167,17 +167,22 @@ library Round {
     }
 
     /// @dev P6
-    function attestModel(State storage self, RoundId id, uint256 holder, bytes32 openingRoot, bytes32 modelHash)
-        internal
-        returns (bool moved)
-    {
+    function attestModel(
+        State storage self,
+        RoundId id,
+        uint256 holder,
+        bytes32 openingRoot,
+        bytes32 modelHash,
+        string calldata cid
+    ) internal returns (bool moved) {
         // INVARIANT: a model rests on an opening that anyone can check.
         require(self.openings[openingRoot], IRoundManager.RoundManagerUnknownOpening(id, openingRoot));
         uint256 attested = self.attestedModel;
         require(!attested.has(holder), IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
         self.attestedModel = uint16(attested.add(holder));
 
-        moved = ++self.modelVotes[keccak256(abi.encode(openingRoot, modelHash))] >= self.threshold;
+        // INVARIANT: t holders agree on all that the chain will say of the model, so that no single one can name a wrong CID.
+        moved = ++self.modelVotes[keccak256(abi.encode(openingRoot, modelHash, cid))] >= self.threshold;
         if (moved) {
             self.modelHash = modelHash;
             _end(self, Phase.Finalised);
