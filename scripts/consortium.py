@@ -184,6 +184,8 @@ class Consortium:
 
     def deploy(self) -> None:
         """`brownie run deploy` with all organisations as founders; writes the network file."""
+        # Brownie's own record of a deployment that was cut short would make it refuse to connect to this new chain.
+        shutil.rmtree(ROOT / "build" / "brownie" / "deployments" / str(CHAIN_ID), ignore_errors=True)
         self.brownie("deploy", DEFEDBIO_FOUNDERS=",".join(o.address for o in self.organisations))
 
     def brownie(self, script: str, *args: str, **env: str) -> str:

@@ -103,7 +103,10 @@ class OrganisationNode:
             self.tools.report.note(error.message)
             self.stop.wait(self.options.poll_seconds)
         except PeerFault as error:
-            # A peer's fault costs the round at most, never this node: it will not act on what it refused.
+            # A peer's fault costs the round at most, never this node: it will not act on what it refused. After the round no deadline
+            # bounds the trying, so the operator must look.
+            if study.latest is None or study.latest.phase.ended:
+                raise
             self.tools.report.note(f"refused: {error.message}", peer=error.peer)
             self.stop.wait(self.options.poll_seconds)
         return False

@@ -1,0 +1,341 @@
+"""A consortium in one process: real journals, cryptography, learning and decisions; a recorder that stands for the RoundManager.
+
+The recorder keeps the contract's rules that a whole round needs (phases, one of each, t of T). The contract's own tests hold the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.chain import events as ev
+from agents.chain.records import Receipt
+from agents.chain.rounds import set_hash
+from agents.chain.values import Profile, StudyRules
+from agents.crypto import threshold
+from agents.crypto.paillier import FixedBaseTable
+from agents.domain import BitSet, Phase
+from agents.errors import ContractRefused
+from agents.learning.data.port import Dataset
+from agents.protocol import actions as act
+from agents.protocol.decide import Clock, Role, decide
+from agents.protocol.fetch import Fetcher, Peers
+from agents.protocol.frame import StudyFrame
+from agents.protocol.journal import Journal
+from agents.protocol.perform import facts_of, perform
+from agents.protocol.report import Reporter
+from agents.protocol.tools import Tools
+from agents.protocol.view import RoundView, StudyView, fold
+from agents.spec import StudySpec
+from tests.ipfs.memory_store import MemoryNetwork, MemoryStore
+
+PEOPLE = tuple(f"0x{i:040x}" for i in range(0xA1, 0xA5))
+CONTRACT = "0x" + "c0" * 20
+CHAIN, STUDY, QUORUM, FEATURES = 31337, 1, 3, 50
+NOW, DEADLINE = 5_000.0, 5_060
+SPEC: dict[str, Any] = {
+    "format": "defedbio-study/1",
+    "name": "in process",
+    "task": {"kind": "binary", "target": "label"},
+    "features": {"kind": "table", "columns": [{"name": f"f{i}", "min": 0, "max": 1} for i in range(FEATURES)]},
+    "preprocessing": {"standardise": "federated"},
+    "model": {"kind": "logistic"},
+    "training": {"learning_rate": 0.3, "steps": 3, "batch_size": 8},
+    "rounds": 1,
+    "weighting": {"kind": "samples", "cap": 100},
+    "quantisation": {"slot_bits": 48, "clip_norm": 5.0},
+    "seed": 7,
+    "key": {"epoch": 1, "modulus_bits": 2048},
+    "participants": {"seats": 4, "minimum": 3},
+    "deadlines": {"enrol": 60, "commit": 60, "reveal": 60, "attest": 60, "aggregate": 60, "share": 60, "finalise": 60},
+}
+RULES = StudyRules(4, 3, 2, 4_000, 60, 60, 60, 60, 60, 60)
+
+
+@cache
+def primes() -> tuple[int, int]:
+    data = json.loads((Path(__file__).parents[2] / "vectors" / "keys_2048.json").read_text())
+    return int(data["p"], 16), int(data["q"], 16)
+
+
+@cache
+def dealt() -> tuple[threshold.ThresholdKey, list[threshold.KeyShare]]:
+    return threshold.deal_from_primes(*primes(), QUORUM, len(PEOPLE), os.urandom)
+
+
+@cache
+def frame() -> StudyFrame:
+    return StudyFrame(CHAIN, CONTRACT, STUDY, StudySpec.from_bytes(json.dumps(SPEC).encode()), dealt()[0])
+
+
+@cache
+def table() -> FixedBaseTable:
+    return FixedBaseTable(dealt()[0].public_key)
+
+
+def meta(number: int) -> ev.EventMeta:
+    return ev.EventMeta(number, number.to_bytes(32, "big"), number.to_bytes(32, "big"), 0, CONTRACT)
+
+
+@dataclass
+class Ledger:
+    """What the chain holds. `sent` records every call that took effect as (sender, function, arguments)."""
+
+    events: list[ev.Event] = field(default_factory=list)
+    sent: list[tuple[str, str, tuple[Any, ...]]] = field(default_factory=list)
+    done: dict[tuple[str, str], Receipt] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.emit(ev.StudyOpened, STUDY, PEOPLE[0], 1, bytes(32), "cid", RULES)
+        for index, person in enumerate(PEOPLE, 1):
+            self.emit(ev.ParticipantEnrolled, STUDY, person, index, bytes(32))
+
+    def emit(self, kind: Callable[..., ev.Event], *values: Any) -> None:
+        self.events.append(kind(*values, meta=meta(len(self.events) + 1)))
+
+    def study(self) -> StudyView:
+        return fold(StudyView(STUDY), self.events)
+
+    def round(self, number: int) -> RoundView:
+        return self.study().rounds[number]
+
+    def enter(self, number: int, phase: Phase) -> None:
+        self.emit(ev.PhaseEntered, number, phase, DEADLINE)
+
+    def calls(self, function: str, sender: str | None = None) -> list[tuple[Any, ...]]:
+        return [args for who, name, args in self.sent if name == function and sender in (None, who)]
+
+
+def _most(values: Any) -> int:
+    seen = list(values)
+    return max((seen.count(v) for v in seen), default=0)
+
+
+@dataclass
+class Recorder:
+    """One account's RoundManager on a ledger. `refuse` names an error that the next call of a function meets before any effect."""
+
+    ledger: Ledger
+    sender: str
+    refuse: dict[str, Exception] = field(default_factory=dict)
+
+    def _once(self, function: str, key: str, args: tuple[Any, ...], effect: Callable[[], None]) -> Receipt:
+        if (error := self.refuse.pop(function, None)) is not None:
+            raise error
+        if (self.sender, key) not in self.ledger.done:
+            effect()
+            self.ledger.sent.append((self.sender, function, args))
+            number = len(self.ledger.events)
+            self.ledger.done[self.sender, key] = Receipt(bytes(32), number, bytes(32), self.sender, 50_000, 1, ())
+        return self.ledger.done[self.sender, key]
+
+    def _in(self, number: int, *phases: Phase) -> RoundView:
+        view = self.ledger.round(number)
+        if view.phase not in phases:
+            raise ContractRefused("RoundManagerUnexpectedPhase", (number, view.phase))
+        return view
+
+    def open_round(self, key: str, study: int) -> tuple[int, Receipt]:
+        view = self.ledger.study()
+        number = len(view.rounds) + 1
+
+        def effect() -> None:
+            if view.latest is not None and not view.latest.phase.ended:
+                raise ContractRefused("RoundManagerRoundRunning")
+            self.ledger.emit(ev.RoundOpened, number, study, len(view.finalised), view.head.id if view.head else 0, self.sender)
+            self.ledger.enter(number, Phase.OPEN)
+
+        return number, self._once("open_round", key, (study,), effect)
+
+    def commit(self, key: str, round: int, commitment: bytes) -> Receipt:
+        def effect() -> None:
+            view = self._in(round, Phase.OPEN)
+            if self.sender in view.commitments:
+                raise ContractRefused("RoundManagerAlreadyDone")
+            self.ledger.emit(ev.UpdateCommitted, round, self.sender, PEOPLE.index(self.sender) + 1, commitment)
+            if len(view.commitments) + 1 == len(PEOPLE):
+                self.ledger.enter(round, Phase.COMMITTED)
+
+        return self._once("commit", key, (round, commitment), effect)
+
+    def reveal(self, key: str, round: int, update_root: bytes, cid: str, proof_hash: bytes, salt: bytes) -> Receipt:
+        def effect() -> None:
+            view = self._in(round, Phase.COMMITTED)
+            index = PEOPLE.index(self.sender) + 1
+            self.ledger.emit(ev.UpdateRevealed, round, self.sender, index, update_root, cid, proof_hash, salt)
+            if len(view.reveals) + 1 == len(view.commitments):
+                self.ledger.enter(round, Phase.REVEALED)
+
+        return self._once("reveal", key, (round, update_root, cid, proof_hash, salt), effect)
+
+    def attest_set(self, key: str, round: int, set: BitSet, reasons: str) -> Receipt:
+        def effect() -> None:
+            self._in(round, Phase.REVEALED)
+            self.ledger.emit(ev.SetAttested, round, self.sender, set, reasons)
+            if _most(self.ledger.round(round).attested.values()) >= QUORUM:
+                self.ledger.emit(ev.SetFrozen, round, set, set_hash(CHAIN, CONTRACT, round, set))
+                self.ledger.enter(round, Phase.FROZEN)
+
+        return self._once("attest_set", key, (round, set, reasons), effect)
+
+    def post_aggregate(self, key: str, round: int, aggregate_root: bytes, cid: str) -> Receipt:
+        def effect() -> None:
+            view = self._in(round, Phase.FROZEN, Phase.AGGREGATED)
+            self.ledger.emit(ev.AggregatePosted, round, self.sender, aggregate_root, cid)
+            if view.phase == Phase.FROZEN:
+                self.ledger.enter(round, Phase.AGGREGATED)
+
+        return self._once("post_aggregate", key, (round, aggregate_root, cid), effect)
+
+    def release_share(self, key: str, round: int, aggregate_root: bytes, share_root: bytes, cid: str, proof_hash: bytes) -> Receipt:
+        def effect() -> None:
+            view = self._in(round, Phase.AGGREGATED, Phase.DECRYPTED)
+            if any(s.holder == self.sender for s in view.shares):
+                raise ContractRefused("RoundManagerAlreadyDone")
+            index = PEOPLE.index(self.sender) + 1
+            self.ledger.emit(ev.ShareReleased, round, self.sender, index, aggregate_root, share_root, cid, proof_hash)
+            if view.phase == Phase.AGGREGATED and self.ledger.round(round).aggregate_root(QUORUM) is not None:
+                self.ledger.enter(round, Phase.DECRYPTED)
+
+        return self._once("release_share", key, (round, aggregate_root, share_root, cid, proof_hash), effect)
+
+    def dispute_share(self, key: str, round: int, holder: str, reason: str) -> Receipt:
+        return self._once(
+            "dispute_share",
+            key,
+            (round, holder, reason),
+            lambda: self.ledger.emit(ev.ShareDisputed, round, self.sender, holder, reason),
+        )
+
+    def post_opening(self, key: str, round: int, opening_root: bytes, cid: str) -> Receipt:
+        def effect() -> None:
+            self._in(round, Phase.DECRYPTED)
+            self.ledger.emit(ev.OpeningPosted, round, self.sender, opening_root, cid)
+
+        return self._once("post_opening", key, (round, opening_root, cid), effect)
+
+    def attest_model(self, key: str, round: int, opening_root: bytes, model_hash: bytes, cid: str) -> Receipt:
+        def effect() -> None:
+            view = self._in(round, Phase.DECRYPTED)
+            if all(post.root != opening_root for post in view.openings):
+                raise ContractRefused("RoundManagerUnknownOpening")
+            self.ledger.emit(ev.ModelAttested, round, self.sender, opening_root, model_hash, cid)
+            now = self.ledger.round(round)
+            if _most((a.opening_root, a.model_hash, a.cid) for a in now.attestations) >= QUORUM:
+                self.ledger.emit(ev.RoundFinalised, round, STUDY, view.step, opening_root, model_hash, cid, view.parent)
+
+        return self._once("attest_model", key, (round, opening_root, model_hash, cid), effect)
+
+    def advance(self, key: str, round: int) -> Receipt:
+        view = self.ledger.round(round)
+        return self._once("advance", key, (round,), lambda: self.ledger.emit(ev.RoundVoided, round, STUDY, view.phase))
+
+
+class AddressBook:
+    """The ParticipantRegistry's one method that fetching needs."""
+
+    def __init__(self) -> None:
+        self.multiaddrs: dict[str, str] = {}
+
+    def profile_of(self, account: str) -> Profile:
+        return Profile(account, "", bytes(32), self.multiaddrs.get(account, ""))
+
+
+@dataclass
+class InProcess:
+    """Four organisations under `folder`; organisation i is participant i and key holder i + 1."""
+
+    folder: Path
+    ledger: Ledger = field(default_factory=Ledger)
+    network: MemoryNetwork = field(default_factory=MemoryNetwork)
+    book: AddressBook = field(default_factory=AddressBook)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    tools: list[Tools] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for index, person in enumerate(PEOPLE):
+            store = MemoryStore(self.network, person)
+            self.book.multiaddrs[person] = store.identity().multiaddrs[0]
+            self.tools.append(self._make(index, store))
+
+    def _make(self, index: int, store: MemoryStore) -> Tools:
+        report = Reporter(self.notes.append)
+        made = Tools(
+            frame=frame(),
+            address=PEOPLE[index],
+            rounds=Recorder(self.ledger, PEOPLE[index]),  # type: ignore[arg-type]
+            store=store,
+            fetcher=Fetcher(frame(), Peers(self.book, store, report), os.urandom, 1.0),  # type: ignore[arg-type]
+            journal=Journal(self.folder / f"{index}.sqlite"),
+            report=report,
+            dataset=dataset(index),
+            share=dealt()[1][index],
+        )
+        made.__dict__["table"] = table()
+        return made
+
+    def restart(self, index: int) -> Tools:
+        """What a new process has: the journal and the IPFS node, nothing else."""
+        self.tools[index].journal.close()
+        self.tools[index] = self._make(index, self.store(index))
+        return self.tools[index]
+
+    def store(self, index: int) -> MemoryStore:
+        found = self.tools[index].store
+        assert isinstance(found, MemoryStore)
+        return found
+
+    def recorder(self, index: int) -> Recorder:
+        found: Any = self.tools[index].rounds
+        assert isinstance(found, Recorder)
+        return found
+
+    def next_action(self, index: int) -> act.Action | None:
+        study = self.ledger.study()
+        role = Role(PEOPLE[index], index, index + 1, QUORUM)
+        return decide(role, study, facts_of(self.tools[index], study), Clock(NOW, 0.0))
+
+    def step(self, index: int) -> bool:
+        """One decision and its effect; False when there is nothing to do."""
+        action = self.next_action(index)
+        if action is None or isinstance(action, act.Finish):
+            return False
+        perform(self.tools[index], self.ledger.study(), action)
+        return True
+
+    def play(self, until: Callable[[StudyView], bool], who: tuple[int, ...] = (0, 1, 2, 3)) -> StudyView:
+        """Let organisations act in turn, each until it has to wait for others, until the study is as wanted."""
+        moved = True
+        while moved:
+            moved = False
+            for index in who:
+                while not until(self.ledger.study()) and self.step(index):
+                    moved = True
+        assert until(self.ledger.study()), f"nobody has anything to do: {self.ledger.study().latest}"
+        return self.ledger.study()
+
+    def close(self) -> None:
+        for tools in self.tools:
+            tools.journal.close()
+
+
+def reached(number: int, phase: Phase) -> Callable[[StudyView], bool]:
+    return lambda study: number in study.rounds and study.rounds[number].phase == phase
+
+
+def dataset(index: int) -> Dataset:
+    generator = np.random.default_rng(index)
+    x = generator.uniform(0, 1, (20 + 5 * index, FEATURES)).astype(np.float32)
+    return Dataset(x, (x[:, 0] > 0.5).astype(np.float32))
+
+
+def with_reveal(view: RoundView, position: int, **fields: Any) -> RoundView:
+    """The view with one reveal changed."""
+    return replace(view, reveals={**view.reveals, position: replace(view.reveals[position], **fields)})

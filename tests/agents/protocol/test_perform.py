@@ -1,0 +1,178 @@
+"""A whole round of four organisations in one process: real journals, cryptography and learning over a recorded chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agents.chain import events as ev
+from agents.chain.rounds import commitment_hash
+from agents.crypto import encoding
+from agents.crypto.threshold import KeyShare
+from agents.domain import Phase
+from agents.errors import ChainUnreachable, InternalFault
+from agents.learning.server import finalise
+from agents.learning.state import genesis
+from agents.protocol import actions as act
+from agents.protocol.effects import sums
+from agents.protocol.frame import NO_PROOF
+from agents.protocol.perform import perform
+from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, InProcess, frame, reached
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[InProcess]:
+    made = InProcess(tmp_path)
+    yield made
+    made.close()
+
+
+def commit_prepared(world: InProcess, index: int) -> None:
+    """Open the round and bring one organisation to where its next action is its commitment."""
+    while not isinstance(world.next_action(index), act.Commit):
+        assert world.step(1 if not world.ledger.study().rounds else index) or world.step(0)
+
+
+def test_p6_the_models_are_those_of_the_plain_sums(world: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain: list[Any] = []
+    encode = encoding.encode
+
+    def recorded(*args: Any) -> Any:
+        plain.append(encode(*args))
+        return plain[-1]
+
+    monkeypatch.setattr(encoding, "encode", recorded)
+    study = world.play(lambda s: s.complete)
+    state = genesis(frame().spec)
+    for view, updates in zip(study.finalised, (plain[:4], plain[4:]), strict=True):
+        step = frame().step(view)
+        decoded = encoding.decode(np.sum(updates, axis=0), step.quantisation, 4)
+        state = finalise(frame().spec, step, state, decoded.mean, decoded.weight)
+        assert world.tools[0].fetcher.model_bytes(view) == state.to_bytes()
+    assert len(plain) == 8 and decoded.weight == 20 + 25 + 30 + 35
+
+
+def test_c4_after_a_crash_before_the_commitment_the_same_update_is_committed(world: InProcess) -> None:
+    commit_prepared(world, 2)
+    record = world.tools[2].require(world.ledger.round(1), "update")
+    world.recorder(2).refuse["commit"] = ChainUnreachable("killed here")
+    with pytest.raises(ChainUnreachable):
+        world.step(2)
+    assert not world.ledger.calls("commit", PEOPLE[2])
+    world.restart(2)
+    study = world.play(reached(1, Phase.REVEALED))
+    reveal = study.rounds[1].reveals[2]
+    expected = commitment_hash(
+        CHAIN, CONTRACT, 1, PEOPLE[2], bytes.fromhex(record["root"]), record["cid"], NO_PROOF, bytes.fromhex(record["salt"])
+    )
+    assert study.rounds[1].commitments[PEOPLE[2]] == expected
+    assert (reveal.update_root.hex(), reveal.cid, reveal.salt.hex()) == (record["root"], record["cid"], record["salt"])
+
+
+def test_c4_a_commitment_that_was_sent_before_the_crash_is_not_sent_twice(world: InProcess) -> None:
+    world.play(reached(1, Phase.COMMITTED))
+    perform(world.restart(2), world.ledger.study(), act.Commit(1))
+    assert len(world.ledger.calls("commit", PEOPLE[2])) == 1
+
+
+def test_p2_a_blob_that_the_ipfs_node_lost_is_there_again_at_the_reveal(world: InProcess) -> None:
+    world.play(reached(1, Phase.COMMITTED))
+    cid = world.tools[2].require(world.ledger.round(1), "update")["cid"]
+    del world.store(2).blobs[cid]
+    perform(world.restart(2), world.ledger.study(), act.Reveal(1))
+    assert cid in world.store(2).blobs
+
+
+def test_p5_after_a_crash_the_same_share_is_released_and_computed_once(world: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.play(reached(1, Phase.AGGREGATED))
+    while not isinstance(world.next_action(2), act.ReleaseShare):
+        assert world.step(2)
+    world.recorder(2).refuse["release_share"] = ChainUnreachable("killed here")
+    with pytest.raises(ChainUnreachable):
+        world.step(2)
+    journalled = world.tools[2].require(world.ledger.round(1), "share")
+    world.restart(2)
+    monkeypatch.setattr(sums, "_make_share", None)
+    world.step(2)
+    [(_, _, share_root, cid, _)] = world.ledger.calls("release_share", PEOPLE[2])
+    assert (share_root.hex(), cid) == (journalled["root"], journalled["cid"])
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("released", [False, True], ids=["journalled only", "released"])
+def test_p5_a_second_release_for_another_aggregate_is_refused_and_nothing_leaves(world: InProcess, released: bool, restarted: bool) -> None:
+    world.play(reached(1, Phase.AGGREGATED))
+    while not isinstance(world.next_action(2), act.ReleaseShare):
+        assert world.step(2)
+    if not released:
+        world.recorder(2).refuse["release_share"] = ChainUnreachable("killed here")
+        with pytest.raises(ChainUnreachable):
+            world.step(2)
+    else:
+        world.step(2)
+    tools = world.restart(2) if restarted else world.tools[2]
+    tools.journal.put("round/1/aggregate", {**tools.require(world.ledger.round(1), "aggregate"), "root": "ab" * 32})
+    tools.journal.delete("round/1/share")
+    sent, blobs = list(world.ledger.sent), dict(world.store(2).blobs)
+    with pytest.raises(InternalFault, match="release of another aggregate"):
+        perform(tools, world.ledger.study(), act.ReleaseShare(1))
+    assert world.ledger.sent == sent and world.store(2).blobs == blobs
+
+
+def test_p6_a_wrong_share_is_disputed_by_name_and_the_others_open_the_sum(world: InProcess) -> None:
+    honest = world.tools[2].share
+    assert honest is not None
+    world.play(reached(1, Phase.AGGREGATED))
+    world.tools[2].share = KeyShare(honest.index, honest.value + 1)
+    study = world.play(reached(1, Phase.DECRYPTED), who=(1, 2, 3))
+    assert {s.holder for s in study.rounds[1].shares} == set(PEOPLE[1:])
+    final = world.play(reached(1, Phase.FINALISED), who=(0, 1, 3)).rounds[1]
+    disputes = world.ledger.calls("dispute_share")
+    assert disputes and all(holder == PEOPLE[2] and reason.startswith("BadShare") for _, holder, reason in disputes)
+    assert {s.holder for s in final.shares} == set(PEOPLE), "the fourth holder stepped in"
+
+
+def test_p6_a_false_dispute_does_not_make_a_node_drop_an_honest_share(world: InProcess) -> None:
+    study = world.play(reached(1, Phase.DECRYPTED), who=(1, 2, 3, 0))
+    view = study.rounds[1]
+    accused = view.shares[0].holder
+    liar = next(p for p in range(4) if PEOPLE[p] != accused)
+    world.recorder(liar).dispute_share("lie", 1, accused, "BadShare: a lie")
+    openings = sums.combine_shares(world.tools[1], world.ledger.round(1))
+    assert openings is not None and len(view.shares) == 3
+    assert world.ledger.calls("dispute_share") == [(1, accused, "BadShare: a lie")]
+
+
+def test_p6_a_finalised_model_that_is_not_the_own_one_stops_the_node(world: InProcess) -> None:
+    world.play(reached(1, Phase.FINALISED))
+    attestor = PEOPLE.index(world.ledger.round(1).attestations[0].holder)
+    tools = world.tools[attestor]
+    tools.journal.put("round/1/model", {**tools.require(world.ledger.round(1), "model"), "hash": "ab" * 32})
+    with pytest.raises(InternalFault, match="finalised with model"):
+        perform(tools, world.ledger.study(), act.AdoptModel(1))
+    assert tools.journal.get("round/1/adopted") is None
+
+
+def test_p3_an_update_that_never_arrives_is_left_out_with_the_reason(world: InProcess) -> None:
+    study = world.play(reached(1, Phase.REVEALED))
+    del world.store(3).blobs[study.rounds[1].reveals[3].cid]
+    perform(world.tools[0], study, act.CheckUpdates(1))
+    checked = world.tools[0].require(study.rounds[1], "checked")
+    assert (checked["good"], checked["rejected"], checked["reasons"]) == ("0x7", "0x0", {"3": "unavailable"})
+
+
+def test_p3_a_false_update_is_rejected_for_good_and_named_in_the_attestation(world: InProcess) -> None:
+    study = world.play(reached(1, Phase.REVEALED))
+    reveal = study.rounds[1].reveals[3]
+    number = len(world.ledger.events)
+    for at, event in enumerate(world.ledger.events[:number]):
+        if isinstance(event, ev.UpdateRevealed) and event.participant == PEOPLE[3]:
+            bad = world.store(3).add(world.store(3).blobs[reveal.cid][:-1])
+            world.ledger.events[at] = ev.UpdateRevealed(1, PEOPLE[3], 4, reveal.update_root, bad, NO_PROOF, reveal.salt, meta=event.meta)
+    final = world.play(reached(1, Phase.FINALISED), who=(0, 1, 2)).rounds[1]
+    assert final.frozen.positions() == (0, 1, 2)
+    assert {final.reasons[PEOPLE[i]] for i in range(3)} == {"3:MalformedBlob"}
