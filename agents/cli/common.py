@@ -18,6 +18,7 @@ from rich.text import Text
 
 from agents.chain.accounts import keystore_address, load_account
 from agents.chain.client import ChainClient
+from agents.chain.events import fetch_events
 from agents.chain.network import Network
 from agents.config import DEFAULT_HOME, DEFAULT_IPFS_API, DEFAULT_NETWORK_FILE, Home, read_json
 from agents.crypto.vault import open_with_password
@@ -129,8 +130,6 @@ def read_password(password_file: Path | None, confirm: bool = False) -> str:
 
 def study_view(connection: Connection, study: int) -> StudyView:
     """The study as the chain tells it now."""
-    from agents.chain.events import fetch_events
-
     client = connection.client
     head = client.head().number
     opened = fetch_events(client, client.network.deploy_block, head, study=study)

@@ -74,10 +74,6 @@ class Journal:
         with self._lock:
             self._db.execute("DELETE FROM record WHERE key = ?", (key,))
 
-    def delete_under(self, prefix: str) -> None:
-        with self._lock:
-            self._db.execute("DELETE FROM record WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
-
     def close(self) -> None:
         with self._lock:
             self._db.close()

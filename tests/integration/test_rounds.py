@@ -18,7 +18,7 @@ from tests.integration.conftest import Study
 
 MakeStudy = Callable[..., Study]
 KILL_AT = [
-    # (training round from the study's first, organisation, phase at whose start it is killed)
+    # (phase at whose start it is killed, organisation)
     ("obfuscate", 0),
     ("train", 1),
     ("encrypt", 2),

@@ -59,7 +59,7 @@ def test_values_and_deletion(tmp_path: Path) -> None:
     journal.put("a", {"x": 2})
     journal.put_bytes("round/1/blob", b"\x00\xff")
     assert journal.get("a") == {"x": 2} and journal.get_bytes("round/1/blob") == b"\x00\xff" and journal.get("b") is None
-    journal.delete_under("round/1/")
+    journal.delete("round/1/blob")
     assert journal.get_bytes("round/1/blob") is None and journal.get("a") == {"x": 2}
     assert oct(os.stat(tmp_path / "j.sqlite").st_mode & 0o777) == "0o600"
     journal.close()
