@@ -113,7 +113,8 @@ class Quantisation:
     """How a real vector becomes signed slots of a ciphertext (docs/crypto.md, Encoding and packing).
 
     A contribution is `weight` (1..weight_cap) and a vector x; what is summed is round(weight/weight_cap * x * scale), and the
-    weight itself in a slot of its own. `clip_norm` bounds the L2 norm of x; `max_abs` bounds every element; at least one is set.
+    weight itself in a slot of its own; what is not `weighted` (counts, control variates) is summed as round(x * scale). `clip_norm`
+    bounds the L2 norm of x; `max_abs` bounds every element; at least one is set.
     """
 
     slot_bits: int
@@ -121,6 +122,7 @@ class Quantisation:
     weight_cap: int
     clip_norm: float | None = None
     max_abs: float | None = None
+    weighted: bool = True
 
     def __post_init__(self) -> None:
         if not 8 <= self.slot_bits <= 62:
@@ -149,3 +151,16 @@ class Quantisation:
                 f"{participants} contributions of up to {self.bound} overflow {self.slot_bits}-bit slots",
                 "lower the scale, the bound or the weight cap, or widen the slots",
             )
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Consecutive elements of every contribution to a round that mean one thing and are encoded alike."""
+
+    name: str
+    length: int
+    quantisation: Quantisation
+
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise InvalidInput("a segment needs at least one element")

@@ -73,7 +73,7 @@ def comparison(spec_path: Path, model_path: Path, files: dict[str, Path], sites:
     from agents.learning.data import open_adapter
     from agents.learning.evaluation import evaluate
     from agents.learning.local import use_threads
-    from agents.learning.plan import schedule
+    from agents.learning.parameters import count
     from agents.learning.state import GlobalState
     from agents.spec import StudySpec
 
@@ -87,13 +87,13 @@ def comparison(spec_path: Path, model_path: Path, files: dict[str, Path], sites:
 
     def measured(test: str) -> dict[str, Any]:
         rows = adapter.load(files[test])
-        by_site = {name: evaluate(spec, model, rows).roc_auc or 0.0 for name, model in models.items()}
+        by_site = {name: evaluate(spec, model, rows)["roc_auc"] or 0.0 for name, model in models.items()}
         return {
             "rows": len(rows),
             "local_mean": round(statistics.mean(by_site.values()), 4),
             "local_by_site": {name: round(value, 4) for name, value in by_site.items()},
-            "federated": round(evaluate(spec, federated, rows).roc_auc or 0.0, 4),
-            "pooled": round(evaluate(spec, together, rows).roc_auc or 0.0, 4),
+            "federated": round(evaluate(spec, federated, rows)["roc_auc"] or 0.0, 4),
+            "pooled": round(evaluate(spec, together, rows)["roc_auc"] or 0.0, 4),
         }
 
     own_tests = {}
@@ -105,7 +105,7 @@ def comparison(spec_path: Path, model_path: Path, files: dict[str, Path], sites:
             **{k: result[k] for k in ("federated", "pooled")},
         }
     metric = {"name": "ROC AUC", "test": "external", **measured("external"), "holdout": measured("holdout"), "by_site": own_tests}
-    return schedule(spec)[-1].length, {**metric, "rows_by_site": {name: len(data[name]) for name in sites}}
+    return count(spec), {**metric, "rows_by_site": {name: len(data[name]) for name in sites}}
 
 
 def write_report(path: Path, facts: dict[str, Any]) -> dict[str, Any]:

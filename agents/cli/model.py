@@ -50,7 +50,7 @@ def get(
 def predict(
     study: StudyOption,
     data: Annotated[Path, typer.Option("--data", help="CSV or Parquet with the study's features; labels are not needed.")],
-    out: Annotated[Path, typer.Option("--out", help="CSV to write: row number and probability of the positive class.")],
+    out: Annotated[Path, typer.Option("--out", help="CSV to write: row number and what the task predicts.")],
     round_: RoundOption = 0,
     network: NetworkOption = NETWORK,
     rpc: RpcOption = "",
@@ -65,12 +65,18 @@ def predict(
         raise InvalidInput(f"{out} exists already")
     spec, view, raw = _fetch(Session(network_path=network, rpc=rpc, ipfs=ipfs).reader(), study, round_)
     scores = predict_scores(spec, GlobalState.from_bytes(raw, spec), open_adapter(spec).features(data))
-    out.write_text("row,probability\n" + "".join(f"{row},{score:.6f}\n" for row, score in enumerate(scores.tolist(), 1)), "utf-8")
+    lines = [",".join(["row", *map(_quoted, spec.task.score_names)])]
+    lines += [",".join([str(row), *(f"{score:.6g}" for score in values)]) for row, values in enumerate(scores.tolist(), 1)]
+    out.write_text("\n".join(lines) + "\n", "utf-8")
     emit(
         {"round": view.id, "rows": len(scores), "file": str(out)},
         json,
         f"{len(scores)} predictions of round {view.id}'s model written to {out}",
     )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"' if any(c in name for c in ',"\n') else name
 
 
 def _fetch(connection: Connection, study: int, round_id: int) -> tuple[StudySpec, RoundView, bytes]:

@@ -24,6 +24,7 @@ from agents.cli.common import (
 from agents.config import DEFAULT_IPFS_API
 from agents.crypto.merkle import keccak256
 from agents.errors import InvalidInput
+from agents.learning.parameters import count
 from agents.learning.plan import schedule
 from agents.nodes.acceptance import accept
 from agents.nodes.connection import rules_of
@@ -130,14 +131,14 @@ def describe(study: int, spec: StudySpec) -> str:
         if isinstance(features, TableFeatures)
         else f"fingerprints of {features.bits} bits from {features.column!r}"
     )
-    layers = " -> ".join(map(str, (features.width, *spec.model.hidden, 1)))
+    layers = " -> ".join(map(str, (features.width, *(spec.model.hidden or spec.model.channels), spec.task.outputs)))
     return "\n".join(
         (
             f"study {study}: {spec.name}",
             *([f"  {spec.description}"] if spec.description else []),
-            f"  target     {spec.task.kind} {spec.task.target!r}",
+            f"  target     {spec.task.kind} {', '.join(map(repr, spec.task.columns[:3]))}",
             f"  features   {what}{', standardised over all organisations' if spec.standardise else ''}",
-            f"  model      {spec.model.kind} {layers}, {schedule(spec)[-1].length} parameters",
+            f"  model      {spec.model.kind} {layers}, {count(spec)} parameters",
             f"  training   {spec.rounds} rounds of {spec.training.steps} steps, batch {spec.training.batch_size}, "
             f"{spec.training.optimizer} {spec.training.learning_rate}, {spec.strategy.kind}",
             f"  leaves     one update a round, encrypted with a {spec.modulus_bits}-bit key of epoch {spec.key_epoch}, clipped to norm "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.crypto.numbers import Rand
-from agents.domain import MAX_PARTICIPANTS, Quantisation
+from agents.domain import MAX_PARTICIPANTS, Quantisation, Segment
 from agents.errors import InvalidData, InvalidInput
 
 Float64 = NDArray[np.float64]
@@ -17,59 +18,73 @@ Int64 = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Decoded:
-    """The weighted mean (float64, P elements) over the participants, and the sum of their weights."""
+    """By segment: the weighted mean (float64) over the participants, or the plain sum where the segment is not weighted; total weight."""
 
-    mean: Float64
+    parts: tuple[Float64, ...]
     weight: int
 
 
-def encode(vector: Float64, weight: int, q: Quantisation, rand: Rand) -> Int64:
-    """int64 array of P + 1: the weight, then round(weight / weight_cap · x · scale) for the clipped x.
+def encode(parts: Sequence[Float64], weight: int, segments: Sequence[Segment], rand: Rand) -> Int64:
+    """int64 array of P + 1: the weight, then of every part round(weight / weight_cap · x · scale), or round(x · scale) if not weighted.
 
-    x is clipped to the L2 norm `q.clip_norm`, then element-wise to `q.max_abs`. Rounding is stochastic on the magnitude, with 53 random
-    bits an element: the expectation is the real value to within 2^-53.
+    x is clipped to the L2 norm `clip_norm`, then element-wise to `max_abs`. Rounding is stochastic on the magnitude, with 53 random
+    bits an element: the expectation is the real value to within 2^-53. Whole numbers under a whole scale are exact.
 
     Raises:
-        InvalidData: for a vector that is not 1-D float64, is empty or has NaN or infinite elements.
-        InvalidInput: for a weight outside 1..weight_cap, or a quantisation that one contribution alone overflows.
+        InvalidData: for a part that is not 1-D float64 of its segment's length, or has NaN or infinite elements.
+        InvalidInput: for a weight outside 1..weight_cap, parts that are not one a segment, or a quantisation too narrow for one.
     """
-    if vector.ndim != 1 or vector.dtype != np.float64 or not len(vector):
-        raise InvalidData("a contribution must be a 1-D float64 vector with at least one element")
-    if not np.all(np.isfinite(vector)):
-        raise InvalidData("a contribution has elements that are not finite", "lower the learning rate or check the data")
-    if not 1 <= weight <= q.weight_cap:
-        raise InvalidInput(f"the weight must be 1..{q.weight_cap}")
-    q.check_slot_rule(1)
-    real = _clip(vector, q) * (weight / q.weight_cap * q.scale)
-    magnitude = np.abs(real)
-    whole = np.floor(magnitude)
-    uniform = (np.frombuffer(rand(8 * len(real)), dtype="<u8") >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    rounded = np.minimum(whole + (uniform < magnitude - whole), float(_element_bound(q)))
-    out = np.empty(len(vector) + 1, dtype=np.int64)
-    out[0] = weight
-    out[1:] = np.copysign(rounded, real).astype(np.int64)
-    return out
+    if len(parts) != len(segments) or not segments:
+        raise InvalidInput("a contribution needs one part for every segment")
+    out = [np.array([weight], dtype=np.int64)]
+    for x, segment in zip(parts, segments, strict=True):
+        q = segment.quantisation
+        if x.shape != (segment.length,) or x.dtype != np.float64:
+            raise InvalidData(f"the {segment.name} of a contribution must be {segment.length} float64 numbers")
+        if not np.all(np.isfinite(x)):
+            raise InvalidData(f"the {segment.name} has elements that are not finite", "lower the learning rate or check the data")
+        if not 1 <= weight <= q.weight_cap:
+            raise InvalidInput(f"the weight must be 1..{q.weight_cap}")
+        q.check_slot_rule(1)
+        out.append(_round(x, weight / q.weight_cap if q.weighted else 1.0, q, rand))
+    return np.concatenate(out)
 
 
-def decode(totals: Int64, q: Quantisation, participants: int) -> Decoded:
-    """mean = totals[1:] / scale · weight_cap / totals[0], element by element in IEEE double: the same bytes on every machine.
+def decode(totals: Int64, segments: Sequence[Segment], participants: int) -> Decoded:
+    """totals / scale (· weight_cap / total weight), element by element in IEEE double: the same bytes on every machine.
 
     Raises:
         InvalidInput: when the sum cannot come from `participants` contributions within the slot rule.
     """
-    if totals.ndim != 1 or totals.dtype != np.int64 or len(totals) < 2:
-        raise InvalidInput("totals must be a 1-D int64 array of a weight and at least one value")
+    if totals.dtype != np.int64 or not segments or totals.shape != (1 + sum(s.length for s in segments),):
+        raise InvalidInput("totals must be a 1-D int64 array of a weight and the segments' values")
     if not 1 <= participants <= MAX_PARTICIPANTS:
         raise InvalidInput(f"participants must be 1..{MAX_PARTICIPANTS}")
-    q.check_slot_rule(participants)
-    weight = int(totals[0])
-    if not participants <= weight <= participants * q.weight_cap:
-        raise InvalidInput(f"the total weight is impossible for {participants} participants")
-    limit = participants * _element_bound(q)
-    if np.any(totals[1:] > limit) or np.any(totals[1:] < -limit):
-        raise InvalidInput(f"a total is larger than {participants} contributions can make it")
-    mean: Float64 = totals[1:].astype(np.float64) / q.scale * float(q.weight_cap) / float(weight)
-    return Decoded(mean, weight)
+    weight, start = int(totals[0]), 1
+    parts = []
+    for segment in segments:
+        q = segment.quantisation
+        q.check_slot_rule(participants)
+        if not participants <= weight <= participants * q.weight_cap:
+            raise InvalidInput(f"the total weight is impossible for {participants} participants")
+        piece = totals[start : start + segment.length]
+        start += segment.length
+        limit = participants * _element_bound(q)
+        if np.any(piece > limit) or np.any(piece < -limit):
+            raise InvalidInput(f"a total is larger than {participants} contributions can make it")
+        real: Float64 = piece.astype(np.float64) / q.scale
+        parts.append(real * float(q.weight_cap) / float(weight) if q.weighted else real)
+    return Decoded(tuple(parts), weight)
+
+
+def _round(x: Float64, factor: float, q: Quantisation, rand: Rand) -> Int64:
+    real = _clip(x, q) * (factor * q.scale)
+    magnitude = np.abs(real)
+    whole = np.floor(magnitude)
+    uniform = (np.frombuffer(rand(8 * len(real)), dtype="<u8") >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    rounded = np.minimum(whole + (uniform < magnitude - whole), float(_element_bound(q)))
+    signed: Int64 = np.copysign(rounded, real).astype(np.int64)
+    return signed
 
 
 def _element_bound(q: Quantisation) -> int:

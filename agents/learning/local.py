@@ -1,99 +1,203 @@
-"""What one organisation computes from its own data: the moments of its features, or an update of the global weights."""
+"""What one organisation computes from its own data: counts, moments, measures of the global model, an update of its weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from agents.errors import InvalidData, InvalidInput
+from agents.learning import statistics
 from agents.learning.data.port import Dataset
-from agents.learning.models import forward
-from agents.learning.parameters import flatten, parameters
-from agents.learning.plan import Step
-from agents.learning.preprocessing import model_input, moments
+from agents.learning.evaluation import predict
+from agents.learning.evaluation_sums import PREFIX
+from agents.learning.models import Installed, build, weights_of
+from agents.learning.parameters import count, flatten, parameters, unflatten
+from agents.learning.plan import Step, control_norm
+from agents.learning.preprocessing import model_input, moments, target_input
 from agents.learning.server import check_step
 from agents.learning.state import GlobalState
+from agents.learning.strategies.scaffold import own_control
 from agents.learning.tasks import open_task
 from agents.spec import StudySpec
 
+Float64 = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """`vector` is float64 [step.length], neither clipped nor quantised; `weight` is 1..quantisation.weight_cap."""
+    """`parts` are float64, one a segment of the step in its order, neither clipped nor quantised; `weight` is 1..weight_cap.
 
-    vector: npt.NDArray[np.float64]
+    `keep` is what the organisation needs in its next round once this one is finalised with it in the set (SCAFFOLD's own variate).
+    """
+
+    parts: tuple[Float64, ...]
     weight: int
+    keep: Mapping[str, Float64] = field(default_factory=dict)
 
 
 def contribute(
-    spec: StudySpec, step: Step, state: GlobalState, dataset: Dataset, seed: int, progress: Progress | None = None
+    spec: StudySpec,
+    step: Step,
+    state: GlobalState,
+    dataset: Dataset,
+    seed: int,
+    progress: Progress | None = None,
+    kept: Mapping[str, Float64] | None = None,
+    installed: Installed | None = None,
 ) -> Contribution:
     """One organisation's part of a step, before clipping and encryption.
 
-    The weight is the number of rows, at most the study's cap: with `uniform` weighting the cap is 1, so every organisation weighs the
-    same however many rows it has, and moments are means of the organisations' means.
+    The weight is the number of training rows, at most the study's cap: with `uniform` weighting the cap is 1, so every organisation weighs
+    the same however many rows it has, and moments are means of the organisations' means.
 
     Args:
         seed: at least 0; chooses the minibatches. Use a new one for every attempt (P7).
-        progress: called with (done, total) after every minibatch; moments are one unit.
+        progress: called with (done, total) after every minibatch; what is not training is one unit.
+        kept: the last finalised contribution's `keep`.
+        installed: the custom modules that the operator allowed.
 
     Raises:
-        InvalidData: if training diverges (a loss or weight that is not finite).
+        InvalidData: if training diverges (a loss or weight that is not finite), or too few rows are left to train on.
         InvalidInput: if the data does not have the study's features, or the state is not the one before `step`.
     """
     check_step(spec, step, state)
     if seed < 0:
         raise InvalidInput("the training seed must not be negative")
-    if dataset.x.shape[1] != spec.features.width:
-        raise InvalidInput(f"the study has {spec.features.width} features, the data {dataset.x.shape[1]}")
-    weight = min(len(dataset), step.quantisation.weight_cap)
-    if step.kind == "moments":
-        vector = moments(spec.features, dataset.x)
-        if progress is not None:
-            progress(1, 1)
-        return Contribution(vector, weight)
-    return Contribution(_train(spec, state, dataset, seed, progress), weight)
+    if dataset.x.shape[1] != spec.features.width or dataset.y.shape[1] != len(spec.task.columns):
+        raise InvalidInput(f"the study has {spec.features.width} features, the data {dataset.x.shape[1]}, or its labels differ")
+    training, held_out = hold_out(spec, dataset)
+    parts: dict[str, Float64] = {}
+    keep: dict[str, Float64] = {}
+    if step.kind == "statistics":
+        parts |= {f"statistics.{name}": found for name, found in statistics.counts(spec, dataset.x, dataset.y).items()}
+    elif step.kind == "moments":
+        parts["moments"] = moments(spec, training.x, training.y)
+    elif step.kind == "train":
+        trainer = Trainer(spec, state, training, seed, step.training_round, installed)
+        parts["update"], keep = _update(trainer, step, kept or {}, progress)
+        if keep:
+            parts["control"] = keep["control"] - (kept or {}).get("control", np.zeros(count(spec)))
+    if spec.evaluation is not None and step.kind in ("train", "evaluate"):
+        scores = predict(spec, state, held_out.x, installed) if held_out is not None else None
+        parts |= {f"{PREFIX}{name}": part for name, part in _measure(spec, held_out, scores).items()}
+    if step.kind != "train" and progress is not None:
+        progress(1, 1)
+    return Contribution(tuple(parts[s.name] for s in step.segments), min(len(training), step.weight_cap), keep)
 
 
-def use_threads(count: int) -> None:
-    """Let training in this process use `count` cores (at least 1).
+def hold_out(spec: StudySpec, dataset: Dataset) -> tuple[Dataset, Dataset | None]:
+    """The rows to train on, and those that the study's evaluation holds out (None if none): the same ones in every round.
+
+    The choice depends on the study's seed and the number of rows only. A site with fewer than 3 rows holds none out.
+    """
+    rows = len(dataset)
+    if spec.evaluation is None or rows < 3:
+        return dataset, None
+    out = min(max(1, round(rows * spec.evaluation.fraction)), spec.evaluation.rows, rows - 1)
+    shuffled = np.random.Generator(np.random.Philox([spec.seed, rows])).permutation(rows)
+    return dataset.take(np.sort(shuffled[out:])), dataset.take(np.sort(shuffled[:out]))
+
+
+def use_threads(threads: int) -> None:
+    """Let training in this process use so many cores (at least 1).
 
     Raises:
-        InvalidInput: if the count is below 1.
+        InvalidInput: if it is below 1.
     """
-    if count < 1:
+    if threads < 1:
         raise InvalidInput("training needs at least one thread")
-    torch.set_num_threads(count)
+    torch.set_num_threads(threads)
 
 
-def _train(spec: StudySpec, state: GlobalState, dataset: Dataset, seed: int, progress: Progress | None) -> npt.NDArray[np.float64]:
-    """New weights minus old, float64 [P], after `steps` minibatches of SGD with a fresh optimiser."""
-    training, order, task, logits = spec.training, parameters(spec), open_task(spec), forward(spec)
-    tensors = [torch.tensor(state.weights[p.name], dtype=torch.float32, requires_grad=True) for p in order]
-    optimiser = torch.optim.SGD(tensors, lr=training.learning_rate, momentum=training.momentum, weight_decay=training.weight_decay)
-    batches = _batches(len(dataset), training.batch_size, np.random.Generator(np.random.Philox(seed)))
-    for done in range(1, training.steps + 1):
-        rows = next(batches)
-        x = torch.from_numpy(model_input(spec.features, state.scaler, dataset.x[rows]))
-        loss = task.loss(logits(tensors, x), torch.from_numpy(dataset.y[rows]))
-        if not torch.isfinite(loss):
-            raise _diverged(done, training.steps)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        if progress is not None:
-            progress(done, training.steps)
-    new = {p.name: t.detach().numpy() for p, t in zip(order, tensors, strict=True)}
-    vector = flatten(new, order) - flatten(state.weights, order)
-    if not np.isfinite(vector).all():
-        raise _diverged(training.steps, training.steps)
-    return vector
+class Trainer:
+    """Minibatch training of the study's model on one dataset, from a global state, with a fresh optimiser."""
+
+    def __init__(
+        self, spec: StudySpec, state: GlobalState, dataset: Dataset, seed: int, round_: int = 0, installed: Installed | None = None
+    ) -> None:
+        self.spec, self.state, self.dataset = spec, state, dataset
+        self.rate = spec.training.learning_rate * spec.training.schedule.at(round_, spec.rounds)
+        self.module = build(spec, state.weights, installed)
+        own = dict(self.module.named_parameters())
+        self._tensors = [own[p.name] for p in parameters(spec)]
+        self._start = [t.detach().clone() for t in self._tensors]
+        self._optimiser = _optimiser(spec, self._tensors, self.rate)
+        self._batches = _batches(len(dataset), spec.training.batch_size, np.random.Generator(np.random.Philox(seed)))
+        self._task = open_task(spec)
+        self._y = target_input(spec, state.scaler, dataset.y)
+
+    def run(self, steps: int, correction: Float64 | None = None, progress: Progress | None = None) -> None:
+        """`steps` minibatches; `correction`, float64 [P], is added to every gradient (SCAFFOLD's c - c_i).
+
+        Raises:
+            InvalidData: if a loss or weight is not finite.
+        """
+        spec, self_mu = self.spec, self.spec.strategy.mu if self.spec.strategy.kind == "fedprox" else 0.0
+        drift = None
+        if correction is not None:
+            order = parameters(spec)
+            named = unflatten(correction, order)
+            drift = [torch.from_numpy(named[p.name]) for p in order]
+        self.module.train()
+        for done in range(1, steps + 1):
+            rows = next(self._batches)
+            x = torch.from_numpy(model_input(spec, self.state.scaler, self.dataset.x[rows]))
+            loss = self._task.loss(self.module(x), torch.from_numpy(self._y[rows]))
+            if not torch.isfinite(loss):
+                raise diverged(done, steps)
+            self._optimiser.zero_grad(set_to_none=False)
+            loss.backward()  # type: ignore[no-untyped-call]
+            for i, tensor in enumerate(self._tensors):
+                gradient = tensor.grad if tensor.grad is not None else torch.zeros_like(tensor)
+                if self_mu:
+                    gradient = gradient + self_mu * (tensor.detach() - self._start[i])
+                if drift is not None:
+                    gradient = gradient + drift[i]
+                tensor.grad = gradient
+            self._optimiser.step()
+            if progress is not None:
+                progress(done, steps)
+        if not all(bool(torch.isfinite(t).all()) for t in self._tensors):
+            raise diverged(steps, steps)
+
+    def moved(self) -> Float64:
+        """New weights minus old, float64 [P]."""
+        order = parameters(self.spec)
+        return flatten(weights_of(self.module, self.spec), order) - flatten(self.state.weights, order)
+
+
+def _update(trainer: Trainer, step: Step, kept: Mapping[str, Float64], progress: Progress | None) -> tuple[Float64, dict[str, Float64]]:
+    spec = trainer.spec
+    if spec.strategy.kind != "scaffold":
+        trainer.run(spec.training.steps, progress=progress)
+        return trainer.moved(), {}
+    control, own = trainer.state.extras["memory.control"], kept.get("control", np.zeros(count(spec)))
+    trainer.run(spec.training.steps, control - own, progress)
+    update = trainer.moved()
+    difference = own_control(own, control, update, spec.training.steps, trainer.rate) - own
+    # Clipped here and not only when it is encoded: what the server adds must be what this organisation keeps.
+    norm = float(np.linalg.norm(difference))
+    return update, {"control": own + difference * min(1.0, control_norm(spec) / norm if norm else 1.0)}
+
+
+def _measure(spec: StudySpec, held_out: Dataset | None, scores: Float64 | None) -> dict[str, Float64]:
+    assert spec.evaluation is not None
+    task = open_task(spec)
+    if held_out is None or scores is None:
+        return {m.name: np.zeros(m.length) for m in task.measures(spec.evaluation)}
+    return task.measure(held_out.y, scores, spec.evaluation)
+
+
+def _optimiser(spec: StudySpec, tensors: list[torch.nn.Parameter], rate: float) -> torch.optim.Optimizer:
+    training = spec.training
+    if training.optimizer == "adam":
+        return torch.optim.AdamW(tensors, lr=rate, weight_decay=training.weight_decay)
+    return torch.optim.SGD(tensors, lr=rate, momentum=training.momentum, weight_decay=training.weight_decay)
 
 
 def _batches(rows: int, size: int, generator: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
@@ -105,7 +209,7 @@ def _batches(rows: int, size: int, generator: np.random.Generator) -> Iterator[n
             yield shuffled[start : start + size]
 
 
-def _diverged(step: int, steps: int) -> InvalidData:
+def diverged(step: int, steps: int) -> InvalidData:
     return InvalidData(
         f"local training diverged at minibatch {step} of {steps}: a loss or weight is not finite",
         "check the data with the study's data check; if it passes, the study's learning rate is too high for it",

@@ -10,7 +10,7 @@ from math import prod, sqrt
 import numpy as np
 import numpy.typing as npt
 
-from agents.errors import InvalidInput
+from agents.errors import InvalidInput, InvalidSpec
 from agents.spec import StudySpec
 
 Weights = dict[str, npt.NDArray[np.float32]]
@@ -18,11 +18,12 @@ Weights = dict[str, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Parameter:
-    """One tensor of a model; `bound` is the half-width of its uniform first values (0 means that it starts at zero)."""
+    """One tensor of a model; first values are uniform in ±`bound` around `fill`."""
 
     name: str
     shape: tuple[int, ...]
     bound: float
+    fill: float = 0.0
 
     @property
     def size(self) -> int:
@@ -30,19 +31,51 @@ class Parameter:
 
 
 def parameters(spec: StudySpec) -> tuple[Parameter, ...]:
-    """The parameters of the study's model in flattening order: per layer the weight [out, in], then the bias [out].
+    """The parameters of the study's model in flattening order, which is that of the torch module's `named_parameters()`.
 
-    Logistic regression is one layer without hidden units; it starts at zero (its loss is convex). Hidden layers start Kaiming-uniform,
-    bound sqrt(6 / fan_in) (He et al. 2015, section 2.2); the output layer with bound sqrt(1 / fan_in), so that first scores are near 1/2.
+    A linear model starts at zero (its loss is convex). Hidden layers start Kaiming-uniform, bound sqrt(6 / fan_in) (He et al. 2015,
+    section 2.2); the output layer with bound sqrt(1 / fan_in), so that first scores are near the middle.
+
+    Raises:
+        InvalidSpec: if this version has no such architecture, or a convolution's kernel is longer than its input.
     """
-    widths = (spec.features.width, *spec.model.hidden, 1)
-    last = len(widths) - 2
+    model, outputs = spec.model, spec.task.outputs
+    match model.kind:
+        case "linear" | "logistic":
+            return _linear("layer0", spec.features.width, outputs, 0.0)
+        case "mlp":
+            return _mlp(spec.features.width, model.hidden, outputs, model.normalisation == "layer")
+        case "cnn1d":
+            return _cnn(spec, outputs)
+        case "module":
+            return tuple(Parameter(t.name, t.shape, t.bound, t.fill) for t in model.tensors)
+    raise InvalidSpec(f"this version has no model of kind {model.kind!r}")
+
+
+def _linear(name: str, fan_in: int, fan_out: int, bound: float) -> tuple[Parameter, ...]:
+    return Parameter(f"{name}.weight", (fan_out, fan_in), bound), Parameter(f"{name}.bias", (fan_out,), 0.0)
+
+
+def _mlp(width: int, hidden: Sequence[int], outputs: int, normalised: bool) -> tuple[Parameter, ...]:
     result: list[Parameter] = []
-    for layer, (fan_in, fan_out) in enumerate(pairwise(widths)):
-        bound = sqrt(6 / fan_in) if layer < last else (sqrt(1 / fan_in) if last else 0.0)
-        result.append(Parameter(f"layer{layer}.weight", (fan_out, fan_in), bound))
-        result.append(Parameter(f"layer{layer}.bias", (fan_out,), 0.0))
-    return tuple(result)
+    for layer, (fan_in, fan_out) in enumerate(pairwise((width, *hidden))):
+        result += _linear(f"layer{layer}", fan_in, fan_out, sqrt(6 / fan_in))
+        if normalised:
+            result += [Parameter(f"norm{layer}.weight", (fan_out,), 0.0, 1.0), Parameter(f"norm{layer}.bias", (fan_out,), 0.0)]
+    return (*result, *_linear(f"layer{len(hidden)}", hidden[-1], outputs, sqrt(1 / hidden[-1])))
+
+
+def _cnn(spec: StudySpec, outputs: int) -> tuple[Parameter, ...]:
+    model, length = spec.model, spec.features.width
+    result: list[Parameter] = []
+    for layer, (fan_in, fan_out) in enumerate(pairwise((1, *model.channels))):
+        if length < model.kernel:
+            raise InvalidSpec(f"convolution {layer} reads {model.kernel} positions of {length}", "shorten the kernel or drop a layer")
+        length = (length - model.kernel) // model.stride + 1
+        shape = (fan_out, fan_in, model.kernel)
+        result += [Parameter(f"layer{layer}.weight", shape, sqrt(6 / (fan_in * model.kernel)))]
+        result += [Parameter(f"layer{layer}.bias", (fan_out,), 0.0)]
+    return (*result, *_linear(f"layer{len(model.channels)}", model.channels[-1], outputs, sqrt(1 / model.channels[-1])))
 
 
 def count(spec: StudySpec) -> int:

@@ -5,51 +5,106 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from agents.domain import Quantisation
+from agents.domain import Quantisation, Segment
 from agents.errors import InvalidSpec
+from agents.learning import statistics
 from agents.learning.parameters import count
+from agents.learning.preprocessing import moment_count
+from agents.learning.tasks import open_task
 from agents.spec import NORM_PROOF_SLACK, StudySpec, widest_scale
 
-MOMENTS_SLOT_BITS = 48
+WIDE_SLOT_BITS = 48
 
-StepKind = Literal["moments", "train"]
+StepKind = Literal["statistics", "moments", "train", "evaluate"]
 
 
 @dataclass(frozen=True)
 class Step:
     """One successful round. `index` counts from 0 in the schedule; a voided round repeats the same step (P7).
 
-    `length` is the number of elements of the contributed vector; `quantisation` is how it is encoded.
+    `segments` are what every contribution consists of, in their order in the ciphertexts; their slots are equally wide.
+    `training_round` counts the training steps before this one.
     """
 
     index: int
     kind: StepKind
-    length: int
-    quantisation: Quantisation
+    segments: tuple[Segment, ...]
+    training_round: int = 0
 
     def __post_init__(self) -> None:
-        if self.index < 0 or self.length < 1:
-            raise InvalidSpec("a step needs an index of at least 0 and a length of at least 1")
+        if self.index < 0 or not self.segments:
+            raise InvalidSpec("a step needs an index of at least 0 and something to sum")
+        if len({s.quantisation.slot_bits for s in self.segments}) != 1 or len({s.quantisation.weight_cap for s in self.segments}) != 1:
+            raise InvalidSpec("the segments of a step must have equal slots and weight caps")
+
+    @property
+    def length(self) -> int:
+        return sum(s.length for s in self.segments)
+
+    @property
+    def slot_bits(self) -> int:
+        return self.segments[0].quantisation.slot_bits
+
+    @property
+    def weight_cap(self) -> int:
+        return self.segments[0].quantisation.weight_cap
 
 
 def schedule(spec: StudySpec) -> tuple[Step, ...]:
-    """The study's steps in order: the moments of the features first if they are standardised (S3), then `spec.rounds` of training.
+    """The study's steps in order: statistics, the moments of standardised features (S3), `spec.rounds` of training, a last evaluation.
+
+    Training steps also measure the model that they start from, so the last model needs a step of its own.
 
     Raises:
-        InvalidSpec: if the moments of so many organisations cannot be summed without overflow.
+        InvalidSpec: if a step's numbers of so many organisations cannot be summed without overflow.
     """
     steps: list[Step] = []
+    if spec.statistics is not None:
+        rows = spec.statistics.rows
+        counts = tuple(_sum(spec, f"statistics.{name}", length, rows, WIDE_SLOT_BITS) for name, length in statistics.layout(spec).items())
+        steps.append(Step(0, "statistics", counts))
     if spec.standardise:
-        steps.append(Step(0, "moments", 2 * spec.features.width, _moments_quantisation(spec)))
-    length = count(spec)
-    for _ in range(spec.rounds):
-        steps.append(Step(len(steps), "train", length, spec.quantisation))
+        steps.append(Step(len(steps), "moments", (_moments(spec),)))
+    training = (Segment("update", count(spec), spec.quantisation), *_control(spec), *measures(spec))
+    steps += [Step(len(steps) + i, "train", training, i) for i in range(spec.rounds)]
+    if spec.evaluation is not None:
+        steps.append(Step(len(steps), "evaluate", measures(spec), spec.rounds))
     return tuple(steps)
 
 
-def _moments_quantisation(spec: StudySpec) -> Quantisation:
-    """Moments of features in [0, 1] lie in [0, 1]; wide slots keep differences of moments exact enough for variances."""
-    scale = widest_scale(MOMENTS_SLOT_BITS, 1.0, spec.seats)
-    quantisation = Quantisation(slot_bits=MOMENTS_SLOT_BITS, scale=scale, weight_cap=spec.weight_cap, max_abs=1.0)
+def measures(spec: StudySpec) -> tuple[Segment, ...]:
+    """What a contribution says about the model it starts from; nothing when the study has no evaluation."""
+    if spec.evaluation is None:
+        return ()
+    bits = spec.quantisation.slot_bits
+    return tuple(_sum(spec, f"evaluation.{m.name}", m.length, m.bound, bits) for m in open_task(spec).measures(spec.evaluation))
+
+
+def control_norm(spec: StudySpec) -> float:
+    """The L2 norm to which SCAFFOLD's control differences are clipped: twice what an update of the clip norm amounts to a step."""
+    return 2 * float(spec.quantisation.clip_norm or 0) / (spec.training.steps * spec.training.learning_rate)
+
+
+def _control(spec: StudySpec) -> tuple[Segment, ...]:
+    if spec.strategy.kind != "scaffold":
+        return ()
+    norm, bits = control_norm(spec), spec.quantisation.slot_bits
+    scale = widest_scale(bits, norm, spec.seats)
+    return (Segment("control", count(spec), Quantisation(bits, scale, spec.weight_cap, clip_norm=norm, weighted=False)),)
+
+
+def _sum(spec: StudySpec, name: str, length: int, bound: float, slot_bits: int) -> Segment:
+    """A sum over all organisations of numbers of at most `bound` each; counts come out exact where the slots have room for them."""
+    scale = widest_scale(slot_bits, bound, spec.seats)
+    scale = float(int(scale)) if scale >= 1 else scale
+    quantisation = Quantisation(slot_bits, scale, spec.weight_cap, max_abs=bound, weighted=False)
     quantisation.check_slot_rule(spec.seats, NORM_PROOF_SLACK)
-    return quantisation
+    return Segment(name, length, quantisation)
+
+
+def _moments(spec: StudySpec) -> Segment:
+    """Moments of features in [0, 1] lie in [0, 1]; wide slots keep differences of moments exact enough for variances."""
+    scale = widest_scale(WIDE_SLOT_BITS, 1.0, spec.seats)
+    quantisation = Quantisation(slot_bits=WIDE_SLOT_BITS, scale=scale, weight_cap=spec.weight_cap, max_abs=1.0)
+    quantisation.check_slot_rule(spec.seats, NORM_PROOF_SLACK)
+    return Segment("moments", moment_count(spec), quantisation)

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
 import numpy as np
 import numpy.typing as npt
 
 from agents.errors import InvalidInput
+from agents.learning.evaluation_sums import summary
 from agents.learning.parameters import flatten, parameters, unflatten
 from agents.learning.plan import Step
 from agents.learning.preprocessing import Scaler
 from agents.learning.state import GlobalState, digest
-from agents.learning.strategies import fedavg
+from agents.learning.strategies import open_strategy
+from agents.learning.strategies.scaffold import server_control
+from agents.learning.tasks import open_task
 from agents.spec import StudySpec
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What was opened, float64 by segment name: the weighted mean of weighted segments, the sum of the others; the total weight."""
+
+    parts: Mapping[str, Float64]
+    weight: int
 
 
 def check_step(spec: StudySpec, step: Step, state: GlobalState) -> None:
@@ -26,24 +42,51 @@ def check_step(spec: StudySpec, step: Step, state: GlobalState) -> None:
         raise InvalidInput(f"step {step.index} does not follow a model with {state.step} finalised steps")
 
 
-def finalise(spec: StudySpec, step: Step, state: GlobalState, mean: npt.NDArray[np.float64], weight: int) -> GlobalState:
+def finalise(spec: StudySpec, step: Step, state: GlobalState, sums: Sums) -> GlobalState:
     """The state after `step`.
 
-    Args:
-        mean: float64 [step.length], the decoded weighted mean of the contributions.
-        weight: their total weight, at least 1.
-
     Raises:
-        InvalidInput: if the mean has the wrong length or is not finite, the weight is below 1, or the state is not the one before `step`.
+        InvalidInput: if the sums are not those of the step's segments or not finite, the weight is below 1, or the state is not the one
+            before `step`.
     """
     check_step(spec, step, state)
-    if weight < 1:
+    if sums.weight < 1:
         raise InvalidInput("the total weight must be at least 1")
-    vector = np.asarray(mean, dtype=np.float64)
-    if vector.shape != (step.length,) or not np.isfinite(vector).all():
-        raise InvalidInput(f"the mean must be {step.length} finite numbers")
+    if set(sums.parts) != {s.name for s in step.segments}:
+        raise InvalidInput("the sums are not those of the step")
+    parts = {name: np.asarray(part, dtype=np.float64) for name, part in sums.parts.items()}
+    for segment in step.segments:
+        if parts[segment.name].shape != (segment.length,) or not np.isfinite(parts[segment.name]).all():
+            raise InvalidInput(f"the {segment.name} must be {segment.length} finite numbers")
+    extras = {**state.extras, **{name: part for name, part in parts.items() if name in state.extras}}
+    after = replace(state, step=step.index + 1, extras=extras)
     if step.kind == "moments":
-        return GlobalState(state.weights, Scaler.from_moments(vector), step.index + 1, state.spec_digest)
-    order = parameters(spec)
-    moved = fedavg.apply(flatten(state.weights, order), vector, spec.strategy.server_learning_rate)
-    return GlobalState(unflatten(moved, order), state.scaler, step.index + 1, state.spec_digest)
+        return replace(after, scaler=Scaler.from_moments(parts["moments"], spec.features.nullable))
+    if step.kind == "train":
+        return _stopping(spec, step, _trained(spec, step, after, parts))
+    return after
+
+
+def _trained(spec: StudySpec, step: Step, state: GlobalState, parts: Mapping[str, Float64]) -> GlobalState:
+    order, strategy, extras = parameters(spec), open_strategy(spec.strategy), dict(state.extras)
+    memory = {name: extras[f"memory.{name}"] for name in strategy.memory}
+    moved, memory = strategy.apply(flatten(state.weights, order), parts["update"], memory, step.training_round)
+    if "control" in parts:
+        memory = {"control": server_control(extras["memory.control"], parts["control"], spec.seats)}
+    extras |= {f"memory.{name}": vector for name, vector in memory.items()}
+    return replace(state, weights=unflatten(moved, order), extras=extras)
+
+
+def _stopping(spec: StudySpec, step: Step, state: GlobalState) -> GlobalState:
+    """Early stopping: the state with the best metric so far, and whether patience is out. A round without a metric changes nothing."""
+    rule = spec.evaluation.early_stopping if spec.evaluation is not None else None
+    aim = open_task(spec).aim
+    measured = summary(spec, state)[aim.metric] if rule is not None else None
+    if rule is None or measured is None:
+        return state
+    best, since, over = state.extras["stopping"].tolist()
+    gain = measured - best if aim.higher_is_better else best - measured
+    better = step.training_round == 0 or gain > rule.min_delta
+    since = 0.0 if better else since + 1
+    stopping = np.array([measured if better else best, since, float(over or since >= rule.patience)])
+    return replace(state, extras={**state.extras, "stopping": stopping})

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from agents.errors import InvalidInput, MalformedBlob
-from agents.learning.parameters import Weights, parameters, unflatten
-from agents.learning.plan import schedule
+from agents.learning import statistics
+from agents.learning.parameters import Weights, count, parameters, unflatten
+from agents.learning.plan import measures, schedule
 from agents.learning.preprocessing import Scaler
-from agents.spec import StudySpec
+from agents.learning.strategies import open_strategy
+from agents.spec import RegressionSpec, StudySpec
 
 FORMAT = "defedbio-model/1"
 METADATA_KEY = "defedbio"
@@ -25,12 +28,18 @@ _DTYPES: dict[str, str] = {"F32": "<f4", "F64": "<f8"}
 
 @dataclass(frozen=True)
 class GlobalState:
-    """`step` is the number of steps of the schedule that are finalised; `spec_digest` is sha256 of the spec's raw text, in hex."""
+    """`step` is the number of steps of the schedule that are finalised; `spec_digest` is sha256 of the spec's raw text, in hex.
+
+    `extras` are float64 vectors that travel with the model, zeros at first: what the strategy remembers (`memory.*`), sums of encrypted
+    statistics (`statistics.*`) and evaluation (`evaluation.*`, of the model that the last finalised step started from), and
+    `stopping` ([best metric, rounds since, 1 once training is over]).
+    """
 
     weights: Weights
     scaler: Scaler | None
     step: int
     spec_digest: str
+    extras: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Canonical safetensors: little-endian, tensors sorted by name, one metadata key, header padded with spaces to 8 bytes."""
@@ -38,6 +47,7 @@ class GlobalState:
         arrays: dict[str, npt.NDArray[Any]] = dict(tensors)
         if self.scaler is not None:
             arrays |= dict(zip(SCALER_NAMES, (self.scaler.mean.astype("<f8"), self.scaler.std.astype("<f8")), strict=True))
+        arrays |= {name: np.ascontiguousarray(vector, dtype="<f8") for name, vector in self.extras.items()}
         layout = {name: ("F64" if a.dtype.itemsize == 8 else "F32", a.shape) for name, a in arrays.items()}
         header = _header(layout, self.step, self.spec_digest)
         return header + b"".join(arrays[name].tobytes() for name in sorted(arrays))
@@ -51,7 +61,7 @@ class GlobalState:
         """
         header, metadata = _read_header(data)
         step = _check_metadata(metadata, spec)
-        layout = _expected_layout(spec, scaled=spec.standardise and step > 0)
+        layout = _expected_layout(spec, scaled=spec.standardise and step > (spec.statistics is not None))
         _check_tensors({k: v for k, v in header.items() if k != "__metadata__"}, layout)
         expected = _header(layout, step, digest(spec))
         if not data.startswith(expected):
@@ -72,7 +82,13 @@ class GlobalState:
                 scaler = Scaler(*(arrays.pop(name) for name in SCALER_NAMES))
             except InvalidInput as error:
                 raise MalformedBlob(error.message) from None
-        return cls(arrays, scaler, step, digest(spec))
+        extras = {name: arrays.pop(name) for name in extra_lengths(spec)}
+        return cls(arrays, scaler, step, digest(spec), extras)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the study's early stopping has ended its training."""
+        return "stopping" in self.extras and bool(self.extras["stopping"][2])
 
 
 def digest(spec: StudySpec) -> str:
@@ -92,8 +108,20 @@ def genesis(spec: StudySpec) -> GlobalState:
     for p in parameters(spec):
         stream = hashlib.shake_256(b"defedbio-genesis/1\0" + spec.seed.to_bytes(8, "big") + p.name.encode()).digest(4 * p.size)
         unit = (np.frombuffer(stream, dtype=">u4") >> 8).astype(np.float64) * 2.0**-23 - 1.0
-        pieces.append(unit * p.bound)
-    return GlobalState(unflatten(np.concatenate(pieces), parameters(spec)), None, 0, digest(spec))
+        pieces.append(unit * p.bound + p.fill)
+    extras = {name: np.zeros(length) for name, length in extra_lengths(spec).items()}
+    return GlobalState(unflatten(np.concatenate(pieces), parameters(spec)), None, 0, digest(spec), extras)
+
+
+def extra_lengths(spec: StudySpec) -> dict[str, int]:
+    """Name and length of the vectors that travel with the study's model."""
+    lengths = {f"memory.{name}": count(spec) for name in open_strategy(spec.strategy).memory}
+    if spec.statistics is not None:
+        lengths |= {f"statistics.{name}": length for name, length in statistics.layout(spec).items()}
+    lengths |= {segment.name: segment.length for segment in measures(spec)}
+    if spec.evaluation is not None and spec.evaluation.early_stopping is not None:
+        lengths["stopping"] = 3
+    return lengths
 
 
 Layout = dict[str, tuple[str, tuple[int, ...]]]
@@ -102,7 +130,8 @@ Layout = dict[str, tuple[str, tuple[int, ...]]]
 def _expected_layout(spec: StudySpec, scaled: bool) -> Layout:
     layout: Layout = {p.name: ("F32", p.shape) for p in parameters(spec)}
     if scaled:
-        layout |= dict.fromkeys(SCALER_NAMES, ("F64", (spec.features.width,)))
+        layout |= dict.fromkeys(SCALER_NAMES, ("F64", (spec.features.width + isinstance(spec.task, RegressionSpec),)))
+    layout |= {name: ("F64", (length,)) for name, length in extra_lengths(spec).items()}
     return layout
 
 

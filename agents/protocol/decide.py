@@ -33,7 +33,7 @@ class Facts:
     """What this node's journal holds of one round.
 
     `good` is the set of updates that passed its checks, `rejected` those that can never pass; the rest did not arrive yet, and
-    `checked_ago` is the seconds since it last tried.
+    `checked_ago` is the seconds since it last tried. `stopped` says that the study's early stopping ended its training with this round.
     """
 
     prepared: bool = False
@@ -48,6 +48,7 @@ class Facts:
     openings_checked: int = 0
     shares_tried: int = 0
     adopted: bool = False
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ def decide(role: Role, study: StudyView, facts: Facts, clock: Clock) -> act.Acti
         return _overdue(role, study, current, clock) or _in_round(role, study, current, facts, clock)
     if current.phase == Phase.FINALISED and not facts.adopted:
         return act.AdoptModel(current.id)
+    if current.phase == Phase.FINALISED and facts.stopped:
+        return act.Finish()
     return _open_next(role, study, clock)
 
 

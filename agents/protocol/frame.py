@@ -44,7 +44,7 @@ class StudyFrame:
         return RoundContext(self.chain_id, self.contract, self.study, round_id)
 
     def layout(self, view: RoundView) -> SlotLayout:
-        return SlotLayout(self.spec.modulus_bits, self.step(view).quantisation.slot_bits)
+        return SlotLayout(self.spec.modulus_bits, self.step(view).slot_bits)
 
     def values(self, view: RoundView) -> int:
         """Slots in use: the vector and its weight."""
@@ -52,5 +52,5 @@ class StudyFrame:
 
     def header(self, kind: wire.BlobKind, view: RoundView, sender: str = NOBODY) -> wire.Header:
         """The only header a blob of this kind, round and sender may have. Aggregates and openings are the same from everyone: no sender."""
-        slot_bits = self.step(view).quantisation.slot_bits
+        slot_bits = self.step(view).slot_bits
         return wire.Header.make(kind, self.context(view.id), sender, self.spec.modulus_bits, slot_bits, self.values(view))

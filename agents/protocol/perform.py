@@ -37,6 +37,7 @@ def facts_of(tools: Tools, study: StudyView) -> Facts:
         openings_checked=int((kept("openings") or {"checked": 0})["checked"]),
         shares_tried=int((kept("combining") or {"tried": 0})["tried"]),
         adopted=kept("adopted") is not None,
+        stopped=bool((kept("adopted") or {}).get("stopped", False)),
     )
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from agents.chain.rounds import RoundManager
 from agents.crypto.numbers import Rand
 from agents.crypto.paillier import FixedBaseTable
@@ -22,6 +25,7 @@ from ipfs.store import BlobStore
 
 if TYPE_CHECKING:
     from agents.learning.data.port import Dataset
+    from agents.learning.models import Installed
 
 
 @dataclass
@@ -37,6 +41,7 @@ class Tools:
     report: Reporter
     dataset: Dataset | None = None
     share: KeyShare | None = field(default=None, repr=False)
+    installed: Installed = field(default_factory=dict)
     rand: Rand = os.urandom
     updates: dict[tuple[int, int], list[int]] = field(default_factory=dict, repr=False)
     checked_at: dict[int, float] = field(default_factory=dict, repr=False)
@@ -55,6 +60,16 @@ class Tools:
         if record is None:
             raise InternalFault(f"no journalled {what} for round {view.id}")
         return record
+
+    def kept(self, study: StudyView) -> dict[str, npt.NDArray[np.float64]]:
+        """What this organisation kept of its newest contribution that a finalised round counted (SCAFFOLD's own control variate)."""
+        if self.frame.spec.strategy.kind != "scaffold":
+            return {}
+        for view in reversed(study.finalised):
+            raw = self.journal.get_bytes(self.record(view, "keep/control"))
+            if raw is not None and any(r.participant == self.address for r in view.frozen_reveals()):
+                return {"control": np.frombuffer(raw, dtype=np.float64)}
+        return {}
 
     def parent_model(self, study: StudyView, view: RoundView) -> GlobalState:
         return genesis(self.frame.spec) if view.parent == 0 else self.model(study.rounds[view.parent])

@@ -60,11 +60,11 @@ def models(spec: StudySpec, sites: dict[str, Dataset], seed: int) -> dict[str, G
 def bootstrap(test: Dataset, scores: dict[str, list[Scores]], sites: list[str]) -> tuple[float, float]:
     """95 % interval of federated minus local mean ROC-AUC, mean over seeds, under resampling of the test set within each class."""
     generator = np.random.default_rng(0)
-    positive, negative = np.flatnonzero(test.y == 1), np.flatnonzero(test.y == 0)
+    positive, negative = np.flatnonzero(test.y[:, 0] == 1), np.flatnonzero(test.y[:, 0] == 0)
     draws = []
     for _ in range(RESAMPLES):
         rows = np.concatenate([generator.choice(positive, positive.size), generator.choice(negative, negative.size)])
-        auc = {name: np.mean([_auc(test.y[rows], s[rows]) for s in runs]) for name, runs in scores.items()}
+        auc = {name: np.mean([_auc(test.y[rows, 0], s[rows, 0]) for s in runs]) for name, runs in scores.items()}
         draws.append(auc["federated"] - np.mean([auc[name] for name in sites]))
     low, high = np.percentile(draws, [2.5, 97.5])
     return float(low), float(high)
@@ -85,7 +85,7 @@ def compare(spec: StudySpec, sites: dict[str, Dataset], tests: dict[str, Dataset
     result: dict[str, Any] = {}
     for name, test in tests.items():
         scores = {m: [predict(spec, trained[s][m], test.x) for s in seeds] for m in trained[seeds[0]]}
-        values: dict[str, list[dict[str, Any]]] = {m: [task.metrics(test.y, s).to_dict() for s in runs] for m, runs in scores.items()}
+        values: dict[str, list[dict[str, Any]]] = {m: [task.metrics(test.y, s) for s in runs] for m, runs in scores.items()}
         values["local mean"] = [{k: float(np.mean([values[m][i][k] for m in sites])) for k in METRICS} for i in range(len(seeds))]
         table = {m: {k: _spread([v[k] for v in runs]) for k in METRICS} for m, runs in values.items()}
         auc = {m: np.array(table[m]["roc_auc"]["by_seed"]) for m in table}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,23 +19,26 @@ SHOWN_PROBLEMS = 20
 
 @dataclass(frozen=True)
 class Dataset:
-    """Features x, float32 [n, d] in natural units, and labels y, float32 [n] of 0 and 1; n is at least 1."""
+    """Features x, float32 [n, d] in natural units, NaN where a value is missing; labels y, float32 [n, k] as the study's task declares
+    them, NaN where a label is missing; n is at least 1."""
 
     x: npt.NDArray[np.float32]
     y: npt.NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        if self.x.ndim != 2 or self.y.ndim != 1 or len(self.x) != len(self.y) or not len(self.y):
-            raise InvalidData("a dataset needs features [n, d] and labels [n] with n at least 1")
+        if self.x.ndim != 2 or self.y.ndim != 2 or len(self.x) != len(self.y) or not len(self.y):
+            raise InvalidData("a dataset needs features [n, d] and labels [n, k] with n at least 1")
         if self.x.dtype != np.float32 or self.y.dtype != np.float32:
             raise InvalidData("a dataset's features and labels must be float32")
-        if not np.isfinite(self.x).all():
-            raise InvalidData("a dataset's features must be finite")
-        if not ((self.y == 0) | (self.y == 1)).all():
-            raise InvalidData("a dataset's labels must be 0 or 1")
+        if np.isinf(self.x).any() or np.isinf(self.y).any():
+            raise InvalidData("a dataset's features and labels must be finite")
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Dataset:
+        """The dataset of these row indices, in their order."""
+        return Dataset(self.x[rows], self.y[rows])
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class DataReport:
-    """`rows` counts data rows. `positives` and `negatives` are None where a count would be under 5 (or the labels are unusable)."""
+    """`rows` counts data rows; `labels` by name, None where a count under 5 would show (or the labels are unusable)."""
 
     rows: int
     problems: tuple[Problem, ...] = ()
-    positives: int | None = None
-    negatives: int | None = None
+    labels: Mapping[str, int] | None = None
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -82,8 +85,8 @@ class DataReport:
 
     def to_json(self) -> dict[str, Any]:
         """The report for programs."""
-        counts = {"rows": self.rows, "positives": self.positives, "negatives": self.negatives}
-        return {"ok": self.ok, **counts, "problems": [asdict(p) for p in self.problems]}
+        labels = dict(self.labels) if self.labels is not None else None
+        return {"ok": self.ok, "rows": self.rows, "labels": labels, "problems": [asdict(p) for p in self.problems]}
 
     def to_text(self) -> str:
         return "\n".join(self.lines())
@@ -91,8 +94,8 @@ class DataReport:
     def lines(self) -> list[str]:
         """The report for people, one finding a line."""
         result = [f"{self.rows} rows"]
-        if self.positives is not None and self.negatives is not None:
-            result.append(f"labels: {self.positives} positive, {self.negatives} negative")
+        if self.labels is not None:
+            result.append("labels: " + ", ".join(f"{count} {name}" for name, count in self.labels.items()))
         result += [f"{'warning' if p.warning else 'error'}: {p}" for p in self.problems[:SHOWN_PROBLEMS]]
         if len(self.problems) > SHOWN_PROBLEMS:
             result.append(f"and {len(self.problems) - SHOWN_PROBLEMS} more")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.learning.data.files import Cells, read_columns
-from agents.learning.data.labels import balance, parse_labels, scarcity
+from agents.learning.data.labels import label_counts, parse_labels, scarcity
 from agents.learning.data.port import DataReport, Dataset, Problem
 from agents.spec import TaskSpec
 
@@ -33,17 +33,17 @@ def read_labelled(path: Path, columns: Sequence[str], task: TaskSpec, parse: Par
         columns: the feature columns.
         parse: from the cells of the feature columns that exist, and the row count, to features [n, d] (or None) and problems.
     """
-    read = read_columns(Path(path), [*columns, task.target])
+    read = read_columns(Path(path), [*columns, *task.columns])
     problems = list(read.problems)
     if not read.rows:
         return DataReport(0, tuple(problems)), None
     features, found = parse({name: read.cells[name] for name in columns if name in read.cells}, read.rows)
     problems += found
-    counts = None
-    labels = np.zeros(read.rows, dtype=np.float32)
-    if task.target in read.cells:
-        labels, found = parse_labels(read.cells[task.target], task)
-        counts = None if found else balance(labels)
-        problems += found or ([] if counts else [scarcity(task)])
-    report = DataReport(read.rows, tuple(problems), *(counts or (None, None)))
+    labels, wrong = parse_labels(read.cells, read.rows, task)
+    problems += wrong
+    usable = all(name in read.cells for name in task.columns) and not wrong
+    counts = label_counts(labels, task) if usable else None
+    if usable and counts is None:
+        problems += scarcity(task)
+    report = DataReport(read.rows, tuple(problems), counts)
     return report, Dataset(features, labels) if report.ok and features is not None else None

@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
 from agents.errors import InternalFault
-from agents.learning.data.files import Cells, first_rows
+from agents.learning.data.files import Cells
+from agents.learning.data.numbers import parse_numbers
 from agents.learning.data.port import DataReport, Dataset, Problem
 from agents.learning.data.reading import Float32, read_features, read_labelled
-from agents.spec import Column, TableFeatures, TaskSpec
-
-_MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+from agents.spec import TableFeatures, TaskSpec
 
 
 class TableAdapter:
@@ -51,28 +48,6 @@ class TableAdapter:
         problems: list[Problem] = []
         for place, column in enumerate(self._features.columns):
             if column.name in cells:
-                x[:, place], found = _parse_column(cells[column.name], column)
+                x[:, place], found = parse_numbers(cells[column.name], column)
                 problems += found
         return x, problems
-
-
-def _parse_column(cells: Cells, column: Column) -> tuple[Float32, list[Problem]]:
-    text = pd.Series(cells, dtype=object)
-    values = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64)
-    missing = text.str.lower().isin(_MISSING).to_numpy(dtype=bool)
-    infinite = np.isinf(values)
-    wrong = np.isnan(values) & ~missing
-    with np.errstate(invalid="ignore"):
-        outside = ((values < column.minimum) | (values > column.maximum)) & ~infinite
-    problems = []
-    unit = f" {column.unit}" if column.unit else ""
-    bounds = f"outside the declared range {column.minimum:g} to {column.maximum:g}{unit}"
-    for text_of, mask in (("missing or NaN", missing), ("not a number", wrong), ("infinite", infinite), (bounds, outside)):
-        problems += _problem(text_of, column.name, mask)
-    usable = np.where(np.isfinite(values), values, column.minimum)
-    return np.clip(usable, column.minimum, column.maximum).astype(np.float32), problems
-
-
-def _problem(text: str, column: str, mask: npt.NDArray[np.bool_]) -> list[Problem]:
-    count = int(mask.sum())
-    return [Problem(text, column, count, first_rows(np.flatnonzero(mask)))] if count else []

@@ -1,12 +1,24 @@
-"""Federated averaging (McMahan et al. 2017, algorithm 1) with a server learning rate (Reddi et al. 2021, algorithm 1)."""
+"""Federated averaging (McMahan et al. 2017, algorithm 1) with a server learning rate (Reddi et al. 2021, algorithm 1).
+
+FedProx (Li et al. 2020, algorithm 2) and SCAFFOLD (Karimireddy et al. 2020, algorithm 1) train differently at the organisations and move
+the weights alike.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
-import numpy.typing as npt
+
+from agents.learning.strategies.port import Float64, Memory
+from agents.spec import StrategySpec
 
 
-def apply(weights: npt.NDArray[np.float64], mean: npt.NDArray[np.float64], learning_rate: float) -> npt.NDArray[np.float64]:
-    """weights + learning_rate * mean, float64 [P]: one IEEE multiplication and one addition an element, never fused."""
-    step = np.multiply(mean, learning_rate)
-    return np.add(weights, step)
+class FedAvg:
+    memory: tuple[str, ...] = ()
+
+    def __init__(self, spec: StrategySpec) -> None:
+        self._rate = spec.server_learning_rate
+
+    def apply(self, weights: Float64, mean: Float64, memory: Mapping[str, Float64], round_: int) -> tuple[Float64, Memory]:
+        return np.add(weights, np.multiply(mean, self._rate)), {}

@@ -1,21 +1,30 @@
-"""Learning tasks, one a file: the loss that training lowers and the metrics that evaluation reports."""
+"""Learning tasks, one a file: the loss that training lowers, local metrics, and the sums of the encrypted evaluation.
+
+Nothing here imports torch before a loss is asked for: what every node must compute alike does without it.
+"""
 
 from __future__ import annotations
 
-from agents.errors import InvalidSpec
 from agents.learning.tasks.binary import BinaryTask
-from agents.learning.tasks.port import Metrics, Task
-from agents.spec import StudySpec
+from agents.learning.tasks.multiclass import MulticlassTask
+from agents.learning.tasks.multitask import MultitaskTask
+from agents.learning.tasks.port import Aim, Measure, Metrics, Task
+from agents.learning.tasks.regression import RegressionTask
+from agents.learning.tasks.survival import SurvivalTask
+from agents.spec import BinarySpec, MulticlassSpec, MultitaskSpec, RegressionSpec, StudySpec
 
-__all__ = ["Metrics", "Task", "open_task"]
+__all__ = ["Aim", "Measure", "Metrics", "Task", "open_task"]
 
 
 def open_task(spec: StudySpec) -> Task:
-    """The study's task.
-
-    Raises:
-        InvalidSpec: if this version has no such task.
-    """
-    if spec.task.kind != "binary":
-        raise InvalidSpec(f"this version has no task of kind {spec.task.kind!r}")
-    return BinaryTask()
+    """The study's task."""
+    task = spec.task
+    if isinstance(task, BinarySpec):
+        return BinaryTask()
+    if isinstance(task, MulticlassSpec):
+        return MulticlassTask(len(task.classes))
+    if isinstance(task, MultitaskSpec):
+        return MultitaskTask(len(task.targets))
+    if isinstance(task, RegressionSpec):
+        return RegressionTask(task)
+    return SurvivalTask()

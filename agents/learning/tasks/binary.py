@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from agents.errors import InvalidInput
-from agents.learning.tasks.port import Metrics
+from agents.learning.tasks.port import Aim, Float32, Float64, Measure, Metrics
+from agents.learning.tasks.shared import (
+    SITES,
+    WORST_LOSS,
+    histogram,
+    histogram_auc,
+    log_losses,
+    logistic,
+    share,
+    site_measure,
+    site_summary,
+)
+from agents.spec import EvaluationSpec
+
+if TYPE_CHECKING:
+    import torch
 
 
 class BinaryTask:
-    def loss(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.binary_cross_entropy_with_logits(logits, y)
+    aim = Aim("roc_auc", True)
 
-    def scores(self, logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Probabilities of the positive class, by the logistic function written so that it cannot overflow."""
-        small = np.exp(-np.abs(logits))
-        return np.where(logits >= 0, 1.0 / (1.0 + small), small / (1.0 + small))
+    def loss(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        from torch.nn.functional import binary_cross_entropy_with_logits
 
-    def metrics(self, y: npt.NDArray[np.float32], scores: npt.NDArray[np.float64]) -> Metrics:
-        """ROC-AUC, accuracy and balanced accuracy at 1/2, and log-loss.
+        return binary_cross_entropy_with_logits(outputs, y)
+
+    def scores(self, outputs: Float64) -> Float64:
+        return logistic(outputs)
+
+    def metrics(self, y: Float32, scores: Float64) -> Metrics:
+        """ROC-AUC, accuracy and balanced accuracy at 1/2, log-loss in nats, Brier score.
 
         Raises:
             InvalidInput: if there are no rows, or the lengths differ.
@@ -30,13 +48,45 @@ class BinaryTask:
 
         if not y.size or y.shape != scores.shape:
             raise InvalidInput("metrics need as many scores as labels, and at least one")
-        truth = y.astype(np.int64)
-        guess = (scores >= 0.5).astype(np.int64)
+        truth, score = y[:, 0].astype(np.int64), scores[:, 0]
+        guess = (score >= 0.5).astype(np.int64)
         both = 0 < truth.sum() < truth.size
-        return Metrics(
-            samples=int(truth.size),
-            roc_auc=float(roc_auc_score(truth, scores)) if both else None,
-            accuracy=float(accuracy_score(truth, guess)),
-            balanced_accuracy=float(balanced_accuracy_score(truth, guess)) if both else None,
-            log_loss=float(log_loss(truth, scores, labels=[0, 1])),
-        )
+        return {
+            "samples": int(truth.size),
+            "roc_auc": float(roc_auc_score(truth, score)) if both else None,
+            "accuracy": float(accuracy_score(truth, guess)),
+            "balanced_accuracy": float(balanced_accuracy_score(truth, guess)) if both else None,
+            "log_loss": float(log_loss(truth, score, labels=[0, 1])),
+            "brier": float(np.mean((score - truth) ** 2)),
+        }
+
+    def measures(self, evaluation: EvaluationSpec) -> tuple[Measure, ...]:
+        rows, bins = evaluation.rows, evaluation.bins
+        counts, losses = Measure("counts", 2, rows), Measure("losses", 2, rows * WORST_LOSS)
+        return counts, losses, Measure("positive", bins, rows), Measure("negative", bins, rows), SITES
+
+    def measure(self, y: Float32, scores: Float64, evaluation: EvaluationSpec) -> dict[str, Float64]:
+        truth, score = y[:, 0].astype(np.float64), scores[:, 0]
+        rare = min(truth.sum(), len(truth) - truth.sum()) < evaluation.minimum_cell
+        auc = None if rare else self.metrics(y, scores)["roc_auc"]
+        return {
+            "counts": np.array([len(truth), np.sum((score >= 0.5) == (truth > 0.5))], dtype=np.float64),
+            "losses": np.array([log_losses(truth, score).sum(), np.sum((score - truth) ** 2)]),
+            "positive": np.zeros(evaluation.bins) if rare else histogram(score[truth > 0.5], evaluation.bins),
+            "negative": np.zeros(evaluation.bins) if rare else histogram(score[truth <= 0.5], evaluation.bins),
+            "sites": site_measure(auc),
+        }
+
+    def summary(self, totals: Mapping[str, Float64]) -> Metrics:
+        rows, correct = totals["counts"].tolist()
+        loss, brier = totals["losses"].tolist()
+        auc, error = histogram_auc(totals["positive"], totals["negative"])
+        return {
+            "samples": rows,
+            "roc_auc": auc,
+            "roc_auc_error": error,
+            "accuracy": share(correct, rows),
+            "log_loss": share(loss, rows),
+            "brier": share(brier, rows),
+            **site_summary(totals, "roc_auc"),
+        }

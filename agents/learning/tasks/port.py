@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
+
+from agents.spec import EvaluationSpec
+
+if TYPE_CHECKING:
+    import torch
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Metrics = dict[str, float | None]
 
 
 @dataclass(frozen=True)
-class Metrics:
-    """`roc_auc` and `balanced_accuracy` are None when the rows hold one class only; `log_loss` is in nats."""
+class Measure:
+    """`length` numbers of magnitude up to `bound` that one organisation adds to the encrypted evaluation."""
 
-    samples: int
-    roc_auc: float | None
-    accuracy: float
-    balanced_accuracy: float | None
-    log_loss: float
+    name: str
+    length: int
+    bound: float
 
-    def to_dict(self) -> dict[str, float | int | None]:
-        return asdict(self)
+
+@dataclass(frozen=True)
+class Aim:
+    """The metric that a study goes by, and its direction."""
+
+    metric: str
+    higher_is_better: bool
 
 
 class Task(Protocol):
-    def loss(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Mean loss (scalar, differentiable) of logits [n] against labels float32 [n]."""
+    """Labels y are float32 [n, k] as the study's task declares them, model outputs [n, o], scores float64 [n, o]."""
 
-    def scores(self, logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """What users read, float64 [n], from logits [n]."""
+    aim: Aim
 
-    def metrics(self, y: npt.NDArray[np.float32], scores: npt.NDArray[np.float64]) -> Metrics:
-        """How good scores [n] are against labels [n]; n at least 1."""
+    def loss(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Mean loss (scalar, differentiable) over the labels that are there; 0 where none is."""
+
+    def scores(self, outputs: Float64) -> Float64:
+        """What users read: probabilities, log-hazards, or values on the scale of `outputs`."""
+
+    def metrics(self, y: Float32, scores: Float64) -> Metrics:
+        """How good scores are; `samples` counts rows, None stands where a metric has no meaning. n is at least 1."""
+
+    def measures(self, evaluation: EvaluationSpec) -> tuple[Measure, ...]:
+        """The sufficient statistics of the encrypted evaluation; `sites` is always one of them."""
+
+    def measure(self, y: Float32, scores: Float64, evaluation: EvaluationSpec) -> dict[str, Float64]:
+        """One organisation's part of every measure."""
+
+    def summary(self, totals: Mapping[str, Float64]) -> Metrics:
+        """Metrics from the measures' sums over all organisations."""

@@ -98,12 +98,13 @@ def adopt_model(tools: Tools, view: RoundView) -> None:
             "stop and compare versions with the other organisations before going on",
         )
     with tools.report.phase("adopt", round=view.id) as phase:
-        raw = tools.model(view).to_bytes()
+        state = tools.model(view)
+        raw = state.to_bytes()
         # The last attestor's CID is nobody's to trust: it may name nothing, or anything of any size. Adding pins.
         tools.store.add(raw)
         phase.bytes = len(raw)
     tools.updates.clear()
     for blob in ("update-blob", "aggregate-blob"):
         tools.journal.delete(tools.record(view, blob))
-    tools.journal.put(tools.record(view, "adopted"), {"hash": view.model_hash.hex()})
+    tools.journal.put(tools.record(view, "adopted"), {"hash": view.model_hash.hex(), "stopped": state.stopped})
     tools.report.emit({"phase": "round", "status": "done", "round": view.id, "step": view.step, "model": view.model_cid})

@@ -31,6 +31,9 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
         return
     step, layout, key = frame.step(view), frame.layout(view), frame.key.public_key
     state = tools.parent_model(study, view)
+    if state.stopped:
+        _sit_out(tools, view, "the study's early stopping has ended its training")
+        return
     with tools.report.phase("obfuscate", round=view.id):
         table = tools.table
     pool = ObfuscatorPool(key, tools.rand, table)
@@ -39,11 +42,11 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
     try:
         with tools.report.phase("train", round=view.id, step=step.index, kind=step.kind) as phase:
             seed = int.from_bytes(tools.rand(8), "big")
-            contribution = contribute(frame.spec, step, state, dataset, seed, phase.progress)
-        values = encoding.encode(contribution.vector, contribution.weight, step.quantisation, tools.rand)
+            kept = tools.kept(study)
+            contribution = contribute(frame.spec, step, state, dataset, seed, phase.progress, kept, tools.installed)
+        values = encoding.encode(contribution.parts, contribution.weight, step.segments, tools.rand)
     except InvalidData as error:
-        tools.report.note(f"sits round {view.id} out: {error.message}", round=view.id)
-        tools.journal.put(tools.record(view, "sits-out"), {"reason": error.message})
+        _sit_out(tools, view, error.message)
         return
     finally:
         filler.join()
@@ -60,7 +63,14 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
         }
         phase.bytes = len(blob)
     tools.journal.put_bytes(tools.record(view, "update-blob"), blob)
+    for name, vector in contribution.keep.items():
+        tools.journal.put_bytes(tools.record(view, f"keep/{name}"), vector.tobytes())
     tools.journal.put_once(tools.record(view, "update"), record)
+
+
+def _sit_out(tools: Tools, view: RoundView, reason: str) -> None:
+    tools.report.note(f"sits round {view.id} out: {reason}", round=view.id)
+    tools.journal.put(tools.record(view, "sits-out"), {"reason": reason})
 
 
 def commit(tools: Tools, view: RoundView) -> None:

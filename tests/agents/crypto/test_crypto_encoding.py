@@ -10,11 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.crypto.encoding import decode, encode
-from agents.domain import Quantisation
+from agents.crypto import encoding
+from agents.domain import Quantisation, Segment
 from agents.errors import InvalidData, InvalidInput
 
 Q = Quantisation(slot_bits=24, scale=1000.0, weight_cap=10, clip_norm=2.0)
+
+
+def encode(x, weight, q, rand):
+    """A contribution of one segment."""
+    return encoding.encode((x,), weight, (Segment("update", max(1, x.size), q),), rand)
+
+
+def decode(totals, q, participants):
+    return encoding.decode(totals, (Segment("update", max(1, len(totals) - 1), q),), participants)
+
+
 finite = st.floats(-1e300, 1e300, allow_nan=False, allow_infinity=False)
 
 
@@ -26,7 +37,7 @@ def test_the_mean_comes_back_within_one_unit_a_participant(rows, data) -> None:
     decoded = decode(totals, Q, len(rows))
     assert decoded.weight == sum(weights)
     want = np.average(np.array(rows), axis=0, weights=weights)
-    assert np.max(np.abs(decoded.mean - want)) <= len(rows) * Q.weight_cap / Q.scale / sum(weights) + 1e-12
+    assert np.max(np.abs(decoded.parts[0] - want)) <= len(rows) * Q.weight_cap / Q.scale / sum(weights) + 1e-12
 
 
 @settings(deadline=None, max_examples=80)
@@ -89,7 +100,7 @@ def test_weights_outside_the_cap_are_refused(weight) -> None:
         ([3, -6004], 3, "larger than 3"),
         ([3, -(1 << 63)], 3, "larger than 3"),
         ([3, 1], 0, "participants"),
-        ([3], 3, "at least one value"),
+        ([3], 3, "a weight and the segments"),
         ([200, 1], 200, None),
     ],
 )
@@ -112,4 +123,19 @@ def test_the_mean_is_plain_ieee_arithmetic_in_a_fixed_order() -> None:
     """P6: every node gets the same bytes."""
     totals = np.array([7, 1, -5000, 4321], dtype=np.int64)
     want = struct.pack("<3d", *(t / 1000.0 * 10.0 / 7.0 for t in (1.0, -5000.0, 4321.0)))
-    assert decode(totals, Q, 3).mean.astype("<f8").tobytes() == want
+    assert decode(totals, Q, 3).parts[0].astype("<f8").tobytes() == want
+
+
+def test_segments_are_encoded_each_in_its_own_way() -> None:
+    """What is not weighted is summed as it is: counts come back exact, whatever the weights."""
+    counts = Quantisation(slot_bits=24, scale=3.0, weight_cap=10, max_abs=500.0, weighted=False)
+    segments = (Segment("update", 2, Q), Segment("counts", 3, counts))
+    sites = [(np.array([0.5, -0.25]), np.array([17.0, 0.0, 499.0]), 2), (np.array([0.1, 0.2]), np.array([1.0, 5.0, 500.0]), 9)]
+    totals = sum(encoding.encode((x, c), w, segments, os.urandom) for x, c, w in sites)
+    decoded = encoding.decode(totals, segments, 2)
+    assert decoded.parts[1].tolist() == [18.0, 5.0, 999.0]
+    np.testing.assert_allclose(decoded.parts[0], np.average([s[0] for s in sites], axis=0, weights=[2, 9]), atol=3e-3)
+    with pytest.raises(InvalidInput, match="one part for every segment"):
+        encoding.encode((np.zeros(2),), 1, segments, os.urandom)
+    with pytest.raises(InvalidInput, match="larger than 2"):
+        encoding.decode(np.array([11, 0, 0, 0, 0, 3 * 1001], dtype=np.int64), segments, 2)

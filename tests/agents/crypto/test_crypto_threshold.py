@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agents.crypto import encoding, numbers, packing, paillier, threshold
 from agents.crypto.threshold import KeyShare, Opening
-from agents.domain import Quantisation
+from agents.domain import Quantisation, Segment
 from agents.errors import BadCiphertext, BadOpening, BadShare, BadTranscript, InvalidInput, InvalidKey
 
 
@@ -85,13 +85,17 @@ def test_a_weighted_mean_goes_all_the_way(small) -> None:
     q = Quantisation(slot_bits=24, scale=1000.0, weight_cap=10, clip_norm=2.0)
     layout = packing.SlotLayout(small.public.bits, 24)
     vectors, weights = [np.array([0.5, -0.25, 0.125]), np.array([-1.0, 0.5, 0.0]), np.array([0.25, 0.25, 1.0])], [10, 5, 10]
-    encoded = [encoding.encode(v, w, q, os.urandom) for v, w in zip(vectors, weights, strict=True)]
+    encoded = [encoding.encode((v,), w, (Segment("update", len(v), q),), os.urandom) for v, w in zip(vectors, weights, strict=True)]
     updates = [small.encrypt(*packing.pack(e, layout, small.public.n)) for e in encoded]
     aggregate = paillier.aggregate(small.public, updates)
     openings = threshold.combine(small.key, aggregate, shares_of(small, aggregate, 1, 3, 5))
     totals = packing.unpack([o.m for o in openings], layout, small.public.n, 4)
     assert np.array_equal(totals, sum(encoded))
-    assert np.allclose(encoding.decode(totals, q, 3).mean, np.average(vectors, axis=0, weights=weights), atol=2e-3)
+    assert np.allclose(
+        encoding.decode(totals, (Segment("update", len(vectors[0]), q),), 3).parts[0],
+        np.average(vectors, axis=0, weights=weights),
+        atol=2e-3,
+    )
 
 
 def test_full_size_key(make_material) -> None:

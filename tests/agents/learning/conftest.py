@@ -48,7 +48,7 @@ def separable(rows: int, seed: int, shift: float = 0.0) -> Dataset:
     generator = np.random.default_rng(seed)
     x = np.stack([generator.uniform(10, 90, rows), np.clip(generator.normal(shift, 1.5, rows), -5, 5)], axis=1)
     score = (x[:, 0] - 50) / 15 - 1.2 * x[:, 1] + generator.normal(0, 0.7, rows)
-    return Dataset(x.astype(np.float32), (score > 0).astype(np.float32))
+    return Dataset(x.astype(np.float32), (score > 0).astype(np.float32)[:, None])
 
 
 @pytest.fixture(autouse=True)

@@ -70,11 +70,11 @@ class TestEveryAdapter:
         path = case.write(tmp_path)
         report = case.adapter.check(path)
         assert report.ok, report.to_text()
-        assert (report.rows, report.positives, report.negatives) == (12, 6, 6)
+        assert (report.rows, report.labels) == (12, {"positive": 6, "negative": 6})
         dataset = case.adapter.load(path)
         assert dataset.x.shape == (12, case.spec.features.width)
         assert dataset.x.dtype == dataset.y.dtype == np.float32
-        assert dataset.y.tolist() == [1, 0] * 6
+        assert dataset.y.ravel().tolist() == [1, 0] * 6
 
     def test_reads_features_of_a_file_without_labels(self, case: Case, tmp_path: Path) -> None:
         x = case.adapter.load(case.write(tmp_path)).x
@@ -108,7 +108,7 @@ class TestEveryAdapter:
         path = case.with_cell(tmp_path, "label", 11, SECRET)
         report = case.adapter.check(path)
         assert [(p.text, p.rows) for p in report.errors] == [("the label is none of the study's classes", (12,))]
-        assert report.positives is None
+        assert report.labels is None
         self._assert_secret_kept(case, path)
         report = case.adapter.check(case.with_cell(tmp_path, "label", 1, ""))
         assert [(p.text, p.rows) for p in report.errors] == [("the label is missing", (2,))]
@@ -134,7 +134,7 @@ class TestEveryAdapter:
         path = case.write(tmp_path, frame)
         report = case.adapter.check(path)
         assert report.ok
-        assert (report.positives, report.negatives) == (None, None)
+        assert report.labels is None
         assert [p.text for p in report.warnings] == ["one class has fewer than 5 rows, or none: training works, local metrics mean little"]
         assert case.adapter.load(path).y.sum() == positives
 
@@ -212,7 +212,7 @@ class TestTable:
     def test_numeric_labels_match_by_value(self, tmp_path: Path, values: list[object]) -> None:
         path = tmp_path / "data.parquet"
         pd.DataFrame({"age": [1, 2], "dose": [0, 0], "label": values}).to_parquet(path)
-        assert open_adapter(study(task={"kind": "binary", "target": "label"})).load(path).y.tolist() == [1, 0]
+        assert open_adapter(study(task={"kind": "binary", "target": "label"})).load(path).y.ravel().tolist() == [1, 0]
 
     def test_many_rows_in_reasonable_time(self, tmp_path: Path) -> None:
         rows = 100_000
@@ -251,10 +251,11 @@ class TestSmiles:
 @pytest.mark.parametrize(
     ("x", "y", "reason"),
     [
-        ([[np.nan]], [1], "finite"),
-        ([[0]], [2], "0 or 1"),
-        ([[0]], [0, 1], "with n at least 1"),
-        (np.zeros((0, 1)), [], "with n at least 1"),
+        ([[np.inf]], [[1]], "finite"),
+        ([[0]], [[-np.inf]], "finite"),
+        ([[0]], [[0], [1]], "with n at least 1"),
+        ([[0]], [0], "with n at least 1"),
+        (np.zeros((0, 1)), np.zeros((0, 1)), "with n at least 1"),
     ],
 )
 def test_dataset_refuses_bad_values(x: object, y: object, reason: str) -> None:

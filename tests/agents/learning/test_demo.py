@@ -82,4 +82,5 @@ def test_the_study_is_of_the_promised_size() -> None:
     spec = StudySpec.from_bytes(STUDY.read_bytes())
     assert [(s.kind, s.length) for s in schedule(spec)] == [("moments", 2048), *[("train", 16417)] * 5]
     for step in schedule(spec):
-        step.quantisation.check_slot_rule(spec.seats, NORM_PROOF_SLACK)
+        for segment in step.segments:
+            segment.quantisation.check_slot_rule(spec.seats, NORM_PROOF_SLACK)

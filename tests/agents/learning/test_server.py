@@ -16,7 +16,7 @@ from agents.learning.local import contribute
 from agents.learning.parameters import count, flatten, parameters
 from agents.learning.plan import schedule
 from agents.learning.preprocessing import Scaler, model_input, moments, normalise
-from agents.learning.server import finalise
+from agents.learning.server import Sums, finalise
 from agents.learning.state import GlobalState, genesis
 from agents.spec import NORM_PROOF_SLACK, StudySpec
 
@@ -24,7 +24,7 @@ from .conftest import MLP, separable, study
 
 
 def _after_moments(spec: StudySpec) -> GlobalState:
-    return finalise(spec, schedule(spec)[0], genesis(spec), np.array([0.5, 0.4, 0.3, 0.2]), 10)
+    return finalise(spec, schedule(spec)[0], genesis(spec), Sums({"moments": np.array([0.5, 0.4, 0.3, 0.2])}, 10))
 
 
 def test_schedule_has_moments_first_then_training() -> None:
@@ -37,7 +37,7 @@ def test_schedule_has_moments_first_then_training() -> None:
         (3, "train", 20),
     ]
     assert [s.kind for s in schedule(study(preprocessing=None))] == ["train"] * 3
-    assert schedule(study())[1].quantisation == study().quantisation
+    assert schedule(study())[1].segments[0].quantisation == study().quantisation
 
 
 WIDE = {"slot_bits": 32, "clip_norm": 2.0}
@@ -46,7 +46,7 @@ WIDE = {"slot_bits": 32, "clip_norm": 2.0}
 @pytest.mark.parametrize("seats", [3, 256])
 @pytest.mark.parametrize("weighting", [{"kind": "uniform"}, {"kind": "samples", "cap": 1_000_000}])
 def test_moments_obey_the_slot_rule(seats: int, weighting: dict[str, object]) -> None:
-    quantisation = schedule(study(participants={"seats": seats}, weighting=weighting, quantisation=WIDE))[0].quantisation
+    quantisation = schedule(study(participants={"seats": seats}, weighting=weighting, quantisation=WIDE))[0].segments[0].quantisation
     quantisation.check_slot_rule(seats, NORM_PROOF_SLACK)
     assert quantisation.max_abs == 1.0
     with pytest.raises(InvalidInput, match="overflow"):
@@ -61,9 +61,9 @@ def test_summed_moments_are_those_of_the_pooled_data() -> None:
     parts = [contribute(spec, step, genesis(spec), site, 0) for site in sites]
     assert [p.weight for p in parts] == [40, 300, 7]
     rand = _stream()
-    totals = sum(encoding.encode(p.vector, p.weight, step.quantisation, rand) for p in parts)
-    decoded = encoding.decode(totals, step.quantisation, len(parts))
-    scaler = finalise(spec, step, genesis(spec), decoded.mean, decoded.weight).scaler
+    totals = sum(encoding.encode(p.parts, p.weight, step.segments, rand) for p in parts)
+    decoded = encoding.decode(totals, step.segments, len(parts))
+    scaler = finalise(spec, step, genesis(spec), Sums({"moments": decoded.parts[0]}, decoded.weight)).scaler
     z = (np.concatenate([s.x for s in sites]).astype(np.float64) - [0, -5]) / [100, 10]
     assert scaler is not None
     np.testing.assert_allclose(scaler.mean, z.mean(axis=0), atol=1e-9)
@@ -84,17 +84,17 @@ def test_weights_are_capped_and_uniform_weights_are_one() -> None:
 def test_moments_of_many_rows_are_those_of_numpy() -> None:
     x = separable(9001, 3).x
     z = (x.astype(np.float64) - [0, -5]) / [100, 10]
-    np.testing.assert_allclose(moments(study().features, x), np.r_[z.mean(0), (z * z).mean(0)], rtol=1e-12)
+    np.testing.assert_allclose(moments(study(), x, np.zeros((9001, 1), np.float32)), np.r_[z.mean(0), (z * z).mean(0)], rtol=1e-12)
 
 
 def test_fingerprints_are_normalised_by_their_largest_value() -> None:
-    bits = study(features={"kind": "smiles", "column": "s", "bits": 64}).features
-    counts = study(features={"kind": "smiles", "column": "s", "bits": 64, "counts": True, "max_count": 4}).features
+    bits = study(features={"kind": "smiles", "column": "s", "bits": 64})
+    counts = study(features={"kind": "smiles", "column": "s", "bits": 64, "counts": True, "max_count": 4})
     x = np.ones((2, 64), dtype=np.float32)
     assert (normalise(bits, x) == 1).all()
     assert (normalise(counts, x) == 0.25).all()
     with pytest.raises(InvalidInput, match="at least one row"):
-        moments(bits, x[:0])
+        moments(bits, x[:0], x[:0, :1])
 
 
 def test_constant_features_get_deviation_one() -> None:
@@ -110,13 +110,13 @@ def test_moments_outside_their_range_are_bounded() -> None:
 
 
 def test_model_input_is_standardised_and_limited() -> None:
-    features = study().features
+    spec = study()
     scaler = Scaler(np.array([0.5, 0.5]), np.array([0.25, 0.001]))
     x = np.array([[75, 5], [50, -5]], dtype=np.float32)
-    assert model_input(features, scaler, x).tolist() == [[1, 8], [0, -8]]
-    assert model_input(features, None, x).tolist() == [[0.75, 1], [0.5, 0]]
+    assert model_input(spec, scaler, x).tolist() == [[1, 8], [0, -8]]
+    assert model_input(spec, None, x).tolist() == [[0.75, 1], [0.5, 0]]
     with pytest.raises(InvalidInput, match="the study has 2 features"):
-        model_input(features, None, np.zeros((1, 3), np.float32))
+        model_input(spec, None, np.zeros((1, 3), np.float32))
 
 
 @pytest.mark.parametrize("rate", [1.0, 0.3])
@@ -124,7 +124,7 @@ def test_training_moves_the_weights_by_the_mean(rate: float) -> None:
     spec = study(model=MLP, strategy={"kind": "fedavg", "server_learning_rate": rate})
     state = _after_moments(spec)
     mean = np.linspace(-1, 1, count(spec))
-    after = finalise(spec, schedule(spec)[1], state, mean, 5)
+    after = finalise(spec, schedule(spec)[1], state, Sums({"update": mean}, 5))
     expected = (flatten(state.weights, parameters(spec)) + rate * mean).astype(np.float32)
     assert np.array_equal(flatten(after.weights, parameters(spec)), expected)
     assert after.scaler is state.scaler
@@ -135,18 +135,18 @@ def test_finalise_gives_the_same_bytes_whatever_the_order_of_dictionaries() -> N
     """P6."""
     spec = study(model=MLP)
     state, step, mean = _after_moments(spec), schedule(spec)[1], np.random.default_rng(0).normal(size=count(spec))
-    first = finalise(spec, step, state, mean, 9).to_bytes()
+    first = finalise(spec, step, state, Sums({"update": mean}, 9)).to_bytes()
     shuffled = GlobalState(dict(reversed(state.weights.items())), state.scaler, state.step, state.spec_digest)
-    assert finalise(spec, step, shuffled, mean.copy(), 9).to_bytes() == first
+    assert finalise(spec, step, shuffled, Sums({"update": mean.copy()}, 9)).to_bytes() == first
     parsed = GlobalState.from_bytes(state.to_bytes(), spec)
-    assert finalise(spec, step, parsed, mean[::-1].copy()[::-1], 9).to_bytes() == first
+    assert finalise(spec, step, parsed, Sums({"update": mean[::-1].copy()[::-1]}, 9)).to_bytes() == first
 
 
 def test_finalised_bytes_are_pinned() -> None:
     """P6: exact dyadic inputs; this hash changes only when every node's model would."""
     spec = study(model=MLP)
-    state = finalise(spec, schedule(spec)[0], genesis(spec), np.array([0.5, 0.25, 0.3125, 0.125]), 4)
-    state = finalise(spec, schedule(spec)[1], state, np.arange(count(spec)) / 64, 4)
+    state = finalise(spec, schedule(spec)[0], genesis(spec), Sums({"moments": np.array([0.5, 0.25, 0.3125, 0.125])}, 4))
+    state = finalise(spec, schedule(spec)[1], state, Sums({"update": np.arange(count(spec)) / 64}, 4))
     tensors = state.to_bytes()[8 + int.from_bytes(state.to_bytes()[:8], "little") :]
     assert hashlib.sha256(tensors).hexdigest() == "e520f190e79044fc5136a8c5e3e6572769e3c4b41fcfb164e3cdf3b2d582235e"
 
@@ -162,15 +162,15 @@ def test_finalised_bytes_are_pinned() -> None:
 def test_finalise_refuses(mean: np.ndarray, weight: int, reason: str) -> None:
     spec = study()
     with pytest.raises(InvalidInput, match=reason):
-        finalise(spec, schedule(spec)[0], genesis(spec), mean, weight)
+        finalise(spec, schedule(spec)[0], genesis(spec), Sums({"moments": mean}, weight))
 
 
 def test_steps_follow_one_another() -> None:
     spec = study()
     with pytest.raises(InvalidInput, match="step 1 does not follow a model with 0 finalised steps"):
-        finalise(spec, schedule(spec)[1], genesis(spec), np.zeros(3), 1)
+        finalise(spec, schedule(spec)[1], genesis(spec), Sums({"update": np.zeros(3)}, 1))
     with pytest.raises(InvalidInput, match="another study"):
-        finalise(spec, schedule(spec)[0], genesis(study(seed=8)), np.zeros(4), 1)
+        finalise(spec, schedule(spec)[0], genesis(study(seed=8)), Sums({"moments": np.zeros(4)}, 1))
     with pytest.raises(InvalidInput, match="step 1 does not follow"):
         contribute(spec, schedule(spec)[1], genesis(spec), separable(5, 1), 0)
 

@@ -14,7 +14,8 @@ from agents.learning.local import contribute, use_threads
 from agents.learning.parameters import flatten, parameters
 from agents.learning.plan import schedule
 from agents.learning.preprocessing import model_input
-from agents.learning.server import finalise
+from agents.learning.server import Sums, finalise
+from agents.learning.simulation import clipped
 from agents.learning.state import GlobalState, genesis
 from agents.learning.tasks.binary import BinaryTask
 from agents.spec import StudySpec
@@ -23,7 +24,7 @@ from .conftest import MLP, separable, study
 
 
 def _ready(spec: StudySpec) -> GlobalState:
-    return finalise(spec, schedule(spec)[0], genesis(spec), np.array([0.5, 0.5, 0.3, 0.3]), 10)
+    return finalise(spec, schedule(spec)[0], genesis(spec), Sums({"moments": np.array([0.5, 0.5, 0.3, 0.3])}, 10))
 
 
 @pytest.mark.parametrize("model", [{"kind": "logistic"}, MLP])
@@ -32,10 +33,10 @@ def test_training_depends_on_the_seed_alone(model: dict[str, object]) -> None:
     step, state, site = schedule(spec)[1], _ready(spec), separable(60, 1)
     before = state.to_bytes()
     first = contribute(spec, step, state, site, 5)
-    assert first.vector.shape == (step.length,)
-    assert first.vector.dtype == np.float64
-    assert np.array_equal(first.vector, contribute(spec, step, state, site, 5).vector)
-    assert not np.array_equal(first.vector, contribute(spec, step, state, site, 6).vector)
+    assert first.parts[0].shape == (step.length,)
+    assert first.parts[0].dtype == np.float64
+    assert np.array_equal(first.parts[0], contribute(spec, step, state, site, 5).parts[0])
+    assert not np.array_equal(first.parts[0], contribute(spec, step, state, site, 6).parts[0])
     assert state.to_bytes() == before
 
 
@@ -50,10 +51,10 @@ def test_one_step_of_full_batch_is_the_gradient() -> None:
     """One SGD step from zero weights: the update is -rate * mean((sigmoid(0) - y) * x)."""
     spec = study(training={"learning_rate": 0.5, "steps": 1, "batch_size": 1000})
     state, site = _ready(spec), separable(30, 2)
-    x = model_input(spec.features, state.scaler, site.x).astype(np.float64)
-    error = 0.5 - site.y.astype(np.float64)
+    x = model_input(spec, state.scaler, site.x).astype(np.float64)
+    error = 0.5 - site.y[:, 0].astype(np.float64)
     expected = -0.5 * np.r_[(error[:, None] * x).mean(0), error.mean()]
-    np.testing.assert_allclose(contribute(spec, schedule(spec)[1], state, site, 1).vector, expected, atol=1e-6)
+    np.testing.assert_allclose(contribute(spec, schedule(spec)[1], state, site, 1).parts[0], expected, atol=1e-6)
 
 
 def test_averaging_equal_updates_is_training_alone() -> None:
@@ -62,9 +63,9 @@ def test_averaging_equal_updates_is_training_alone() -> None:
     step, state, site = schedule(spec)[1], _ready(spec), separable(40, 3)
     parts = [contribute(spec, step, state, site, 9) for _ in range(3)]
     weight = sum(p.weight for p in parts)
-    mean = sum(p.weight * p.vector for p in parts) / weight
-    together = finalise(spec, step, state, mean, weight)
-    alone = finalise(spec, step, state, parts[0].vector, parts[0].weight)
+    mean = sum(p.weight * p.parts[0] for p in parts) / weight
+    together = finalise(spec, step, state, Sums({"update": mean}, weight))
+    alone = finalise(spec, step, state, Sums({"update": parts[0].parts[0]}, parts[0].weight))
     np.testing.assert_allclose(flatten(together.weights, parameters(spec)), flatten(alone.weights, parameters(spec)), rtol=1e-6)
 
 
@@ -85,10 +86,10 @@ def test_logistic_converges_to_scikit_learns() -> None:
     spec = study(training={"learning_rate": 2.0, "momentum": 0.9, "steps": 300, "batch_size": 1000}, rounds=2)
     site = separable(300, 5)
     state = baselines.local_only(spec, site, 0)
-    x = model_input(spec.features, state.scaler, site.x)
-    reference = LogisticRegression(C=1e9, tol=1e-8, max_iter=1000).fit(x, site.y)
+    x = model_input(spec, state.scaler, site.x)
+    reference = LogisticRegression(C=1e9, tol=1e-8, max_iter=1000).fit(x, site.y[:, 0])
     np.testing.assert_allclose(state.weights["layer0.weight"][0], reference.coef_[0], rtol=0.01)
-    np.testing.assert_allclose(predict(spec, state, site.x), reference.predict_proba(x)[:, 1], atol=5e-3)
+    np.testing.assert_allclose(predict(spec, state, site.x)[:, 0], reference.predict_proba(x)[:, 1], atol=5e-3)
 
 
 def test_federation_learns_what_no_shifted_site_sees() -> None:
@@ -96,8 +97,8 @@ def test_federation_learns_what_no_shifted_site_sees() -> None:
     spec = study(model={"kind": "mlp", "hidden": [8]}, training={"learning_rate": 0.3, "steps": 40, "batch_size": 32}, rounds=4)
     sites = [separable(80, 1, 3.0), separable(80, 2, -3.0), separable(80, 3, 0.0)]
     test = separable(2000, 99)
-    alone = [evaluate(spec, baselines.local_only(spec, s, 1), test).accuracy for s in sites]
-    together = evaluate(spec, baselines.federated(spec, sites, 1), test).accuracy
+    alone = [evaluate(spec, baselines.local_only(spec, s, 1), test)["accuracy"] for s in sites]
+    together = evaluate(spec, baselines.federated(spec, sites, 1), test)["accuracy"]
     assert together > np.mean(alone)
     assert together > 0.85
 
@@ -107,13 +108,13 @@ def test_a_site_with_one_class_or_one_row_takes_part() -> None:
     one = separable(40, 6)
     ones = Dataset(one.x, np.ones_like(one.y))
     for site in (ones, Dataset(one.x[:1], one.y[:1])):
-        vector = contribute(spec, schedule(spec)[1], _ready(spec), site, 0).vector
+        vector = contribute(spec, schedule(spec)[1], _ready(spec), site, 0).parts[0]
         assert np.isfinite(vector).all()
         assert vector.any()
     metrics = evaluate(spec, _ready(spec), ones)
-    assert metrics.roc_auc is None
-    assert metrics.balanced_accuracy is None
-    assert metrics.log_loss > 0
+    assert metrics["roc_auc"] is None
+    assert metrics["balanced_accuracy"] is None
+    assert metrics["log_loss"] > 0
 
 
 def test_divergence_is_said_and_not_sent() -> None:
@@ -137,23 +138,24 @@ def test_wrong_arguments_are_refused() -> None:
 
 def test_clipping_limits_the_norm_only_when_it_is_exceeded() -> None:
     vector = np.array([3.0, 4.0])
-    assert baselines.clipped(vector, 5.0).tolist() == [3, 4]
-    assert baselines.clipped(vector, 2.5).tolist() == [1.5, 2]
-    assert baselines.clipped(vector, None).tolist() == [3, 4]
+    assert clipped(vector, 5.0).tolist() == [3, 4]
+    assert clipped(vector, 2.5).tolist() == [1.5, 2]
+    assert clipped(vector, None).tolist() == [3, 4]
 
 
 def test_metrics_by_hand() -> None:
     task = BinaryTask()
-    metrics = task.metrics(np.array([0, 0, 1, 1], np.float32), np.array([0.1, 0.6, 0.4, 0.9]))
-    assert metrics.to_dict() == {
+    metrics = task.metrics(np.array([[0], [0], [1], [1]], np.float32), np.array([[0.1], [0.6], [0.4], [0.9]]))
+    assert metrics == {
         "samples": 4,
         "roc_auc": 0.75,
         "accuracy": 0.5,
         "balanced_accuracy": 0.5,
         "log_loss": pytest.approx(-np.log([0.9, 0.4, 0.4, 0.9]).mean()),
+        "brier": pytest.approx((0.01 + 0.36 + 0.36 + 0.01) / 4),
     }
     with pytest.raises(InvalidInput, match="as many scores as labels"):
-        task.metrics(np.zeros(0, np.float32), np.zeros(0))
+        task.metrics(np.zeros((0, 1), np.float32), np.zeros((0, 1)))
 
 
 def test_probabilities_do_not_overflow() -> None:
@@ -166,6 +168,6 @@ def test_predict_in_chunks_equals_predict_at_once() -> None:
     spec = study(model=MLP)
     state, x = _ready(spec), separable(9000, 8).x
     scores = predict(spec, state, x)
-    assert scores.shape == (9000,)
+    assert scores.shape == (9000, 1)
     np.testing.assert_allclose(scores[5000:5010], predict(spec, state, x[5000:5010]), rtol=1e-6)
-    assert predict(spec, state, x[:0]).shape == (0,)
+    assert predict(spec, state, x[:0]).shape == (0, 1)

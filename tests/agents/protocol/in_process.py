@@ -333,7 +333,7 @@ def reached(number: int, phase: Phase) -> Callable[[StudyView], bool]:
 def dataset(index: int) -> Dataset:
     generator = np.random.default_rng(index)
     x = generator.uniform(0, 1, (20 + 5 * index, FEATURES)).astype(np.float32)
-    return Dataset(x, (x[:, 0] > 0.5).astype(np.float32))
+    return Dataset(x, (x[:, :1] > 0.5).astype(np.float32))
 
 
 def with_reveal(view: RoundView, position: int, **fields: Any) -> RoundView:

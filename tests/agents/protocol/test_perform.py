@@ -15,7 +15,7 @@ from agents.crypto import encoding
 from agents.crypto.threshold import KeyShare
 from agents.domain import Phase
 from agents.errors import ChainUnreachable, InternalFault
-from agents.learning.server import finalise
+from agents.learning.server import Sums, finalise
 from agents.learning.state import genesis
 from agents.protocol import actions as act
 from agents.protocol.effects import sums
@@ -50,8 +50,8 @@ def test_p6_the_models_are_those_of_the_plain_sums(world: InProcess, monkeypatch
     state = genesis(frame().spec)
     for view, updates in zip(study.finalised, (plain[:4], plain[4:]), strict=True):
         step = frame().step(view)
-        decoded = encoding.decode(np.sum(updates, axis=0), step.quantisation, 4)
-        state = finalise(frame().spec, step, state, decoded.mean, decoded.weight)
+        decoded = encoding.decode(np.sum(updates, axis=0), step.segments, 4)
+        state = finalise(frame().spec, step, state, Sums({step.segments[0].name: decoded.parts[0]}, decoded.weight))
         assert world.tools[0].fetcher.model_bytes(view) == state.to_bytes()
     assert len(plain) == 8 and decoded.weight == 20 + 25 + 30 + 35
 

@@ -12,86 +12,42 @@ from jsonschema import Draft202012Validator
 
 from agents.domain import Quantisation
 from agents.errors import InvalidInput, InvalidSpec
+from agents.spec.features import Column, Features, SmilesFeatures, TableFeatures, features_from
+from agents.spec.learning import (
+    EvaluationSpec,
+    ModelSpec,
+    StatisticsSpec,
+    StrategySpec,
+    TrainingSpec,
+    evaluation_from,
+    model_from,
+    training_from,
+)
+from agents.spec.tasks import BinarySpec, MulticlassSpec, MultitaskSpec, RegressionSpec, SurvivalSpec, TaskSpec, task_from
+
+__all__ = [
+    "NORM_PROOF_SLACK",
+    "BinarySpec",
+    "Column",
+    "Deadlines",
+    "EvaluationSpec",
+    "Features",
+    "ModelSpec",
+    "MulticlassSpec",
+    "MultitaskSpec",
+    "RegressionSpec",
+    "SmilesFeatures",
+    "StatisticsSpec",
+    "StrategySpec",
+    "StudySpec",
+    "SurvivalSpec",
+    "TableFeatures",
+    "TaskSpec",
+    "TrainingSpec",
+    "widest_scale",
+]
 
 MAX_SPEC_BYTES = 1 << 22
-
-
-@dataclass(frozen=True)
-class TaskSpec:
-    kind: str
-    target: str
-    positive: str = "1"
-    negative: str = "0"
-
-
-@dataclass(frozen=True)
-class Column:
-    """A numeric feature; `minimum` and `maximum` bound it in `unit`."""
-
-    name: str
-    minimum: float
-    maximum: float
-    unit: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.minimum < self.maximum:
-            raise InvalidSpec(f"feature {self.name!r}: min must be below max")
-
-
-@dataclass(frozen=True)
-class TableFeatures:
-    columns: tuple[Column, ...]
-
-    def __post_init__(self) -> None:
-        names = [c.name for c in self.columns]
-        if len(set(names)) != len(names):
-            raise InvalidSpec("feature names must differ")
-
-    @property
-    def width(self) -> int:
-        return len(self.columns)
-
-
-@dataclass(frozen=True)
-class SmilesFeatures:
-    """Morgan fingerprints (ECFP of diameter 2 * radius) of a SMILES column, as bits or counts capped at `max_count`."""
-
-    column: str
-    radius: int = 2
-    bits: int = 1024
-    counts: bool = False
-    max_count: int = 15
-
-    @property
-    def width(self) -> int:
-        return self.bits
-
-
-Features = TableFeatures | SmilesFeatures
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """`hidden` is empty for logistic regression."""
-
-    kind: str
-    hidden: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class TrainingSpec:
-    learning_rate: float
-    steps: int
-    batch_size: int
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    optimizer: str = "sgd"
-
-
-@dataclass(frozen=True)
-class StrategySpec:
-    kind: str = "fedavg"
-    server_learning_rate: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -130,6 +86,8 @@ class StudySpec:
     deadlines: Deadlines
     confirmations: int
     max_voids: int
+    evaluation: EvaluationSpec | None = None
+    statistics: StatisticsSpec | None = None
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -173,12 +131,14 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": document["name"],
         "description": document.get("description", ""),
-        "task": TaskSpec(**document["task"]),
-        "features": _features(document["features"]),
+        "task": task_from(document["task"]),
+        "features": features_from(document["features"]),
         "standardise": document.get("preprocessing", {}).get("standardise", "none") == "federated",
-        "model": ModelSpec(document["model"]["kind"], tuple(document["model"].get("hidden", ()))),
-        "training": TrainingSpec(**document["training"]),
+        "model": model_from(document["model"]),
+        "training": training_from(document["training"]),
         "strategy": StrategySpec(**document.get("strategy", {"kind": "fedavg"})),
+        "evaluation": evaluation_from(document["evaluation"]) if "evaluation" in document else None,
+        "statistics": StatisticsSpec(**document["statistics"]) if "statistics" in document else None,
         "rounds": document["rounds"],
         "weight_cap": weight_cap,
         "quantisation": _quantisation(document["quantisation"], weight_cap, participants["seats"]),
@@ -191,12 +151,6 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
         "confirmations": document.get("confirmations", 0),
         "max_voids": document.get("max_voids", 3),
     }
-
-
-def _features(document: dict[str, Any]) -> Features:
-    if document["kind"] == "table":
-        return TableFeatures(tuple(Column(c["name"], float(c["min"]), float(c["max"]), c.get("unit", "")) for c in document["columns"]))
-    return SmilesFeatures(**{name: value for name, value in document.items() if name != "kind"})
 
 
 def _quantisation(document: dict[str, Any], weight_cap: int, seats: int) -> Quantisation:

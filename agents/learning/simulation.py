@@ -1,0 +1,94 @@
+"""A study's learning part in one process: `contribute` and `finalise` as in the protocol; what stands between them is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from agents.errors import InvalidData, InvalidInput
+from agents.learning.data.port import Dataset
+from agents.learning.local import Contribution, Float64, contribute
+from agents.learning.models import Installed
+from agents.learning.plan import Step, schedule
+from agents.learning.server import Sums, finalise
+from agents.learning.state import GlobalState, genesis
+from agents.spec import StudySpec
+
+# (step, contributions by site) -> their sums
+Combine = Callable[[Step, Mapping[int, Contribution]], Sums]
+SeedOf = Callable[[Step, int], int]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One simulated round: the state after it, and which sites sat it out and why."""
+
+    step: Step
+    state: GlobalState
+    sat_out: Mapping[int, str] = field(default_factory=dict)
+
+
+def simulate(
+    spec: StudySpec, datasets: Sequence[Dataset], seed_of: SeedOf, combine: Combine, minimum: int = 1, installed: Installed | None = None
+) -> Iterator[Finished]:
+    """Run the study's schedule, one `Finished` a round, until it ends or its early stopping says so.
+
+    Args:
+        seed_of: the training seed of (step, site).
+        minimum: the fewest contributions that make a round.
+
+    Raises:
+        InvalidInput: without datasets.
+        InvalidData: if fewer than `minimum` sites could contribute to a round, with the first one's reason.
+    """
+    if not datasets:
+        raise InvalidInput("a study needs at least one dataset")
+    state = genesis(spec)
+    kept: list[Mapping[str, Float64]] = [{} for _ in datasets]
+    for step in schedule(spec):
+        parts: dict[int, Contribution] = {}
+        sat_out: dict[int, str] = {}
+        for site, dataset in enumerate(datasets):
+            try:
+                parts[site] = contribute(spec, step, state, dataset, seed_of(step, site), kept=kept[site], installed=installed)
+            except InvalidData as error:
+                sat_out[site] = error.message
+        if len(parts) < minimum:
+            why = next(iter(sat_out.values()))
+            raise InvalidData(f"only {len(parts)} of {len(datasets)} sites could contribute to step {step.index}: {why}")
+        state = finalise(spec, step, state, combine(step, parts))
+        for site, part in parts.items():
+            kept[site] = part.keep or kept[site]
+        yield Finished(step, state, sat_out)
+        if state.stopped:
+            return
+
+
+def plain(clip: bool = True) -> Combine:
+    """Float64 sums without quantisation; with `clip`, weighted parts are limited to the study's norm as the encoding does."""
+
+    def combine(step: Step, parts: Mapping[int, Contribution]) -> Sums:
+        weight = sum(p.weight for p in parts.values())
+        sums: dict[str, Float64] = {}
+        for place, segment in enumerate(step.segments):
+            total = np.zeros(segment.length)
+            for p in parts.values():
+                vector = clipped(p.parts[place], segment.quantisation.clip_norm) if clip else p.parts[place]
+                total += p.weight * vector if segment.quantisation.weighted else vector
+            sums[segment.name] = total / weight if segment.quantisation.weighted else total
+        return Sums(sums, weight)
+
+    return combine
+
+
+def clipped(vector: Float64, norm: float | None) -> Float64:
+    """The vector, shortened to the L2 norm `norm` if it is longer."""
+    length = float(np.linalg.norm(vector))
+    return vector if norm is None or length <= norm else vector * (norm / length)
+
+
+def stream(seed: int) -> SeedOf:
+    """Independent training seeds for every step and site."""
+    return lambda step, site: int.from_bytes(np.random.SeedSequence([seed, step.index, site]).generate_state(4).tobytes(), "little")

@@ -1,0 +1,118 @@
+"""Federated statistics: counts that organisations add up under encryption before training, and what the sums say.
+
+A site sends 0 for every count of its own under the study's minimum cell, so nothing small is ever in a sum that gets opened; totals are
+therefore lower bounds, and `withheld` says how many rows of each feature were counted nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agents.errors import InvalidInput
+from agents.learning.preprocessing import normalise
+from agents.spec import MulticlassSpec, RegressionSpec, StatisticsSpec, StudySpec, SurvivalSpec
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def layout(spec: StudySpec) -> dict[str, int]:
+    """Name and length of every vector of counts."""
+    wanted, width = _wanted(spec), spec.features.width
+    return {"rows": 1, "histogram": width * wanted.bins, "missing": width, "labels": len(label_names(spec))}
+
+
+def label_names(spec: StudySpec) -> tuple[str, ...]:
+    """What the label counts count."""
+    task = spec.task
+    if isinstance(task, MulticlassSpec):
+        return task.classes
+    if isinstance(task, SurvivalSpec):
+        return "event", "censored"
+    if isinstance(task, RegressionSpec):
+        bins = _wanted(spec).bins
+        edges = np.linspace(task.minimum, task.maximum, bins + 1)
+        return tuple(f"{a:.6g} to {b:.6g}" for a, b in pairwise(edges))
+    return tuple(f"{column}={label}" for column in task.columns for label in (task.positive, task.negative))
+
+
+def counts(spec: StudySpec, x: Float32, y: Float32) -> dict[str, Float64]:
+    """One organisation's counts, small cells withheld.
+
+    Raises:
+        InvalidInput: if it has more rows than the study's statistics allow for.
+    """
+    wanted = _wanted(spec)
+    if len(x) > wanted.rows:
+        raise InvalidInput(f"the study counts at most {wanted.rows} rows an organisation")
+    z = normalise(spec, x)
+    bins = [_binned(column[~np.isnan(column)], wanted.bins) for column in z.T]
+    found = {
+        "rows": np.array([float(len(x))]),
+        "histogram": np.concatenate(bins),
+        "missing": np.isnan(z).sum(axis=0).astype(np.float64),
+        "labels": _labels(spec, y),
+    }
+    return {name: np.where(c >= wanted.minimum_cell, c, 0.0) for name, c in found.items()}
+
+
+def report(spec: StudySpec, totals: Mapping[str, Float64]) -> dict[str, Any]:
+    """The sums in words: by feature its mean, standard deviation, quantiles and missing count, and the label counts.
+
+    Means and deviations take every row at the middle of its bin: they are within half a bin. Quantiles are linear within a bin.
+    """
+    wanted = _wanted(spec)
+    histogram = totals["histogram"].reshape(spec.features.width, wanted.bins)
+    rows = int(totals["rows"][0])
+    features = []
+    for name, (low, high), bins, missing in zip(spec.features.names, spec.features.ranges, histogram, totals["missing"], strict=True):
+        counted = int(bins.sum())
+        middles = low + (np.arange(wanted.bins) + 0.5) / wanted.bins * (high - low)
+        mean = float(bins @ middles) / counted if counted else None
+        features.append(
+            {
+                "name": name,
+                "counted": counted,
+                "missing": int(missing),
+                "withheld": rows - counted - int(missing),
+                "mean": mean,
+                "sd": float(np.sqrt(bins @ (middles - mean) ** 2 / counted)) if mean is not None else None,
+                "quantiles": {str(q): low + _quantile(bins, q) * (high - low) for q in QUANTILES} if counted else None,
+                "half_bin": (high - low) / wanted.bins / 2,
+            }
+        )
+    labels = dict(zip(label_names(spec), (int(c) for c in totals["labels"]), strict=True))
+    return {"rows": rows, "minimum_cell": wanted.minimum_cell, "features": features, "labels": labels}
+
+
+def _wanted(spec: StudySpec) -> StatisticsSpec:
+    if spec.statistics is None:
+        raise InvalidInput("the study has no statistics")
+    return spec.statistics
+
+
+def _binned(z: Float64, bins: int) -> Float64:
+    return np.bincount(np.minimum((z * bins).astype(np.int64), bins - 1), minlength=bins).astype(np.float64)
+
+
+def _quantile(bins: Float64, q: float) -> float:
+    """Where in [0, 1] the share q of the counts lies."""
+    edges = np.concatenate([[0.0], np.cumsum(bins)])
+    return float(np.interp(q * edges[-1], edges, np.linspace(0, 1, len(edges))))
+
+
+def _labels(spec: StudySpec, y: Float32) -> Float64:
+    task = spec.task
+    if isinstance(task, MulticlassSpec):
+        return np.bincount(y[:, 0].astype(np.int64), minlength=len(task.classes)).astype(np.float64)
+    if isinstance(task, SurvivalSpec):
+        return np.array([np.sum(y[:, 1] == 1), np.sum(y[:, 1] == 0)], dtype=np.float64)
+    if isinstance(task, RegressionSpec):
+        return _binned((y[:, 0].astype(np.float64) - task.minimum) / (task.maximum - task.minimum), _wanted(spec).bins)
+    return np.stack([(y == 1).sum(axis=0), (y == 0).sum(axis=0)], axis=1).ravel().astype(np.float64)

@@ -1,0 +1,80 @@
+"""Multi-class classification: softmax cross-entropy, a probability for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from agents.errors import InvalidInput
+from agents.learning.tasks.port import Aim, Float32, Float64, Measure, Metrics
+from agents.learning.tasks.shared import SITES, WORST_LOSS, share, site_measure, site_summary
+from agents.spec import EvaluationSpec
+
+if TYPE_CHECKING:
+    import torch
+
+
+class MulticlassTask:
+    aim = Aim("accuracy", True)
+
+    def __init__(self, classes: int) -> None:
+        self._classes = classes
+
+    def loss(self, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(outputs, y[:, 0].long())
+
+    def scores(self, outputs: Float64) -> Float64:
+        shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        probabilities: Float64 = shifted / shifted.sum(axis=1, keepdims=True)
+        return probabilities
+
+    def metrics(self, y: Float32, scores: Float64) -> Metrics:
+        """Accuracy, balanced accuracy (mean recall over the classes present), log-loss in nats.
+
+        Raises:
+            InvalidInput: if there are no rows, or the lengths differ.
+        """
+        if not len(y) or len(y) != len(scores):
+            raise InvalidInput("metrics need as many scores as labels, and at least one")
+        counts, hits, loss = self._sums(y, scores)
+        present = counts > 0
+        return {
+            "samples": len(y),
+            "accuracy": float(hits.sum() / len(y)),
+            "balanced_accuracy": float(np.mean(hits[present] / counts[present])),
+            "log_loss": loss / len(y),
+        }
+
+    def measures(self, evaluation: EvaluationSpec) -> tuple[Measure, ...]:
+        rows, classes = evaluation.rows, self._classes
+        return Measure("classes", classes, rows), Measure("hits", classes, rows), Measure("losses", 1, rows * WORST_LOSS), SITES
+
+    def measure(self, y: Float32, scores: Float64, evaluation: EvaluationSpec) -> dict[str, Float64]:
+        """A class with fewer than `minimum_cell` rows is left out of the counts by class, and so out of the accuracy."""
+        counts, hits, loss = self._sums(y, scores)
+        shown = counts >= evaluation.minimum_cell
+        accuracy = None if len(y) < evaluation.minimum_cell else float(hits.sum() / len(y))
+        losses = np.array([loss if shown.all() else loss * counts[shown].sum() / len(y)])
+        return {"classes": counts * shown, "hits": hits * shown, "losses": losses, "sites": site_measure(accuracy)}
+
+    def summary(self, totals: Mapping[str, Float64]) -> Metrics:
+        counts, hits = totals["classes"], totals["hits"]
+        rows, present = float(counts.sum()), counts > 0
+        return {
+            "samples": rows,
+            "accuracy": share(float(hits.sum()), rows),
+            "balanced_accuracy": float(np.mean(hits[present] / counts[present])) if present.any() else None,
+            "log_loss": share(float(totals["losses"][0]), rows),
+            **site_summary(totals, "accuracy"),
+        }
+
+    def _sums(self, y: Float32, scores: Float64) -> tuple[Float64, Float64, float]:
+        truth = y[:, 0].astype(np.int64)
+        counts = np.bincount(truth, minlength=self._classes).astype(np.float64)
+        hits = np.bincount(truth[scores.argmax(axis=1) == truth], minlength=self._classes).astype(np.float64)
+        right = np.maximum(scores[np.arange(len(truth)), truth], np.finfo(np.float64).tiny)
+        return counts, hits, float(np.minimum(-np.log(right), WORST_LOSS).sum())
