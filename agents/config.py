@@ -24,6 +24,7 @@ class Home:
     transport.json             X25519 key, to which key shares are sealed
     shares/CHAIN-EPOCH.json    this holder's share of a threshold key
     studies/CHAIN-STUDY/       accepted.json (what the operator agreed to), journal.sqlite
+    modules/SHA256.py          torch modules that the operator allowed
     tx.sqlite                  transactions outside studies, so that none is sent twice
     ipfs/                      the embedded node's repository
     """
@@ -41,6 +42,10 @@ class Home:
     @property
     def ipfs(self) -> Path:
         return self.root / "ipfs"
+
+    @property
+    def modules(self) -> Path:
+        return self.root / "modules"
 
     @property
     def transactions(self) -> Path:

@@ -27,6 +27,7 @@ from agents.nodes.connection import Connection
 from agents.protocol.journal import Journal
 from agents.protocol.report import Reporter
 from agents.protocol.view import StudyView, fold
+from agents.spec import StudySpec
 from ipfs.kubo import KuboStore
 
 HomeOption = Annotated[
@@ -126,6 +127,14 @@ def read_password(password_file: Path | None, confirm: bool = False) -> str:
     if confirm and getpass.getpass("Again: ") != password:
         raise InvalidInput("the two passwords differ")
     return password
+
+
+def read_spec(path: Path) -> StudySpec:
+    """A spec file, parsed and checked."""
+    try:
+        return StudySpec.from_bytes(path.read_bytes())
+    except OSError as error:
+        raise InvalidInput(f"the spec {path} cannot be read: {type(error).__name__}") from None
 
 
 def study_view(connection: Connection, study: int) -> StudyView:

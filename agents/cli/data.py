@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, Session, emit
+from agents.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, Session, emit, read_spec
 from agents.config import DEFAULT_IPFS_API
 from agents.errors import InvalidInput
 from agents.learning.data import open_adapter
-from agents.spec import StudySpec
 
 app = typer.Typer(help="Check local data. Nothing of it is sent anywhere, no value is printed.", no_args_is_help=True)
 
@@ -30,10 +29,7 @@ def check(
     if (spec is None) == (study == 0):
         raise InvalidInput("name the schema", "pass either --study or --spec")
     if spec is not None:
-        try:
-            parsed = StudySpec.from_bytes(spec.read_bytes())
-        except OSError as error:
-            raise InvalidInput(f"the spec {spec} cannot be read: {type(error).__name__}") from None
+        parsed = read_spec(spec)
     else:
         _, parsed = Session(network_path=network, rpc=rpc, ipfs=ipfs).reader().spec(study)
     report = open_adapter(parsed).check(data)

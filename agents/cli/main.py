@@ -18,6 +18,8 @@ COMMANDS = {
     "register": "agents.cli.register",
     "ceremony": "agents.cli.ceremony",
     "study": "agents.cli.study",
+    "module": "agents.cli.module",
+    "simulate": "agents.cli.simulate",
     "data": "agents.cli.data",
     "run": "agents.cli.run",
     "round": "agents.cli.rounds",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from agents.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, Session, emit, study_view
-from agents.config import DEFAULT_IPFS_API
+from agents.cli.common import HOME, NETWORK, HomeOption, IpfsOption, JsonOption, NetworkOption, RpcOption, Session, emit, study_view
+from agents.config import DEFAULT_IPFS_API, Home
 from agents.errors import InvalidInput, NotFound
+from agents.learning.custom import Maker
 from agents.learning.state import GlobalState
 from agents.nodes.connection import Connection
+from agents.nodes.modules import allowed
 from agents.protocol.view import RoundView
 from agents.spec import StudySpec
 
@@ -52,6 +54,8 @@ def predict(
     data: Annotated[Path, typer.Option("--data", help="CSV or Parquet with the study's features; labels are not needed.")],
     out: Annotated[Path, typer.Option("--out", help="CSV to write: row number and what the task predicts.")],
     round_: RoundOption = 0,
+    model: Annotated[Path | None, typer.Option("--model", help="A fine-tuned model of the study instead of the chain's.")] = None,
+    home: HomeOption = HOME,
     network: NetworkOption = NETWORK,
     rpc: RpcOption = "",
     ipfs: IpfsOption = DEFAULT_IPFS_API,
@@ -63,16 +67,66 @@ def predict(
 
     if out.exists():
         raise InvalidInput(f"{out} exists already")
-    spec, view, raw = _fetch(Session(network_path=network, rpc=rpc, ipfs=ipfs).reader(), study, round_)
-    scores = predict_scores(spec, GlobalState.from_bytes(raw, spec), open_adapter(spec).features(data))
+    connection = Session(network_path=network, rpc=rpc, ipfs=ipfs).reader()
+    if model is None:
+        spec, view, raw = _fetch(connection, study, round_)
+        whose = f"round {view.id}'s model"
+    else:
+        spec, raw, whose = connection.frame(study).spec, _read(model), model.name
+    scores = predict_scores(spec, GlobalState.from_bytes(raw, spec), open_adapter(spec).features(data), _installed(spec, home))
     lines = [",".join(["row", *map(_quoted, spec.task.score_names)])]
     lines += [",".join([str(row), *(f"{score:.6g}" for score in values)]) for row, values in enumerate(scores.tolist(), 1)]
     out.write_text("\n".join(lines) + "\n", "utf-8")
-    emit(
-        {"round": view.id, "rows": len(scores), "file": str(out)},
-        json,
-        f"{len(scores)} predictions of round {view.id}'s model written to {out}",
-    )
+    emit({"model": whose, "rows": len(scores), "file": str(out)}, json, f"{len(scores)} predictions of {whose} written to {out}")
+
+
+@app.command()
+def personalise(
+    study: StudyOption,
+    data: Annotated[Path, typer.Option("--data", help="This organisation's labelled file; it stays here.")],
+    out: Annotated[Path, typer.Option("--out", help="Where to write the fine-tuned model (safetensors). It stays here, too.")],
+    round_: RoundOption = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the folds and the minibatches.")] = 0,
+    home: HomeOption = HOME,
+    network: NetworkOption = NETWORK,
+    rpc: RpcOption = "",
+    ipfs: IpfsOption = DEFAULT_IPFS_API,
+    json: JsonOption = False,
+) -> None:
+    """Fine-tune a model on own data, choosing by cross-validation what to tune, and say whether it beats the global model here."""
+    from agents.learning.data import open_adapter
+    from agents.learning.personalise import personalise as fine_tune
+
+    if out.exists():
+        raise InvalidInput(f"{out} exists already")
+    spec, view, raw = _fetch(Session(network_path=network, rpc=rpc, ipfs=ipfs).reader(), study, round_)
+    done = fine_tune(spec, GlobalState.from_bytes(raw, spec), open_adapter(spec).load(data), seed, _installed(spec, home))
+    out.write_bytes(done.state.to_bytes())
+    report: dict[str, Any] = {
+        "round": view.id,
+        "moves": done.choice.moves,
+        "steps": done.choice.steps,
+        "global": {"loss": done.global_loss, **done.global_metrics},
+        "personalised": {"loss": done.loss, **done.metrics},
+        "file": str(out),
+    }
+    lines = [f"tuned: {done.choice.moves}, {done.choice.steps} minibatches (held-out rows of 5 folds; lower loss is better)"]
+    lines += [
+        f"  {which:<13}" + ", ".join(f"{k} {v:.4g}" for k, v in report[which].items() if v is not None)
+        for which in ("global", "personalised")
+    ]
+    emit(report, json, "\n".join([*lines, f"written to {out}"]))
+
+
+def _installed(spec: StudySpec, home: Path) -> dict[str, Maker]:
+    return allowed(Home(home.expanduser()).modules) if spec.model.kind == "module" else {}
+
+
+def _read(model: Path) -> bytes:
+    try:
+        return model.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"the model {model} cannot be read: {type(error).__name__}") from None
 
 
 def _quoted(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -115,16 +115,27 @@ def use_threads(threads: int) -> None:
 
 
 class Trainer:
-    """Minibatch training of the study's model on one dataset, from a global state, with a fresh optimiser."""
+    """Minibatch training of the study's model on one dataset, from a global state, with a fresh optimiser.
+
+    `only` names the tensors to move; all of them when it is None. `round_` is the training round, for the learning rate's schedule.
+    """
 
     def __init__(
-        self, spec: StudySpec, state: GlobalState, dataset: Dataset, seed: int, round_: int = 0, installed: Installed | None = None
+        self,
+        spec: StudySpec,
+        state: GlobalState,
+        dataset: Dataset,
+        seed: int,
+        round_: int = 0,
+        installed: Installed | None = None,
+        only: Collection[str] | None = None,
     ) -> None:
         self.spec, self.state, self.dataset = spec, state, dataset
         self.rate = spec.training.learning_rate * spec.training.schedule.at(round_, spec.rounds)
         self.module = build(spec, state.weights, installed)
         own = dict(self.module.named_parameters())
-        self._tensors = [own[p.name] for p in parameters(spec)]
+        self._names = [p.name for p in parameters(spec) if only is None or p.name in only]
+        self._tensors = [own[name] for name in self._names]
         self._start = [t.detach().clone() for t in self._tensors]
         self._optimiser = _optimiser(spec, self._tensors, self.rate)
         self._batches = _batches(len(dataset), spec.training.batch_size, np.random.Generator(np.random.Philox(seed)))
@@ -137,12 +148,9 @@ class Trainer:
         Raises:
             InvalidData: if a loss or weight is not finite.
         """
-        spec, self_mu = self.spec, self.spec.strategy.mu if self.spec.strategy.kind == "fedprox" else 0.0
-        drift = None
-        if correction is not None:
-            order = parameters(spec)
-            named = unflatten(correction, order)
-            drift = [torch.from_numpy(named[p.name]) for p in order]
+        spec = self.spec
+        pull = spec.strategy.mu if spec.strategy.kind == "fedprox" else 0.0
+        drift = unflatten(correction, parameters(spec)) if correction is not None else None
         self.module.train()
         for done in range(1, steps + 1):
             rows = next(self._batches)
@@ -154,10 +162,10 @@ class Trainer:
             loss.backward()  # type: ignore[no-untyped-call]
             for i, tensor in enumerate(self._tensors):
                 gradient = tensor.grad if tensor.grad is not None else torch.zeros_like(tensor)
-                if self_mu:
-                    gradient = gradient + self_mu * (tensor.detach() - self._start[i])
+                if pull:
+                    gradient = gradient + pull * (tensor.detach() - self._start[i])
                 if drift is not None:
-                    gradient = gradient + drift[i]
+                    gradient = gradient + torch.from_numpy(drift[self._names[i]])
                 tensor.grad = gradient
             self._optimiser.step()
             if progress is not None:

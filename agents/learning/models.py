@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
 
 from agents.errors import InvalidSpec
+from agents.learning.custom import Maker
 from agents.learning.parameters import Weights, parameters
 from agents.spec import StudySpec
 
 Module = torch.nn.Module
-Installed = Mapping[str, Callable[[StudySpec], Module]]
+Installed = Mapping[str, Maker]
 
 
 class _Positions(Module):

@@ -7,11 +7,13 @@ from pathlib import Path
 from agents.chain.feed import EventFeed
 from agents.config import Home
 from agents.errors import InvalidInput, NotFound
+from agents.learning.custom import Maker
 from agents.learning.data import open_adapter
 from agents.learning.data.port import Dataset
 from agents.nodes.acceptance import check_accepted
 from agents.nodes.ceremony import load_share
 from agents.nodes.connection import Connection
+from agents.nodes.modules import allowed
 from agents.nodes.organisation import LoopOptions, OrganisationNode
 from agents.protocol.frame import StudyFrame
 from agents.protocol.journal import Journal
@@ -51,9 +53,23 @@ def assemble(
         journal=journal,
         report=connection.report,
         dataset=_load(connection, frame, data) if enrolled and data is not None else None,
+        installed=_installed(home, frame) if enrolled else {},
         share=load_share(share_path, epoch, frame.key, password) if holder_index else None,
     )
     return OrganisationNode(tools, EventFeed(connection.client, confirmations=frame.spec.confirmations), holder_index, options)
+
+
+def _installed(home: Home, frame: StudyFrame) -> dict[str, Maker]:
+    model = frame.spec.model
+    if model.kind != "module":
+        return {}
+    found = allowed(home.modules)
+    if model.sha256 not in found:
+        raise NotFound(
+            f"the study's module {model.module!r} (sha256 {model.sha256}) is not allowed here",
+            "get its source from the study's partners, read it, then `defedbio module allow FILE`",
+        )
+    return found
 
 
 def _load(connection: Connection, frame: StudyFrame, data: Path) -> Dataset:

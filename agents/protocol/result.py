@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from agents.crypto import encoding, packing
 from agents.crypto.threshold import Opening
+from agents.learning.plan import Step
 from agents.learning.server import Sums, finalise
 from agents.learning.state import GlobalState
 from agents.protocol.frame import StudyFrame
@@ -21,5 +22,9 @@ def next_state(frame: StudyFrame, view: RoundView, parent: GlobalState, openings
     step, key = frame.step(view), frame.key.public_key
     totals = packing.unpack([o.m for o in openings], frame.layout(view), key.n, frame.values(view))
     decoded = encoding.decode(totals, step.segments, len(view.frozen))
-    sums = Sums({s.name: part for s, part in zip(step.segments, decoded.parts, strict=True)}, decoded.weight)
-    return finalise(frame.spec, step, parent, sums)
+    return finalise(frame.spec, step, parent, named(step, decoded))
+
+
+def named(step: Step, decoded: encoding.Decoded) -> Sums:
+    """The decoded segments of a step by their names."""
+    return Sums({segment.name: part for segment, part in zip(step.segments, decoded.parts, strict=True)}, decoded.weight)

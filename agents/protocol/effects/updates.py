@@ -12,6 +12,7 @@ from agents.domain import BitSet
 from agents.errors import BlobUnavailable, InternalFault, InvalidData, PeerFault
 from agents.learning.local import contribute
 from agents.protocol.frame import NO_PROOF
+from agents.protocol.randomness import SECRET_BYTES, rounding, training_seed
 from agents.protocol.tools import Tools
 from agents.protocol.view import Reveal, RoundView, StudyView
 
@@ -41,10 +42,9 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
     filler.start()
     try:
         with tools.report.phase("train", round=view.id, step=step.index, kind=step.kind) as phase:
-            seed = int.from_bytes(tools.rand(8), "big")
-            kept = tools.kept(study)
-            contribution = contribute(frame.spec, step, state, dataset, seed, phase.progress, kept, tools.installed)
-        values = encoding.encode(contribution.parts, contribution.weight, step.segments, tools.rand)
+            secret, kept = tools.rand(SECRET_BYTES), tools.kept(study)
+            contribution = contribute(frame.spec, step, state, dataset, training_seed(secret), phase.progress, kept, tools.installed)
+        values = encoding.encode(contribution.parts, contribution.weight, step.segments, rounding(secret))
     except InvalidData as error:
         _sit_out(tools, view, error.message)
         return

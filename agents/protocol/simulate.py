@@ -1,0 +1,37 @@
+"""A study's learning part without chain, IPFS and encryption, with the very integers that would have been encrypted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+
+from agents.crypto import encoding
+from agents.learning.local import Contribution
+from agents.learning.plan import Step
+from agents.learning.server import Sums
+from agents.learning.simulation import Combine, SeedOf
+from agents.protocol.randomness import rounding, training_seed
+from agents.protocol.result import named
+
+# The secret of (step, site), 32 bytes.
+SecretOf = Callable[[Step, int], bytes]
+
+
+def exact(secret_of: SecretOf) -> tuple[SeedOf, Combine]:
+    """For `learning.simulation.simulate`: the same minibatches, rounding and integer sums as in rounds with these secrets."""
+
+    def seed_of(step: Step, site: int) -> int:
+        return training_seed(secret_of(step, site))
+
+    def combine(step: Step, parts: Mapping[int, Contribution]) -> Sums:
+        encoded = [
+            encoding.encode(part.parts, part.weight, step.segments, rounding(secret_of(step, site))) for site, part in sorted(parts.items())
+        ]
+        return named(step, encoding.decode(sum(encoded[1:], start=encoded[0]), step.segments, len(encoded)))
+
+    return seed_of, combine
+
+
+def secrets_from(seed: int) -> SecretOf:
+    """Reproducible secrets for a simulation; real rounds draw theirs from the operating system."""
+    return lambda step, site: hashlib.sha256(f"defedbio-simulate/1 {seed} {step.index} {site}".encode()).digest()
