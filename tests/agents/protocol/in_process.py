@@ -72,7 +72,13 @@ def dealt() -> tuple[threshold.ThresholdKey, list[threshold.KeyShare]]:
 
 @cache
 def frame() -> StudyFrame:
-    return StudyFrame(CHAIN, CONTRACT, STUDY, StudySpec.from_bytes(json.dumps(SPEC).encode()), dealt()[0])
+    return frame_of({})
+
+
+def frame_of(changes: dict[str, Any]) -> StudyFrame:
+    """The study with some top-level fields of its spec replaced; None removes one."""
+    document = {name: value for name, value in (SPEC | changes).items() if value is not None}
+    return StudyFrame(CHAIN, CONTRACT, STUDY, StudySpec.from_bytes(json.dumps(document).encode()), dealt()[0])
 
 
 @cache
@@ -88,12 +94,13 @@ def meta(number: int) -> ev.EventMeta:
 class Ledger:
     """What the chain holds. `sent` records every call that took effect as (sender, function, arguments)."""
 
+    steps: int = 2
     events: list[ev.Event] = field(default_factory=list)
     sent: list[tuple[str, str, tuple[Any, ...]]] = field(default_factory=list)
     done: dict[tuple[str, str], Receipt] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.emit(ev.StudyOpened, STUDY, PEOPLE[0], 1, bytes(32), "cid", RULES)
+        self.emit(ev.StudyOpened, STUDY, PEOPLE[0], 1, bytes(32), "cid", replace(RULES, steps=self.steps))
         for index, person in enumerate(PEOPLE, 1):
             self.emit(ev.ParticipantEnrolled, STUDY, person, index, bytes(32))
 
@@ -253,13 +260,15 @@ class InProcess:
     """Four organisations under `folder`; organisation i is participant i and key holder i + 1."""
 
     folder: Path
-    ledger: Ledger = field(default_factory=Ledger)
+    study: StudyFrame = field(default_factory=frame)
+    ledger: Ledger = field(init=False)
     network: MemoryNetwork = field(default_factory=MemoryNetwork)
     book: AddressBook = field(default_factory=AddressBook)
     notes: list[dict[str, Any]] = field(default_factory=list)
     tools: list[Tools] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.ledger = Ledger(steps=len(self.study.steps))
         for index, person in enumerate(PEOPLE):
             store = MemoryStore(self.network, person)
             self.book.multiaddrs[person] = store.identity().multiaddrs[0]
@@ -268,11 +277,11 @@ class InProcess:
     def _make(self, index: int, store: MemoryStore) -> Tools:
         report = Reporter(self.notes.append)
         made = Tools(
-            frame=frame(),
+            frame=self.study,
             address=PEOPLE[index],
             rounds=Recorder(self.ledger, PEOPLE[index]),  # type: ignore[arg-type]
             store=store,
-            fetcher=Fetcher(frame(), Peers(self.book, store, report), os.urandom, 1.0),  # type: ignore[arg-type]
+            fetcher=Fetcher(self.study, Peers(self.book, store, report), os.urandom, 1.0),  # type: ignore[arg-type]
             journal=Journal(self.folder / f"{index}.sqlite"),
             report=report,
             dataset=dataset(index),

@@ -1,0 +1,116 @@
+"""The encrypted run and `simulate --exact` give the same bytes, and what rounds need beyond an update: kept variates, early stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agents.domain import Phase
+from agents.learning.evaluation_sums import summary
+from agents.learning.plan import Step
+from agents.learning.simulation import plain, simulate
+from agents.learning.state import GlobalState
+from agents.protocol import actions as act
+from agents.protocol import randomness
+from agents.protocol.effects import updates
+from agents.protocol.simulate import exact, secrets_from
+from tests.agents.protocol.in_process import PEOPLE, InProcess, dataset, frame_of, reached
+
+RICH: dict[str, Any] = {
+    "strategy": {"kind": "scaffold"},
+    "statistics": {"bins": 4, "minimum_cell": 1},
+    "evaluation": {"fraction": 0.3, "bins": 8, "minimum_cell": 1},
+    "rounds": 2,
+}
+
+
+def _secret(step: Step, site: int) -> bytes:
+    return secrets_from(5)(step, site)
+
+
+@pytest.fixture
+def rich(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InProcess]:
+    """A study with everything that is summed, whose organisations draw known secrets."""
+    made = InProcess(tmp_path, frame_of(RICH))
+    _draw_known_secrets(made, monkeypatch)
+    yield made
+    made.close()
+
+
+def _draw_known_secrets(world: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare = updates.prepare_update
+
+    def prepared(tools: Any, study: Any, view: Any) -> None:
+        secret = _secret(tools.frame.step(view), PEOPLE.index(tools.address))
+        with monkeypatch.context() as patch:
+            patch.setattr(updates, "training_seed", lambda drawn: randomness.training_seed(secret))
+            patch.setattr(updates, "rounding", lambda drawn: randomness.rounding(secret))
+            prepare(tools, study, view)
+
+    monkeypatch.setattr(updates, "prepare_update", prepared)
+
+
+def test_the_encrypted_run_and_the_exact_simulation_give_the_same_bytes(rich: InProcess) -> None:
+    """Every model of the study: statistics, moments, SCAFFOLD's rounds, the last evaluation."""
+    study = rich.play(lambda s: s.complete)
+    sites = [dataset(i) for i in range(4)]
+    simulated = list(simulate(rich.study.spec, sites, *exact(_secret), minimum=3))
+    assert [done.step.kind for done in simulated] == ["statistics", "moments", "train", "train", "evaluate"]
+    for view, done in zip(study.finalised, simulated, strict=True):
+        assert rich.tools[0].fetcher.model_bytes(view) == done.state.to_bytes(), done.step
+
+
+def test_exact_and_plain_simulations_agree_but_for_the_rounding(rich: InProcess) -> None:
+    spec, sites = rich.study.spec, [dataset(i) for i in range(4)]
+    seed_of, combine = exact(_secret)
+    integers = [done.state for done in simulate(spec, sites, seed_of, combine)]
+    floats = [done.state for done in simulate(spec, sites, seed_of, plain())]
+    for name in floats[-1].weights:
+        np.testing.assert_allclose(integers[-1].weights[name], floats[-1].weights[name], atol=1e-5)
+    for name in ("statistics.histogram", "evaluation.counts", "evaluation.positive"):
+        assert integers[-1].extras[name].tolist() == floats[-1].extras[name].tolist(), f"{name} are counts: exact"
+
+
+def test_a_variate_outlives_a_crash_and_counts_only_where_the_round_did(rich: InProcess) -> None:
+    """SCAFFOLD: what an organisation keeps is that of its newest contribution in a finalised round."""
+    first = next(i for i, s in enumerate(rich.study.steps, 1) if s.kind == "train")
+    rich.play(reached(first, Phase.COMMITTED))
+    assert rich.tools[2].kept(rich.ledger.study()) == {}, "prepared, but not yet counted"
+    study = rich.play(reached(first, Phase.FINALISED))
+    kept = rich.restart(2).kept(study)["control"]
+    assert kept.shape == (51,)
+    assert kept.any()
+
+
+def test_early_stopping_ends_the_study_at_every_node(tmp_path: Path) -> None:
+    stopping = {"minimum_cell": 1, "early_stopping": {"patience": 1, "min_delta": 1.0}}
+    world = InProcess(tmp_path, frame_of({"evaluation": stopping, "rounds": 5}))
+    try:
+        world.play(reached(3, Phase.FINALISED))
+        for index in range(4):
+            while not isinstance(world.next_action(index), act.Finish):
+                assert world.step(index)
+        assert len(world.ledger.study().finalised) == 3, "moments, a first round, and one that did not improve by 1.0"
+        state = GlobalState.from_bytes(world.tools[0].fetcher.model_bytes(world.ledger.round(3)), world.study.spec)
+        assert state.stopped
+        assert summary(world.study.spec, state)["roc_auc"] is not None
+    finally:
+        world.close()
+
+
+def test_nobody_trains_in_a_round_that_is_opened_after_the_stop(tmp_path: Path) -> None:
+    stopping = {"minimum_cell": 1, "early_stopping": {"patience": 1, "min_delta": 1.0}}
+    world = InProcess(tmp_path, frame_of({"evaluation": stopping, "rounds": 5}))
+    try:
+        world.play(reached(3, Phase.FINALISED))
+        world.recorder(0).open_round("rogue", 1)
+        assert isinstance(world.next_action(1), act.PrepareUpdate)
+        world.step(1)
+        assert world.next_action(1) is None
+        assert any("early stopping has ended" in str(note.get("message")) for note in world.notes)
+    finally:
+        world.close()
