@@ -1,13 +1,15 @@
 """Fine-tuning the global model for one organisation, on its own premises, and an honest comparison with the global model.
 
 Which layers to move and for how long is chosen by cross-validation against leaving the model as it is (Wang et al. 2019, "Federated
-Evaluation of On-device Personalization"); the choice wins only if it lowers the loss on rows that it was not tuned on.
+Evaluation of On-device Personalization"). A change must lower the loss on rows that it was not tuned on by more than one standard error
+(Breiman et al. 1984, section 3.4.3), so that noise does not choose.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import sqrt
 from typing import Literal
 
 import numpy as np
@@ -72,6 +74,9 @@ def personalise(spec: StudySpec, state: GlobalState, dataset: Dataset, seed: int
                 losses.setdefault(choice, []).append(_loss(spec, tuned, dataset.take(out), installed))
     whole = {choice: float(np.mean(found)) for choice, found in losses.items() if len(found) == len(folds)}
     best = min(whole, key=whole.__getitem__)
+    gains = np.array(losses[Choice()]) - np.array(losses[best])
+    if gains.mean() <= gains.std(ddof=1) / sqrt(FOLDS):
+        best = Choice()
     before, after = [], []
     for fold, out in enumerate(folds):
         rest = dataset.take(np.setdiff1d(np.arange(len(dataset)), out))
