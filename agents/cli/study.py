@@ -127,7 +127,7 @@ def describe(study: int, spec: StudySpec) -> str:
     """What an operator must know before it accepts."""
     features = spec.features
     what = (
-        f"{features.width} columns"
+        f"{len(features.columns)} columns ({features.width} features)"
         if isinstance(features, TableFeatures)
         else f"fingerprints of {features.bits} bits from {features.column!r}"
     )

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from agents.domain import Quantisation
 from agents.errors import InvalidInput, InvalidSpec
-from agents.spec.features import Column, Features, SmilesFeatures, TableFeatures, features_from
+from agents.spec.features import Category, Column, Features, SmilesFeatures, TableFeatures, features_from
 from agents.spec.learning import (
     EvaluationSpec,
     ModelSpec,
@@ -28,6 +28,7 @@ from agents.spec.tasks import BinarySpec, MulticlassSpec, MultitaskSpec, Regress
 __all__ = [
     "NORM_PROOF_SLACK",
     "BinarySpec",
+    "Category",
     "Column",
     "Deadlines",
     "EvaluationSpec",

@@ -7,6 +7,8 @@ from typing import Any
 
 from agents.errors import InvalidSpec
 
+Range = tuple[float, float]
+
 
 @dataclass(frozen=True)
 class Column:
@@ -22,10 +24,40 @@ class Column:
         if not self.minimum < self.maximum:
             raise InvalidSpec(f"feature {self.name!r}: min must be below max")
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        return ((self.minimum, self.maximum),)
+
+
+@dataclass(frozen=True)
+class Category:
+    """A categorical feature: one 0/1 feature a category; all 0 for a missing value if `optional`, for an unknown one if `open`."""
+
+    name: str
+    categories: tuple[str, ...]
+    optional: bool = False
+    open: bool = False
+
+    def __post_init__(self) -> None:
+        if len(set(self.categories)) != len(self.categories):
+            raise InvalidSpec(f"feature {self.name!r}: categories must differ")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(f"{self.name}={category}" for category in self.categories)
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        return ((0.0, 1.0),) * len(self.categories)
+
 
 @dataclass(frozen=True)
 class TableFeatures:
-    columns: tuple[Column, ...]
+    columns: tuple[Column | Category, ...]
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.columns]
@@ -34,44 +66,65 @@ class TableFeatures:
 
     @property
     def width(self) -> int:
-        return len(self.columns)
+        return len(self.names)
 
     @property
-    def ranges(self) -> tuple[tuple[float, float], ...]:
+    def ranges(self) -> tuple[Range, ...]:
         """(least, greatest) of every feature."""
-        return tuple((c.minimum, c.maximum) for c in self.columns)
+        return tuple(r for c in self.columns for r in c.ranges)
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(c.name for c in self.columns)
+        return tuple(name for c in self.columns for name in c.names)
 
     @property
     def nullable(self) -> bool:
         """Whether a row may lack a value."""
-        return any(c.optional for c in self.columns)
+        return any(c.optional for c in self.columns if isinstance(c, Column))
+
+
+# RDKit's descriptors that a study may add to the fingerprint, with ranges wide enough for drug-like molecules; values beyond are cut.
+DESCRIPTORS: dict[str, Range] = {
+    "MolWt": (0.0, 1000.0),
+    "MolLogP": (-10.0, 15.0),
+    "TPSA": (0.0, 300.0),
+    "NumHDonors": (0.0, 20.0),
+    "NumHAcceptors": (0.0, 30.0),
+    "NumRotatableBonds": (0.0, 40.0),
+    "RingCount": (0.0, 15.0),
+    "FractionCSP3": (0.0, 1.0),
+    "HeavyAtomCount": (0.0, 100.0),
+}
 
 
 @dataclass(frozen=True)
 class SmilesFeatures:
-    """Morgan fingerprints (ECFP of diameter 2 * radius) of a SMILES column, as bits or counts capped at `max_count`."""
+    """Morgan fingerprints of a SMILES column, as bits or counts capped at `max_count`, then `descriptors`.
+
+    `ecfp` tells atoms apart by element and neighbours, `fcfp` by pharmacophoric role. With `strip_salts` only the largest fragment counts.
+    """
 
     column: str
     radius: int = 2
     bits: int = 1024
     counts: bool = False
     max_count: int = 15
+    fingerprint: str = "ecfp"
+    descriptors: tuple[str, ...] = ()
+    strip_salts: bool = False
 
     @property
     def width(self) -> int:
-        return self.bits
+        return self.bits + len(self.descriptors)
 
     @property
-    def ranges(self) -> tuple[tuple[float, float], ...]:
-        return ((0.0, float(self.max_count) if self.counts else 1.0),) * self.bits
+    def ranges(self) -> tuple[Range, ...]:
+        bits = ((0.0, float(self.max_count) if self.counts else 1.0),) * self.bits
+        return (*bits, *(DESCRIPTORS[name] for name in self.descriptors))
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(f"bit{i}" for i in range(self.bits))
+        return (*(f"bit{i}" for i in range(self.bits)), *self.descriptors)
 
     @property
     def nullable(self) -> bool:
@@ -82,11 +135,15 @@ Features = TableFeatures | SmilesFeatures
 
 
 def features_from(document: dict[str, Any]) -> Features:
+    """The features of a document that obeys the schema."""
     if document["kind"] == "table":
         return TableFeatures(tuple(map(_column, document["columns"])))
-    return SmilesFeatures(**{name: value for name, value in document.items() if name != "kind"})
+    fields = {name: value for name, value in document.items() if name != "kind"}
+    return SmilesFeatures(**fields | {"descriptors": tuple(fields.get("descriptors", ()))})
 
 
-def _column(document: dict[str, Any]) -> Column:
-    optional = document.get("missing", "refuse") == "mean"
-    return Column(document["name"], float(document["min"]), float(document["max"]), document.get("unit", ""), optional)
+def _column(document: dict[str, Any]) -> Column | Category:
+    missing = document.get("missing", "refuse")
+    if "categories" in document:
+        return Category(document["name"], tuple(document["categories"]), missing == "zero", document.get("unknown", "refuse") == "zero")
+    return Column(document["name"], float(document["min"]), float(document["max"]), document.get("unit", ""), missing == "mean")

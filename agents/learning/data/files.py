@@ -28,14 +28,14 @@ class Columns:
 
 
 def read_columns(path: Path, wanted: Sequence[str]) -> Columns:
-    """Read `wanted` columns of a .csv or .parquet file; other columns are left unread.
+    """Read `wanted` columns of a .csv, .tsv or .parquet file; other columns are left unread.
 
     Trouble becomes problems of the result: an unreadable or empty file, a missing or repeated column, rows of another length.
     """
-    readers = {".csv": _read_csv, ".parquet": _read_parquet, ".pq": _read_parquet}
+    readers = {".csv": _read_csv, ".tsv": _read_tsv, ".parquet": _read_parquet, ".pq": _read_parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        return _failed("the file must be a .csv or .parquet file")
+        return _failed("the file must be a .csv, .tsv or .parquet file")
     try:
         columns = reader(path, wanted)
     except InvalidData as error:
@@ -63,10 +63,14 @@ def _header_problems(names: Sequence[str], wanted: Sequence[str]) -> list[Proble
     return problems + [Problem("appears more than once in the header", column=name) for name in wanted if list(names).count(name) > 1]
 
 
-def _read_csv(path: Path, wanted: Sequence[str]) -> Columns:
+def _read_tsv(path: Path, wanted: Sequence[str]) -> Columns:
+    return _read_csv(path, wanted, "\t")
+
+
+def _read_csv(path: Path, wanted: Sequence[str], delimiter: str = ",") -> Columns:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return _parse_csv(csv.reader(file, strict=True), wanted)
+            return _parse_csv(csv.reader(file, strict=True, delimiter=delimiter), wanted)
     except UnicodeDecodeError:
         raise InvalidData("the file is not UTF-8 text") from None
     except csv.Error:

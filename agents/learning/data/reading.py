@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from agents.learning.data.files import Cells, read_columns
+from agents.learning.data.files import Cells, first_rows, read_columns
 from agents.learning.data.labels import label_counts, parse_labels, scarcity
 from agents.learning.data.port import DataReport, Dataset, Problem
 from agents.spec import TaskSpec
@@ -45,5 +45,14 @@ def read_labelled(path: Path, columns: Sequence[str], task: TaskSpec, parse: Par
     counts = label_counts(labels, task) if usable else None
     if usable and counts is None:
         problems += scarcity(task)
+    if features is not None:
+        problems += _repeated(np.concatenate([features, labels], axis=1))
     report = DataReport(read.rows, tuple(problems), counts)
     return report, Dataset(features, labels) if report.ok and features is not None else None
+
+
+def _repeated(rows: Float32) -> list[Problem]:
+    """A warning for rows that are another row again, as when a file was joined to itself."""
+    _, first, where = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    again = np.flatnonzero(first[where.ravel()] != np.arange(len(rows)))
+    return [Problem("repeats an earlier row", None, len(again), first_rows(again), warning=True)] if len(again) else []

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 from rdkit import Chem
-from rdkit.Chem import rdFingerprintGenerator
+from rdkit.Chem import Descriptors, rdFingerprintGenerator
+from rdkit.Chem.MolStandardize import rdMolStandardize
 from rdkit.rdBase import BlockLogs
 
 from agents.errors import InternalFault, InvalidData
@@ -41,7 +42,7 @@ class SmilesAdapter:
         return x
 
     def featurise(self, smiles: Sequence[str]) -> Float32:
-        """Fingerprints, float32 [n, bits], of SMILES: bits 0 or 1, or counts up to `max_count`.
+        """Features, float32 [n, width], of SMILES: bits 0 or 1, or counts up to `max_count`, then the descriptors.
 
         Raises:
             InvalidData: if one of them is not a molecule, with its number (from 1).
@@ -61,18 +62,22 @@ class SmilesAdapter:
 
     def _featurise_cells(self, cells: dict[str, Cells], rows: int) -> tuple[Float32, list[Problem]]:
         spec = self._features
-        generator = rdFingerprintGenerator.GetMorganGenerator(radius=spec.radius, fpSize=spec.bits)
-        x = np.zeros((rows, spec.bits), dtype=np.float32)
+        roles = rdFingerprintGenerator.GetMorganFeatureAtomInvGen() if spec.fingerprint == "fcfp" else None
+        generator = rdFingerprintGenerator.GetMorganGenerator(radius=spec.radius, fpSize=spec.bits, atomInvariantsGenerator=roles)
+        descriptors = [getattr(Descriptors, name) for name in spec.descriptors]
+        x = np.zeros((rows, spec.width), dtype=np.float32)
         wrong: list[int] = []
         with BlockLogs():
             for row, cell in enumerate(cells.get(spec.column, [])):
-                molecule = _molecule(cell)
+                molecule = _molecule(cell, spec.strip_salts)
                 if molecule is None:
                     wrong.append(row)
-                elif spec.counts:
-                    x[row] = np.minimum(generator.GetCountFingerprintAsNumPy(molecule), spec.max_count)
+                    continue
+                if spec.counts:
+                    x[row, : spec.bits] = np.minimum(generator.GetCountFingerprintAsNumPy(molecule), spec.max_count)
                 else:
-                    x[row] = generator.GetFingerprintAsNumPy(molecule)
+                    x[row, : spec.bits] = generator.GetFingerprintAsNumPy(molecule)
+                x[row, spec.bits :] = [describe(molecule) for describe in descriptors]
         return x, self._problems(cells, wrong)
 
     def _problems(self, cells: dict[str, Cells], wrong: list[int]) -> list[Problem]:
@@ -88,7 +93,12 @@ class SmilesAdapter:
         return problems
 
 
-def _molecule(smiles: str) -> Any:
+def _molecule(smiles: str, strip_salts: bool = False) -> Any:
     """RDKit's molecule with at least one atom, or None. RDKit reads an empty text as a molecule without atoms."""
     molecule = Chem.MolFromSmiles(smiles)
-    return molecule if molecule is not None and molecule.GetNumAtoms() else None
+    if molecule is None or not molecule.GetNumAtoms():
+        return None
+    if strip_salts:
+        molecule = rdMolStandardize.LargestFragmentChooser(preferOrganic=True).choose(molecule)
+        Chem.SanitizeMol(molecule)
+    return molecule

@@ -1,4 +1,4 @@
-"""Numeric columns of a CSV or Parquet file, each within the range that the study declares."""
+"""Numeric and categorical columns of a CSV, TSV or Parquet file, each within what the study declares."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from agents.errors import InternalFault
+from agents.learning.data.categories import parse_categories
 from agents.learning.data.files import Cells
 from agents.learning.data.numbers import parse_numbers
 from agents.learning.data.port import DataReport, Dataset, Problem
 from agents.learning.data.reading import Float32, read_features, read_labelled
-from agents.spec import TableFeatures, TaskSpec
+from agents.spec import Category, TableFeatures, TaskSpec
 
 
 class TableAdapter:
@@ -46,8 +47,28 @@ class TableAdapter:
     def _parse(self, cells: dict[str, Cells], rows: int) -> tuple[Float32 | None, list[Problem]]:
         x = np.zeros((rows, self._features.width), dtype=np.float32)
         problems: list[Problem] = []
-        for place, column in enumerate(self._features.columns):
+        start = 0
+        for column in self._features.columns:
+            end = start + len(column.names)
             if column.name in cells:
-                x[:, place], found = parse_numbers(cells[column.name], column)
+                own = cells[column.name]
+                if isinstance(column, Category):
+                    x[:, start:end], found = parse_categories(own, column)
+                else:
+                    x[:, start], found = parse_numbers(own, column)
                 problems += found
+            start = end
+        problems += _uninformative(x, self._features.names)
         return x, problems
+
+
+def _uninformative(x: Float32, names: tuple[str, ...]) -> list[Problem]:
+    """Warnings for features that say nothing here: the same value in every row, or none at all."""
+    problems = []
+    for name, values in zip(names, x.T, strict=True):
+        there = values[~np.isnan(values)]
+        if not there.size:
+            problems.append(Problem("has no value in any row", name, warning=True))
+        elif len(x) > 1 and there.min() == there.max() and "=" not in name:
+            problems.append(Problem("has the same value in every row", name, warning=True))
+    return problems

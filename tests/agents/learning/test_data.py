@@ -164,7 +164,7 @@ class TestEveryAdapter:
             case.adapter.load(path)
 
     def test_unknown_kind_of_file(self, case: Case, tmp_path: Path) -> None:
-        with pytest.raises(InvalidData, match=r"must be a \.csv or \.parquet file"):
+        with pytest.raises(InvalidData, match=r"must be a \.csv, \.tsv or \.parquet file"):
             case.adapter.load(tmp_path / "data.xlsx")
 
 
