@@ -51,7 +51,7 @@ def test_the_report_is_that_of_all_rows_together() -> None:
 
 
 def test_small_cells_never_leave_a_site() -> None:
-    """A count of 1 to 4 is sent as 0, so no sum that is opened holds it."""
+    """S4: a count of 1 to 4 is sent as 0, so no sum that is opened holds it."""
     site = separable(300, 4)
     for found in statistics.counts(COUNTED, site.x, site.y).values():
         assert not ((found > 0) & (found < 5)).any()

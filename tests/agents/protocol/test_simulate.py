@@ -87,6 +87,7 @@ def test_a_variate_outlives_a_crash_and_counts_only_where_the_round_did(rich: In
 
 
 def test_early_stopping_ends_the_study_at_every_node(tmp_path: Path) -> None:
+    """S5."""
     stopping = {"minimum_cell": 1, "early_stopping": {"patience": 1, "min_delta": 1.0}}
     world = InProcess(tmp_path, frame_of({"evaluation": stopping, "rounds": 5}))
     try:
@@ -103,6 +104,7 @@ def test_early_stopping_ends_the_study_at_every_node(tmp_path: Path) -> None:
 
 
 def test_nobody_trains_in_a_round_that_is_opened_after_the_stop(tmp_path: Path) -> None:
+    """S5."""
     stopping = {"minimum_cell": 1, "early_stopping": {"patience": 1, "min_delta": 1.0}}
     world = InProcess(tmp_path, frame_of({"evaluation": stopping, "rounds": 5}))
     try:
