@@ -14,6 +14,7 @@ contract RoundManager is IRoundManager {
 
     uint256 private constant MAX_CID = 128;
     uint256 private constant MAX_TEXT = 1024;
+    uint256 private constant DELTA_ONE = 1e18;
 
     struct Progress {
         RoundId latest;
@@ -26,6 +27,9 @@ contract RoundManager is IRoundManager {
 
     /// @inheritdoc IRoundManager
     uint64 public roundCount;
+
+    /// @inheritdoc IRoundManager
+    mapping(StudyId study => mapping(address participant => uint64 epsilonTotal)) public privacySpent;
 
     mapping(StudyId study => Progress) private _progress;
     mapping(RoundId round => RoundLibrary.State) private _rounds;
@@ -73,6 +77,23 @@ contract RoundManager is IRoundManager {
         bool moved = state.commit(round, index, commitment);
         emit UpdateCommitted(round, msg.sender, uint16(index + 1), commitment);
         if (moved) _emitPhase(round);
+    }
+
+    /// @inheritdoc IRoundManager
+    function declarePrivacy(RoundId round, uint64 epsilonRound, uint64 epsilonTotal, uint64 delta) external {
+        (RoundLibrary.State storage state, uint256 index) = _asParticipant(round, Phase.Open, Phase.Open);
+        require(
+            epsilonRound != 0 && epsilonTotal >= epsilonRound && delta != 0 && delta < DELTA_ONE,
+            RoundManagerInvalidPrivacy(epsilonRound, epsilonTotal, delta)
+        );
+
+        state.declarePrivacy(round, index);
+        StudyId study = state.study;
+        uint64 previous = privacySpent[study][msg.sender];
+        // INVARIANT: a participant's total in a study never falls: privacy that is lost does not come back.
+        require(epsilonTotal >= previous, RoundManagerPrivacyFell(study, previous, epsilonTotal));
+        privacySpent[study][msg.sender] = epsilonTotal;
+        emit PrivacyDeclared(round, msg.sender, uint16(index + 1), epsilonRound, epsilonTotal, delta);
     }
 
     /// @inheritdoc IRoundManager

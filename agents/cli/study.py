@@ -28,7 +28,7 @@ from agents.learning.parameters import count
 from agents.learning.plan import schedule
 from agents.nodes.acceptance import accept
 from agents.nodes.connection import rules_of
-from agents.spec import StudySpec, TableFeatures
+from agents.spec import ExpressionFeatures, Features, StudySpec, TableFeatures
 
 app = typer.Typer(help="Studies: what is learned, how, and with whom.", no_args_is_help=True)
 StudyArgument = Annotated[int, typer.Argument(min=1, help="Study number on the chain.")]
@@ -126,18 +126,13 @@ def join(
 def describe(study: int, spec: StudySpec) -> str:
     """What an operator must know before it accepts."""
     features = spec.features
-    what = (
-        f"{len(features.columns)} columns ({features.width} features)"
-        if isinstance(features, TableFeatures)
-        else f"fingerprints of {features.bits} bits from {features.column!r}"
-    )
     layers = " -> ".join(map(str, (features.width, *(spec.model.hidden or spec.model.channels), spec.task.outputs)))
     return "\n".join(
         (
             f"study {study}: {spec.name}",
             *([f"  {spec.description}"] if spec.description else []),
             f"  target     {spec.task.kind} {', '.join(map(repr, spec.task.columns[:3]))}",
-            f"  features   {what}{', standardised over all organisations' if spec.standardise else ''}",
+            f"  features   {_what(features)}{', standardised over all organisations' if spec.standardise else ''}",
             f"  model      {spec.model.kind} {layers}, {count(spec)} parameters",
             f"  training   {spec.rounds} rounds of {spec.training.steps} steps, batch {spec.training.batch_size}, "
             f"{spec.training.optimizer} {spec.training.learning_rate}, {spec.strategy.kind}",
@@ -147,3 +142,11 @@ def describe(study: int, spec: StudySpec) -> str:
             "  privacy    encryption only: no differential privacy in this study",
         )
     )
+
+
+def _what(features: Features) -> str:
+    if isinstance(features, TableFeatures):
+        return f"{len(features.columns)} columns ({features.width} features)"
+    if isinstance(features, ExpressionFeatures):
+        return f"expression of {features.width} genes"
+    return f"fingerprints of {features.bits} bits from {features.column!r}"

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from agents.domain import Quantisation
 from agents.errors import InvalidInput, InvalidSpec
-from agents.spec.features import Category, Column, Features, SmilesFeatures, TableFeatures, features_from
+from agents.spec.features import Category, Column, ExpressionFeatures, Features, SmilesFeatures, TableFeatures, features_from
 from agents.spec.learning import (
     EvaluationSpec,
     ModelSpec,
@@ -32,6 +32,7 @@ __all__ = [
     "Column",
     "Deadlines",
     "EvaluationSpec",
+    "ExpressionFeatures",
     "Features",
     "ModelSpec",
     "MulticlassSpec",

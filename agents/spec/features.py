@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import expm1
 from typing import Any
 
 from agents.errors import InvalidSpec
@@ -131,7 +132,42 @@ class SmilesFeatures:
         return False
 
 
-Features = TableFeatures | SmilesFeatures
+@dataclass(frozen=True)
+class ExpressionFeatures:
+    """Expression of `genes`, one column of the file each, at most `maximum` after `transform`; `optional` genes may be missing."""
+
+    genes: tuple[str, ...]
+    maximum: float
+    transform: str = "log1p"
+    optional: bool = False
+
+    def __post_init__(self) -> None:
+        if len(set(self.genes)) != len(self.genes):
+            raise InvalidSpec("the study's genes must differ")
+
+    @property
+    def width(self) -> int:
+        return len(self.genes)
+
+    @property
+    def largest(self) -> float:
+        """The largest value that a file may hold, before the transform."""
+        return expm1(self.maximum) if self.transform == "log1p" else self.maximum
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        return ((0.0, self.maximum),) * len(self.genes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.genes
+
+    @property
+    def nullable(self) -> bool:
+        return self.optional
+
+
+Features = TableFeatures | SmilesFeatures | ExpressionFeatures
 
 
 def features_from(document: dict[str, Any]) -> Features:
@@ -139,6 +175,9 @@ def features_from(document: dict[str, Any]) -> Features:
     if document["kind"] == "table":
         return TableFeatures(tuple(map(_column, document["columns"])))
     fields = {name: value for name, value in document.items() if name != "kind"}
+    if document["kind"] == "expression":
+        optional = fields.get("missing", "refuse") == "mean"
+        return ExpressionFeatures(tuple(fields["genes"]), float(fields["max"]), fields.get("transform", "log1p"), optional)
     return SmilesFeatures(**fields | {"descriptors": tuple(fields.get("descriptors", ()))})
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from problems import PROBLEMS, Problem
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold, train_test_split
@@ -35,7 +36,6 @@ from agents.learning.simulation import plain, simulate, stream
 from agents.learning.tasks import open_task
 from agents.protocol.simulate import exact, secrets_from
 from agents.spec import StudySpec
-from problems import PROBLEMS, Problem
 
 Scores = npt.NDArray[np.float64]
 Predict = Callable[[npt.NDArray[np.float32]], Scores]

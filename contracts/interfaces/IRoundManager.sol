@@ -7,7 +7,8 @@ import {KeyEpochId, Phase, RoundId, StudyId} from "../types/RoundTypes.sol";
 /// @notice Runs one round from its first commitment to the named model (P1 to P9). Sets of participants are bit maps over the
 /// study's enrolment indices (bit 0 is the first enrolled). Bytes live on IPFS: the chain keeps roots and hashes, and events carry CIDs.
 /// Every call costs the same whatever the model's size and however many take part. Actions revert from a phase's deadline on; roots and
-/// hashes must not be zero and CIDs are 1 to 128 bytes everywhere.
+/// hashes must not be zero and CIDs are 1 to 128 bytes everywhere. The privacy a participant spends is its own word: the chain holds it
+/// to totals that never fall, but sees neither its data nor its noise.
 interface IRoundManager {
     struct Round {
         StudyId study;
@@ -27,6 +28,11 @@ interface IRoundManager {
     event PhaseEntered(RoundId indexed round, Phase phase, uint64 deadline);
     /// @param index of the participant, counted from 1 as in `ParticipantEnrolled`
     event UpdateCommitted(RoundId indexed round, address indexed participant, uint16 index, bytes32 commitment);
+    /// @dev Units and limits as in `declarePrivacy`.
+    /// @param index of the participant, counted from 1 as in `ParticipantEnrolled`
+    event PrivacyDeclared(
+        RoundId indexed round, address indexed participant, uint16 index, uint64 epsilonRound, uint64 epsilonTotal, uint64 delta
+    );
     /// @dev Holds every argument of `commitmentOf` that `UpdateCommitted` and the sender do not give, the salt among them: an auditor
     /// redoes each commitment from events alone, without the transactions' input (R5). By then nothing is left for the salt to hide.
     /// @param index of the participant, counted from 1 as in `ParticipantEnrolled`
@@ -64,6 +70,8 @@ interface IRoundManager {
     error RoundManagerRoundRunning(StudyId study, RoundId round);
     error RoundManagerStudyComplete(StudyId study, uint32 steps);
     error RoundManagerAlreadyDone(RoundId round, address account);
+    error RoundManagerInvalidPrivacy(uint64 epsilonRound, uint64 epsilonTotal, uint64 delta);
+    error RoundManagerPrivacyFell(StudyId study, uint64 previous, uint64 given);
     error RoundManagerNoCommitment(RoundId round, address account);
     error RoundManagerCommitmentMismatch(RoundId round, bytes32 expected, bytes32 given);
     error RoundManagerRootReused(bytes32 updateRoot);
@@ -80,6 +88,14 @@ interface IRoundManager {
 
     /// @notice P1. `commitment` as `commitmentOf` gives it; the last of the enrolled to commit moves the round on.
     function commit(RoundId round, bytes32 commitment) external;
+
+    /// @notice Put on record the differential privacy that the sender's update of this round costs its data. Once a round, while
+    /// commitments are taken; the last commitment ends that, so declare before committing.
+    /// @param epsilonRound of this round alone, in millionths, rounded up, at least 1
+    /// @param epsilonTotal of all the sender's rounds in the study so far, in millionths, rounded up; at least `epsilonRound` and the
+    /// sender's total before
+    /// @param delta at which both epsilons hold, in units of 1e-18, rounded up; at least 1 and below 1e18, a probability of one
+    function declarePrivacy(RoundId round, uint64 epsilonRound, uint64 epsilonTotal, uint64 delta) external;
 
     /// @notice P2. Reveal what was committed. A root that was ever revealed before reverts, so no update can be copied or replayed.
     /// @param proofHash of the proof that the update is bounded; zero while the study asks for none
@@ -125,6 +141,9 @@ interface IRoundManager {
 
     /// @return finalised rounds of the study
     function stepsDone(StudyId study) external view returns (uint32);
+
+    /// @return the participant's last declared total epsilon in the study, in millionths; 0 when it has declared none
+    function privacySpent(StudyId study, address participant) external view returns (uint64);
 
     /// @notice keccak256(abi.encode(chainId, this contract, round, sender, updateRoot, cid, proofHash, salt)) (P1, P9)
     function commitmentOf(RoundId round, address sender, bytes32 updateRoot, string calldata cid, bytes32 proofHash, bytes32 salt)

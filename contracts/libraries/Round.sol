@@ -36,6 +36,7 @@ library Round {
         uint256 frozen;
         uint256 aggregators; // bit i: the participant at position i has posted an aggregate
         uint256 openers; // bit i: the participant at position i has posted an opening
+        uint256 privacyDeclared; // bit i: the participant at position i has declared its privacy loss
         bytes32 aggregateRoot;
         bytes32 modelHash;
         mapping(uint256 participant => bytes32) commitments;
@@ -85,6 +86,12 @@ library Round {
 
         moved = committed.size() == self.enrolled;
         if (moved) _enter(self, Phase.Committed, self.revealSeconds);
+    }
+
+    function declarePrivacy(State storage self, RoundId id, uint256 participant) internal {
+        uint256 declared = self.privacyDeclared;
+        require(!declared.has(participant), IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
+        self.privacyDeclared = declared.add(participant);
     }
 
     /// @dev P2

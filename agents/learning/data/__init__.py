@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from agents.learning.data.expression import ExpressionAdapter
 from agents.learning.data.port import DataAdapter, DataReport, Dataset, Problem
 from agents.learning.data.smiles import SmilesAdapter
 from agents.learning.data.table import TableAdapter
-from agents.spec import SmilesFeatures, StudySpec
+from agents.spec import ExpressionFeatures, SmilesFeatures, StudySpec
 
 __all__ = ["DataAdapter", "DataReport", "Dataset", "Problem", "open_adapter"]
 
@@ -14,4 +15,6 @@ def open_adapter(spec: StudySpec) -> DataAdapter:
     """The adapter that reads files for the study's features."""
     if isinstance(spec.features, SmilesFeatures):
         return SmilesAdapter(spec.features, spec.task)
+    if isinstance(spec.features, ExpressionFeatures):
+        return ExpressionAdapter(spec.features, spec.task)
     return TableAdapter(spec.features, spec.task)

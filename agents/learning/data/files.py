@@ -49,6 +49,21 @@ def read_columns(path: Path, wanted: Sequence[str]) -> Columns:
     return columns
 
 
+def read_header(path: Path) -> list[str]:
+    """The column names of a file that `read_columns` can read; none where it cannot, which that says."""
+    try:
+        match path.suffix.lower():
+            case ".csv" | ".tsv":
+                with path.open(encoding="utf-8-sig", newline="") as file:
+                    first = next(csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ","), [])
+                return [name.strip() for name in first]
+            case ".parquet" | ".pq":
+                return list(pq.read_schema(path).names)
+    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException):
+        return []
+    return []
+
+
 def first_rows(indices: Iterable[int]) -> tuple[int, ...]:
     """Row numbers (from 1) of the first few row indices (from 0)."""
     return tuple(int(i) + 1 for i, _ in zip(indices, range(SHOWN_ROWS), strict=False))

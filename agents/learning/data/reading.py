@@ -1,13 +1,15 @@
-"""What table and SMILES adapters share: read the columns, parse the labels, let the adapter parse the features, report."""
+"""What the adapters share: read the columns, parse the labels, let the adapter parse the features, report."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from agents.errors import InternalFault
 from agents.learning.data.files import Cells, first_rows, read_columns
 from agents.learning.data.labels import label_counts, parse_labels, scarcity
 from agents.learning.data.port import DataReport, Dataset, Problem
@@ -15,6 +17,34 @@ from agents.spec import TaskSpec
 
 Float32 = npt.NDArray[np.float32]
 Parse = Callable[[dict[str, Cells], int], tuple[Float32 | None, list[Problem]]]
+
+
+class FileAdapter(ABC):
+    """A `DataAdapter` for files with one row a sample; adapters say which columns they read and how."""
+
+    def __init__(self, task: TaskSpec) -> None:
+        self._task = task
+
+    @abstractmethod
+    def source(self, path: Path) -> tuple[Sequence[str], Parse]:
+        """The feature columns to read from this file, and what turns their cells into features."""
+
+    def check(self, path: Path) -> DataReport:
+        return read_labelled(path, *self.source(path), self._task)[0]
+
+    def load(self, path: Path) -> Dataset:
+        report, dataset = read_labelled(path, *self.source(path), self._task)
+        report.require_ok()
+        if dataset is None:
+            raise InternalFault("a clean data report came without data")
+        return dataset
+
+    def features(self, path: Path) -> Float32:
+        report, x = read_features(path, *self.source(path))
+        report.require_ok()
+        if x is None:
+            raise InternalFault("a clean data report came without data")
+        return x
 
 
 def read_features(path: Path, columns: Sequence[str], parse: Parse) -> tuple[DataReport, Float32 | None]:
@@ -26,7 +56,7 @@ def read_features(path: Path, columns: Sequence[str], parse: Parse) -> tuple[Dat
     return DataReport(read.rows, (*read.problems, *found)), features
 
 
-def read_labelled(path: Path, columns: Sequence[str], task: TaskSpec, parse: Parse) -> tuple[DataReport, Dataset | None]:
+def read_labelled(path: Path, columns: Sequence[str], parse: Parse, task: TaskSpec) -> tuple[DataReport, Dataset | None]:
     """The report on a file, and its dataset if the report has no errors and `parse` gave features.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +12,24 @@ from rdkit.Chem import Descriptors, rdFingerprintGenerator
 from rdkit.Chem.MolStandardize import rdMolStandardize
 from rdkit.rdBase import BlockLogs
 
-from agents.errors import InternalFault, InvalidData
+from agents.errors import InvalidData
 from agents.learning.data.files import Cells, first_rows
-from agents.learning.data.port import DataReport, Dataset, Problem
-from agents.learning.data.reading import Float32, read_features, read_labelled
+from agents.learning.data.port import DataReport, Problem
+from agents.learning.data.reading import FileAdapter, Float32, Parse, read_labelled
 from agents.spec import SmilesFeatures, TaskSpec
 
 
-class SmilesAdapter:
+class SmilesAdapter(FileAdapter):
     def __init__(self, features: SmilesFeatures, task: TaskSpec) -> None:
+        super().__init__(task)
         self._features = features
-        self._task = task
+
+    def source(self, path: Path) -> tuple[Sequence[str], Parse]:
+        return [self._features.column], self._featurise_cells
 
     def check(self, path: Path) -> DataReport:
-        return self._read(path, self._check_cells)[0]
-
-    def load(self, path: Path) -> Dataset:
-        report, dataset = self._read(path, self._featurise_cells)
-        report.require_ok()
-        if dataset is None:
-            raise InternalFault("a clean data report came without data")
-        return dataset
-
-    def features(self, path: Path) -> Float32:
-        report, x = read_features(path, [self._features.column], self._featurise_cells)
-        report.require_ok()
-        if x is None:
-            raise InternalFault("a clean data report came without data")
-        return x
+        """As in every adapter, but without computing fingerprints, which takes most of the time."""
+        return read_labelled(path, [self._features.column], self._check_cells, self._task)[0]
 
     def featurise(self, smiles: Sequence[str]) -> Float32:
         """Features, float32 [n, width], of SMILES: bits 0 or 1, or counts up to `max_count`, then the descriptors.
@@ -51,9 +41,6 @@ class SmilesAdapter:
         if problems:
             raise InvalidData(str(problems[0]))
         return x
-
-    def _read(self, path: Path, parse: Callable[..., Any]) -> tuple[DataReport, Dataset | None]:
-        return read_labelled(path, [self._features.column], self._task, parse)
 
     def _check_cells(self, cells: dict[str, Cells], rows: int) -> tuple[None, list[Problem]]:
         with BlockLogs():

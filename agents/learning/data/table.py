@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from agents.errors import InternalFault
 from agents.learning.data.categories import parse_categories
 from agents.learning.data.files import Cells
 from agents.learning.data.numbers import parse_numbers
-from agents.learning.data.port import DataReport, Dataset, Problem
-from agents.learning.data.reading import Float32, read_features, read_labelled
+from agents.learning.data.port import Problem
+from agents.learning.data.reading import FileAdapter, Float32, Parse
 from agents.spec import Category, TableFeatures, TaskSpec
 
 
-class TableAdapter:
+class TableAdapter(FileAdapter):
     def __init__(self, features: TableFeatures, task: TaskSpec) -> None:
+        super().__init__(task)
         self._features = features
-        self._task = task
 
-    def check(self, path: Path) -> DataReport:
-        return self._read(path)[0]
-
-    def load(self, path: Path) -> Dataset:
-        report, dataset = self._read(path)
-        report.require_ok()
-        if dataset is None:
-            raise InternalFault("a clean data report came without data")
-        return dataset
-
-    def features(self, path: Path) -> Float32:
-        report, x = read_features(path, self._columns, self._parse)
-        report.require_ok()
-        if x is None:
-            raise InternalFault("a clean data report came without data")
-        return x
-
-    @property
-    def _columns(self) -> list[str]:
-        return [c.name for c in self._features.columns]
-
-    def _read(self, path: Path) -> tuple[DataReport, Dataset | None]:
-        return read_labelled(path, self._columns, self._task, self._parse)
+    def source(self, path: Path) -> tuple[Sequence[str], Parse]:
+        return [c.name for c in self._features.columns], self._parse
 
     def _parse(self, cells: dict[str, Cells], rows: int) -> tuple[Float32 | None, list[Problem]]:
         x = np.zeros((rows, self._features.width), dtype=np.float32)

@@ -56,11 +56,14 @@ def _case(kind: str, suffix: str) -> Case:
     if kind == "table":
         frame = pd.DataFrame({"age": np.linspace(20, 80, 12), "dose": np.linspace(-4, 4, 12), "label": labels, "note": ["x"] * 12})
         return Case(study(), suffix, frame, "age")
+    if kind == "expression":
+        frame = pd.DataFrame({"G1": np.linspace(0, 9, 12), "G2": np.linspace(5, 50, 12), "label": labels, "note": ["x"] * 12})
+        return Case(study(features={"kind": "expression", "genes": ["G1", "G2"], "max": 8}), suffix, frame, "G1")
     frame = pd.DataFrame({"structure": MOLECULES, "label": labels, "note": ["x"] * 12})
     return Case(study(features=SMILES), suffix, frame, "structure")
 
 
-@pytest.fixture(params=[(k, s) for k in ("table", "smiles") for s in (".csv", ".parquet")], ids=lambda p: p[0] + p[1])
+@pytest.fixture(params=[(k, s) for k in ("table", "smiles", "expression") for s in (".csv", ".parquet")], ids=lambda p: p[0] + p[1])
 def case(request: pytest.FixtureRequest) -> Case:
     return _case(*request.param)
 

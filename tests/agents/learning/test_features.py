@@ -166,3 +166,50 @@ def test_parquet_keeps_missing_values(tmp_path: Path) -> None:
     pd.DataFrame({"age": [None, 30.0], "stage": ["I", None], "sex": ["f", "m"], "label": ["yes", "no"]}).to_parquet(path)
     x = open_adapter(study(features=MIXED)).load(path).x
     np.testing.assert_array_equal(x, [[np.nan, 1, 0, 0, 1, 0], [30, 0, 0, 0, 0, 1]])
+
+
+GENES = ["ENSG00000141510", "ENSG00000012048.3", "TP73"]
+EXPRESSION = {"kind": "expression", "genes": GENES, "max": 10.0}
+COUNTS: list[list[Any]] = [[3, 0, 100, "yes"], [7, 1, 20000, "no"]]
+
+
+def test_genes_are_aligned_without_their_version(tmp_path: Path) -> None:
+    """The file's columns come in another order and of another Ensembl release, beside genes that nobody asked for."""
+    names = ["TP73", "ENSG00000012048", "ENSG00000141510.18", "label", "ENSG00000000003.1"]
+    rows = [[c, b, a, label, 5] for a, b, c, label in COUNTS]
+    for suffix in (".csv", ".tsv"):
+        report, dataset = _check(tmp_path, study(features=EXPRESSION), rows, names, suffix)
+        assert report.ok, report.to_text()
+        np.testing.assert_allclose(dataset.x, np.log1p([row[:3] for row in COUNTS]), rtol=1e-6)
+
+
+def test_genes_that_a_file_lacks_are_refused_or_the_mean(tmp_path: Path) -> None:
+    names, rows = [GENES[0], "TP73", "label"], [[row[0], row[2], row[3]] for row in COUNTS]
+    report, _ = _check(tmp_path, study(features=EXPRESSION), rows, names)
+    assert [(p.column, p.text) for p in report.errors] == [("ENSG00000012048.3", "is missing")]
+    many = study(features={**EXPRESSION, "genes": [*GENES, *(f"G{i}" for i in range(9))]})
+    assert _check(tmp_path, many, rows, names)[0].errors[-1].text == "10 of the study's 12 genes are missing"
+    report, dataset = _check(tmp_path, study(features=EXPRESSION | {"missing": "mean"}), rows, names)
+    assert report.ok
+    assert np.isnan(dataset.x).tolist() == [[False, True, False]] * 2
+
+
+@pytest.mark.parametrize(
+    ("names", "first", "text"),
+    [
+        ([*GENES, "label"], [-1, 0, 0, "yes"], "outside the declared range 0 to 22025.5"),
+        ([*GENES, "label"], [0, 0, 30000, "yes"], "outside the declared range 0 to 22025.5"),
+        ([*GENES, "label"], ["x", 0, 0, "yes"], "not a number"),
+        ([*GENES, "ENSG00000141510.2", "label"], [0, 0, 0, 0, "yes"], "is there 2 times, in several versions"),
+    ],
+)
+def test_wrong_expression_is_named(tmp_path: Path, names: list[str], first: list[Any], text: str) -> None:
+    report, _ = _check(tmp_path, study(features=EXPRESSION), [first], names)
+    assert [p.text for p in report.errors] == [text]
+
+
+def test_an_unreadable_expression_file_is_a_problem_not_a_crash(tmp_path: Path) -> None:
+    path = tmp_path / "e.parquet"
+    path.write_bytes(b"nonsense")
+    assert not open_adapter(study(features=EXPRESSION)).check(path).ok
+    assert not open_adapter(study(features=EXPRESSION)).check(tmp_path / "absent.csv").ok
