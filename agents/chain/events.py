@@ -138,6 +138,18 @@ class UpdateCommitted(Event):
 
 
 @dataclass(frozen=True)
+class PrivacyDeclared(Event):
+    """Epsilons in millionths, delta in 1e-18."""
+
+    round: int
+    participant: str
+    index: int
+    epsilon_round: int
+    epsilon_total: int
+    delta: int
+
+
+@dataclass(frozen=True)
 class UpdateRevealed(Event):
     round: int
     participant: str
@@ -239,6 +251,7 @@ EVENTS: tuple[type[Event], ...] = (
     RoundOpened,
     PhaseEntered,
     UpdateCommitted,
+    PrivacyDeclared,
     UpdateRevealed,
     SetAttested,
     SetFrozen,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
@@ -10,7 +12,11 @@ from agents.chain.events import RoundOpened, one_event
 from agents.chain.records import Call, Receipt
 from agents.chain.values import Round
 from agents.domain import BitSet, Phase, check_hash32
-from agents.errors import NotFound
+from agents.errors import InvalidInput, NotFound
+
+EPSILON_UNITS = 1e6
+DELTA_UNITS = 1e18
+MAX_EPSILON = 1e12
 
 
 class RoundManager:
@@ -25,6 +31,14 @@ class RoundManager:
     def commit(self, key: str, round: int, commitment: bytes) -> Receipt:
         """P1. `commitment` as `commitment_hash` gives it."""
         return self._send(key, "commit", round, commitment)
+
+    def declare_privacy(self, key: str, round: int, epsilon_round: float, epsilon_total: float, delta: float) -> Receipt:
+        """Put the privacy loss of this round, and of all the sender's rounds in the study, on record."""
+        return self._send(key, "declarePrivacy", round, *privacy_units(epsilon_round, epsilon_total, delta))
+
+    def privacy_spent(self, study: int, participant: str) -> float:
+        """The epsilon that a participant declared for all its rounds of the study, 0 if none."""
+        return int(self._client.call(_call("privacySpent", study, participant))) / EPSILON_UNITS
 
     def reveal(self, key: str, round: int, update_root: bytes, cid: str, proof_hash: bytes, salt: bytes) -> Receipt:
         """P2."""
@@ -85,6 +99,18 @@ class RoundManager:
 
     def _send(self, key: str, function: str, *args: object) -> Receipt:
         return self._client.transact(key, _call(function, *args))
+
+
+def privacy_units(epsilon_round: float, epsilon_total: float, delta: float) -> tuple[int, int, int]:
+    """The contract's whole numbers, each rounded up: epsilons in millionths, delta in 1e-18.
+
+    Raises:
+        InvalidInput: unless 0 < epsilon_round <= epsilon_total < 2^64 millionths and 0 < delta < 1.
+    """
+    if not 0 < epsilon_round <= epsilon_total < MAX_EPSILON or not 0 < delta < 1:
+        raise InvalidInput("a privacy loss needs 0 < epsilon of the round <= epsilon in total, and a delta between 0 and 1")
+    most = int(DELTA_UNITS) - 1
+    return ceil(epsilon_round * EPSILON_UNITS), ceil(epsilon_total * EPSILON_UNITS), min(most, ceil(delta * DELTA_UNITS))
 
 
 def commitment_hash(

@@ -139,7 +139,7 @@ def describe(study: int, spec: StudySpec) -> str:
             f"  leaves     one update a round, encrypted with a {spec.modulus_bits}-bit key of epoch {spec.key_epoch}, clipped to norm "
             f"{spec.quantisation.clip_norm}; the sum of at least {spec.minimum} is opened",
             f"  weighting  {'equal' if spec.uniform_weights else f'by sample count up to {spec.weight_cap}, itself encrypted'}",
-            "  privacy    encryption only: no differential privacy in this study",
+            f"  privacy    {_privacy(spec)}",
         )
     )
 
@@ -150,3 +150,13 @@ def _what(features: Features) -> str:
     if isinstance(features, ExpressionFeatures):
         return f"expression of {features.width} genes"
     return f"fingerprints of {features.bits} bits from {features.column!r}"
+
+
+def _privacy(spec: StudySpec) -> str:
+    if spec.privacy is None:
+        return "encryption only: no differential privacy in this study"
+    agreed = spec.privacy
+    return (
+        f"DP-SGD for each record: noise {agreed.noise_multiplier:g}, gradients clipped to {agreed.max_grad_norm:g}; this node sits out the "
+        f"round that would exceed epsilon {agreed.epsilon:g} at delta {agreed.delta:g}"
+    )

@@ -22,7 +22,7 @@ from agents.learning.server import check_step
 from agents.learning.state import GlobalState
 from agents.learning.strategies.scaffold import own_control
 from agents.learning.tasks import open_task
-from agents.spec import StudySpec
+from agents.spec import RecordPrivacy, StudySpec
 
 Float64 = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -130,7 +130,7 @@ class Trainer:
         installed: Installed | None = None,
         only: Collection[str] | None = None,
     ) -> None:
-        self.spec, self.state, self.dataset = spec, state, dataset
+        self.spec, self.state, self.dataset, self._seed = spec, state, dataset, seed
         self.rate = spec.training.learning_rate * spec.training.schedule.at(round_, spec.rounds)
         self.module = build(spec, state.weights, installed)
         own = dict(self.module.named_parameters())
@@ -173,6 +173,29 @@ class Trainer:
         if not all(bool(torch.isfinite(t).all()) for t in self._tensors):
             raise diverged(steps, steps)
 
+    def run_privately(self, privacy: RecordPrivacy, progress: Progress | None = None) -> None:
+        """The study's minibatches of DP-SGD: each row's gradient clipped, Gaussian noise on their sum.
+
+        Raises:
+            InvalidData: if a loss or weight is not finite. InvalidSpec: if the module mixes rows (batch normalisation).
+        """
+        # Here and not above: Opacus takes a second to import.
+        from agents.learning.privacy.record import private_steps
+
+        private_steps(
+            self.module,
+            self._optimiser,
+            self._task.loss,
+            model_input(self.spec, self.state.scaler, self.dataset.x),
+            self._y,
+            steps=self.spec.training.steps,
+            sample_rate=privacy.sample_rate,
+            noise_multiplier=privacy.noise_multiplier,
+            max_grad_norm=privacy.max_grad_norm,
+            seed=self._seed,
+            progress=progress,
+        )
+
     def moved(self) -> Float64:
         """New weights minus old, float64 [P]."""
         order = parameters(self.spec)
@@ -181,6 +204,9 @@ class Trainer:
 
 def _update(trainer: Trainer, step: Step, kept: Mapping[str, Float64], progress: Progress | None) -> tuple[Float64, dict[str, Float64]]:
     spec = trainer.spec
+    if spec.privacy is not None:
+        trainer.run_privately(spec.privacy, progress)
+        return trainer.moved(), {}
     if spec.strategy.kind != "scaffold":
         trainer.run(spec.training.steps, progress=progress)
         return trainer.moved(), {}

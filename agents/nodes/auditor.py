@@ -43,6 +43,7 @@ def verify_round(fetcher: Fetcher, study: StudyView, view: RoundView, holders: t
     for name, step in (
         ("commitments", audit.commitments),
         ("frozen set", audit.frozen_set),
+        *((("privacy", audit.privacy),) if audit.private else ()),
         ("updates", audit.updates),
         ("aggregate", audit.aggregate),
         ("opening", audit.opening),
@@ -90,6 +91,23 @@ class _Audit:
         if set_hash(frame.chain_id, frame.contract, view.id, view.frozen) != view.set_hash:
             raise Refused("the set's hash is not that of the set")
         return f"{len(view.frozen)} of {len(self.study.participants)} organisations, attested by {len(agreeing)} holders"
+
+    @property
+    def private(self) -> bool:
+        return self.frame.spec.privacy is not None and self.frame.step(self.view).kind == "train"
+
+    def privacy(self) -> str:
+        """Every organisation in the sum declared its loss, within the study's budget; that it added the noise, nobody can see."""
+        agreed = self.frame.spec.privacy
+        assert agreed is not None
+        for reveal in self.view.frozen_reveals():
+            declared = self.view.privacy.get(reveal.participant)
+            if declared is None:
+                raise Refused("an organisation in the sum declared no privacy loss", reveal.participant)
+            if declared.epsilon_total > agreed.epsilon * (1 + 1e-6) or declared.delta > agreed.delta * (1 + 1e-6):
+                raise Refused(f"an organisation declared epsilon {declared.epsilon_total:g}, beyond the budget", reveal.participant)
+        most = max(self.view.privacy[r.participant].epsilon_total for r in self.view.frozen_reveals())
+        return f"declared by all in the sum: epsilon at most {most:.4g} of {agreed.epsilon:g}, delta {agreed.delta:g}"
 
     def updates(self) -> str:
         self.ciphertexts = [self.fetcher.update(self.view, reveal) for reveal in self.view.frozen_reveals()]

@@ -20,6 +20,13 @@ class PrepareUpdate:
 
 
 @dataclass(frozen=True)
+class DeclarePrivacy:
+    """Write the privacy loss of this round's update on the chain."""
+
+    round: int
+
+
+@dataclass(frozen=True)
 class Commit:
     round: int
 
@@ -106,6 +113,7 @@ class Halt:
 Action = (
     OpenRound
     | PrepareUpdate
+    | DeclarePrivacy
     | Commit
     | Reveal
     | CheckUpdates

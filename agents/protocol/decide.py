@@ -33,7 +33,8 @@ class Facts:
     """What this node's journal holds of one round.
 
     `good` is the set of updates that passed its checks, `rejected` those that can never pass; the rest did not arrive yet, and
-    `checked_ago` is the seconds since it last tried. `stopped` says that the study's early stopping ended its training with this round.
+    `checked_ago` is the seconds since it last tried. `stopped` says that the study's early stopping ended its training with this round,
+    `private` that this round's update costs privacy, which has to be declared.
     """
 
     prepared: bool = False
@@ -49,6 +50,7 @@ class Facts:
     shares_tried: int = 0
     adopted: bool = False
     stopped: bool = False
+    private: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,11 @@ def _in_round(role: Role, study: StudyView, view: RoundView, facts: Facts, clock
 def _update(role: Role, view: RoundView, facts: Facts) -> act.Action | None:
     if role.position is None or role.address in view.commitments or facts.sits_out:
         return None
-    return act.Commit(view.id) if facts.prepared else act.PrepareUpdate(view.id)
+    if not facts.prepared:
+        return act.PrepareUpdate(view.id)
+    if facts.private and role.address not in view.privacy:
+        return act.DeclarePrivacy(view.id)
+    return act.Commit(view.id)
 
 
 def _attest(role: Role, study: StudyView, view: RoundView, facts: Facts, clock: Clock) -> act.Action | None:

@@ -9,7 +9,7 @@ from agents.domain import BitSet
 from agents.errors import InternalFault
 from agents.protocol import actions as act
 from agents.protocol.decide import Facts
-from agents.protocol.effects import models, sums, updates
+from agents.protocol.effects import models, privacy, sums, updates
 from agents.protocol.tools import Tools
 from agents.protocol.view import RoundView, StudyView
 
@@ -26,6 +26,7 @@ def facts_of(tools: Tools, study: StudyView) -> Facts:
     checked, aggregate, opening, model = kept("checked"), kept("aggregate"), kept("opening"), kept("model")
     return Facts(
         prepared=kept("update") is not None,
+        private=tools.frame.spec.privacy is not None and tools.frame.step(view).kind == "train",
         sits_out=tools.dataset is None or kept("sits-out") is not None,
         good=BitSet(int(checked["good"], 16)) if checked else None,
         rejected=BitSet(int(checked["rejected"], 16)) if checked else BitSet(),
@@ -52,6 +53,8 @@ def perform(tools: Tools, study: StudyView, action: act.Action) -> None:
             tools.report.note(f"opened round {round_id}", round=round_id)
         case act.PrepareUpdate():
             updates.prepare_update(tools, study, _view(study, action.round))
+        case act.DeclarePrivacy():
+            privacy.declare(tools, _view(study, action.round))
         case act.Commit():
             updates.commit(tools, _view(study, action.round))
         case act.Reveal():

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from agents.chain import events as ev
+from agents.chain.rounds import DELTA_UNITS, EPSILON_UNITS
 from agents.chain.values import StudyRules
 from agents.domain import NO_ONE, BitSet, Phase
 
@@ -49,6 +50,15 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Privacy:
+    """The loss that a participant declared: epsilon of the round and of all its rounds in the study, at delta."""
+
+    epsilon_round: float
+    epsilon_total: float
+    delta: float
+
+
+@dataclass(frozen=True)
 class ModelAttestation:
     holder: str
     opening_root: bytes
@@ -72,6 +82,7 @@ class RoundView:
     phase: Phase = Phase.NONE
     deadline: int = 0
     commitments: Mapping[str, bytes] = field(default_factory=_empty)
+    privacy: Mapping[str, Privacy] = field(default_factory=lambda: MappingProxyType({}))
     reveals: Mapping[int, Reveal] = field(default_factory=lambda: MappingProxyType({}))
     attested: Mapping[str, BitSet] = field(default_factory=lambda: MappingProxyType({}))
     reasons: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -171,6 +182,9 @@ def fold_round(view: RoundView, event: ev.Event) -> RoundView:
             return replace(view, phase=event.phase, deadline=event.deadline)
         case ev.UpdateCommitted():
             return replace(view, commitments=_with(view.commitments, event.participant, event.commitment))
+        case ev.PrivacyDeclared():
+            loss = Privacy(event.epsilon_round / EPSILON_UNITS, event.epsilon_total / EPSILON_UNITS, event.delta / DELTA_UNITS)
+            return replace(view, privacy=_with(view.privacy, event.participant, loss))
         case ev.UpdateRevealed():
             # The contracts count positions from 1 so that 0 can mean "not enrolled".
             position = event.index - 1

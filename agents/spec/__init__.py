@@ -23,6 +23,7 @@ from agents.spec.learning import (
     model_from,
     training_from,
 )
+from agents.spec.privacy import RecordPrivacy, privacy_from
 from agents.spec.tasks import BinarySpec, MulticlassSpec, MultitaskSpec, RegressionSpec, SurvivalSpec, TaskSpec, task_from
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "ModelSpec",
     "MulticlassSpec",
     "MultitaskSpec",
+    "RecordPrivacy",
     "RegressionSpec",
     "SmilesFeatures",
     "StatisticsSpec",
@@ -90,12 +92,31 @@ class StudySpec:
     max_voids: int
     evaluation: EvaluationSpec | None = None
     statistics: StatisticsSpec | None = None
+    privacy: RecordPrivacy | None = None
     description: str = ""
 
     def __post_init__(self) -> None:
         if self.minimum > self.seats:
             raise InvalidSpec("participants.minimum exceeds participants.seats")
         self.quantisation.check_slot_rule(self.seats)
+        if self.privacy is not None:
+            self._check_privacy()
+
+    def _check_privacy(self) -> None:
+        """Whatever leaves an organisation must be covered: exact moments, counts or weights beside noisy updates would not be."""
+        exact = {"preprocessing.standardise": self.standardise, "evaluation": self.evaluation, "statistics": self.statistics}
+        for name in (name for name, present in exact.items() if present):
+            raise InvalidSpec(f"privacy does not cover {name}", "leave it out: it would sum numbers without noise")
+        if not self.uniform_weights:
+            raise InvalidSpec("privacy does not cover weighting by samples", "make the weighting uniform: the sum of counts has no noise")
+        if self.strategy.kind == "scaffold":
+            raise InvalidSpec("privacy does not cover SCAFFOLD's control variates", "choose another strategy")
+        if self.task.kind in ("survival", "multitask"):
+            raise InvalidSpec(
+                f"privacy does not cover {self.task.kind} studies", "their losses are no means over records, so none can be bounded"
+            )
+        if self.training.momentum or self.training.optimizer != "sgd":
+            raise InvalidSpec("privacy is accounted for plain SGD", "leave out momentum and adam")
 
     @property
     def uniform_weights(self) -> bool:
@@ -141,6 +162,7 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
         "strategy": StrategySpec(**document.get("strategy", {"kind": "fedavg"})),
         "evaluation": evaluation_from(document["evaluation"]) if "evaluation" in document else None,
         "statistics": StatisticsSpec(**document["statistics"]) if "statistics" in document else None,
+        "privacy": privacy_from(document.get("privacy", {"kind": "none"})),
         "rounds": document["rounds"],
         "weight_cap": weight_cap,
         "quantisation": _quantisation(document["quantisation"], weight_cap, participants["seats"]),

@@ -60,8 +60,8 @@ def test_p1_to_p6_four_organisations_train_one_model(consortium: Consortium, ope
     assert state.scaler is not None
     np.testing.assert_allclose(state.scaler.mean, pooled_x.mean(0), atol=1e-6, err_msg="S3: the encrypted moments are the pooled ones")
     np.testing.assert_allclose(state.scaler.std, pooled_x.std(0), atol=1e-5)
-    plain = np.mean([evaluate(spec, federated(spec, sites, seed=s), sites[0]).accuracy for s in range(3)])
-    assert evaluate(spec, state, sites[0]).accuracy == pytest.approx(plain, abs=0.06), "encrypted training is as good as plain"
+    plain = np.mean([evaluate(spec, federated(spec, sites, seed=s), sites[0])["accuracy"] for s in range(3)])
+    assert evaluate(spec, state, sites[0])["accuracy"] == pytest.approx(plain, abs=0.06), "encrypted training is as good as plain"
 
     checked = consortium.cli(last, "verify", str(rounds[-1]["round"]))
     assert checked["verified"] and [c["name"] for c in checked["checks"]] == [

@@ -11,6 +11,7 @@ from agents.crypto.paillier import ObfuscatorPool, encrypt
 from agents.domain import BitSet
 from agents.errors import BlobUnavailable, InternalFault, InvalidData, PeerFault
 from agents.learning.local import contribute
+from agents.protocol.effects import privacy
 from agents.protocol.frame import NO_PROOF
 from agents.protocol.randomness import SECRET_BYTES, rounding, training_seed
 from agents.protocol.tools import Tools
@@ -32,6 +33,11 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
         return
     step, layout, key = frame.step(view), frame.layout(view), frame.key.public_key
     state = tools.parent_model(study, view)
+    try:
+        privacy.charge(tools, view)
+    except InvalidData as error:
+        _sit_out(tools, view, error.message)
+        return
     if state.stopped:
         _sit_out(tools, view, "the study's early stopping has ended its training")
         return

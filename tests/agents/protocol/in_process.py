@@ -17,7 +17,7 @@ import numpy as np
 
 from agents.chain import events as ev
 from agents.chain.records import Receipt
-from agents.chain.rounds import set_hash
+from agents.chain.rounds import privacy_units, set_hash
 from agents.chain.values import Profile, StudyRules
 from agents.crypto import threshold
 from agents.crypto.paillier import FixedBaseTable
@@ -171,6 +171,15 @@ class Recorder:
                 self.ledger.enter(round, Phase.COMMITTED)
 
         return self._once("commit", key, (round, commitment), effect)
+
+    def declare_privacy(self, key: str, round: int, epsilon_round: float, epsilon_total: float, delta: float) -> Receipt:
+        def effect() -> None:
+            if self.sender in self._in(round, Phase.OPEN).privacy:
+                raise ContractRefused("RoundManagerAlreadyDone")
+            units = privacy_units(epsilon_round, epsilon_total, delta)
+            self.ledger.emit(ev.PrivacyDeclared, round, self.sender, PEOPLE.index(self.sender) + 1, *units)
+
+        return self._once("declare_privacy", key, (round, epsilon_round, epsilon_total, delta), effect)
 
     def reveal(self, key: str, round: int, update_root: bytes, cid: str, proof_hash: bytes, salt: bytes) -> Receipt:
         def effect() -> None:

@@ -30,6 +30,7 @@ M = st.just(meta(9))
 inner = st.one_of(
     st.builds(ev.PhaseEntered, numbers, st.sampled_from([Phase.COMMITTED, Phase.REVEALED, Phase.FROZEN]), st.integers(1, 9_999), meta=M),
     st.builds(ev.UpdateCommitted, numbers, people, st.integers(1, 4), roots, meta=M),
+    st.builds(ev.PrivacyDeclared, numbers, people, st.integers(1, 4), st.integers(1, 99), st.integers(99, 999), st.integers(1, 9), meta=M),
     st.builds(ev.UpdateRevealed, numbers, people, st.integers(1, 4), roots, st.just("cid"), roots, roots, meta=M),
     st.builds(ev.SetAttested, numbers, people, sets, st.sampled_from(["", "3:MalformedBlob"]), meta=M),
     st.builds(ev.SetFrozen, numbers, sets, roots, meta=M),

@@ -1,0 +1,1 @@
+"""Differential privacy: what it costs (accounting, budget) and how an update gets it (record)."""

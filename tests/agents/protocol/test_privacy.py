@@ -1,0 +1,110 @@
+"""The privacy budget in rounds: charged once, declared before the commitment, enforced by the node, audited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.chain.rounds import privacy_units
+from agents.domain import Phase
+from agents.errors import InvalidInput
+from agents.learning.privacy.budget import loss_after
+from agents.nodes.auditor import verify_round
+from agents.protocol import actions as act
+from agents.protocol.perform import perform
+from tests.agents.protocol.in_process import PEOPLE, InProcess, frame_of, reached
+
+PRIVACY = {"kind": "record", "noise_multiplier": 2.0, "max_grad_norm": 0.5, "sample_rate": 0.5, "epsilon": 50.0, "delta": 1e-5}
+PRIVATE: dict[str, Any] = {"privacy": PRIVACY, "preprocessing": None, "weighting": {"kind": "uniform"}, "rounds": 3}
+
+
+def _world(tmp_path: Path, rounds_paid: int) -> InProcess:
+    """A study whose budget covers so many rounds and a half."""
+    spec = frame_of(PRIVATE).spec
+    budget = (loss_after(spec, rounds_paid).epsilon_total + loss_after(spec, rounds_paid + 1).epsilon_total) / 2
+    return InProcess(tmp_path, frame_of(PRIVATE | {"privacy": PRIVACY | {"epsilon": budget}}))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[InProcess]:
+    made = _world(tmp_path, 2)
+    yield made
+    made.close()
+
+
+def test_every_organisation_declares_before_it_commits(world: InProcess) -> None:
+    study = world.play(reached(1, Phase.FINALISED))
+    view = study.rounds[1]
+    assert set(view.privacy) == set(PEOPLE)
+    expected = loss_after(world.study.spec, 1)
+    for declared in view.privacy.values():
+        assert declared.epsilon_total == pytest.approx(expected.epsilon_total, abs=2e-6)
+        assert declared.epsilon_total >= expected.epsilon_total, "rounded up"
+        assert declared.delta == pytest.approx(1e-5)
+    for person in PEOPLE:
+        calls = [name for who, name, _ in world.ledger.sent if who == person and name in ("declare_privacy", "commit")]
+        assert calls == ["declare_privacy", "commit"]
+
+
+def test_the_total_grows_with_every_round(world: InProcess) -> None:
+    study = world.play(reached(2, Phase.FINALISED))
+    first, second = (study.rounds[i].privacy[PEOPLE[0]] for i in (1, 2))
+    assert second.epsilon_round == first.epsilon_round == first.epsilon_total
+    assert second.epsilon_total == pytest.approx(loss_after(world.study.spec, 2).epsilon_total, abs=2e-6)
+
+
+def test_the_round_that_would_exceed_the_budget_is_refused(world: InProcess) -> None:
+    """Its node sits the third round out: no record is touched, nothing is sent."""
+    world.play(reached(2, Phase.FINALISED))
+    for index in range(4):
+        while isinstance(world.next_action(index), act.AttestModel | act.AdoptModel):
+            world.step(index)
+    world.recorder(0).open_round("third", 1)
+    for index in range(4):
+        assert world.next_action(index) == act.PrepareUpdate(3)
+        world.step(index)
+    assert not world.ledger.round(3).commitments
+    assert all(world.next_action(index) is None for index in range(4))
+    reasons = [str(note.get("message")) for note in world.notes]
+    assert sum("sits round 3 out: the privacy budget is spent" in reason for reason in reasons) == 4
+
+
+def test_a_crash_and_a_restart_charge_a_round_once(world: InProcess) -> None:
+    world.play(lambda study: bool(study.rounds))
+    perform(world.tools[2], world.ledger.study(), act.PrepareUpdate(1))
+    world.restart(2)
+    perform(world.tools[2], world.ledger.study(), act.PrepareUpdate(1))
+    assert world.tools[2].journal.get("study/privacy") == {"rounds": [1]}
+    assert world.next_action(2) == act.DeclarePrivacy(1)
+
+
+def test_an_auditor_names_who_declared_nothing_or_too_much(world: InProcess) -> None:
+    study = world.play(reached(1, Phase.FINALISED))
+    view = study.rounds[1]
+    fetcher = world.tools[0].fetcher
+    checks = {c.name: c for c in verify_round(fetcher, study, view, PEOPLE)}
+    assert all(c.ok for c in checks.values()), checks
+    assert "declared by all in the sum" in checks["privacy"].detail
+    silent = replace(view, privacy={who: loss for who, loss in view.privacy.items() if who != PEOPLE[2]})
+    last = list(verify_round(fetcher, study, silent, PEOPLE))[-1]
+    assert (last.name, last.ok, last.peer) == ("privacy", False, PEOPLE[2])
+    spent = replace(view.privacy[PEOPLE[1]], epsilon_total=99.0)
+    last = list(verify_round(fetcher, study, replace(view, privacy={**view.privacy, PEOPLE[1]: spent}), PEOPLE))[-1]
+    assert (last.name, last.ok, last.peer) == ("privacy", False, PEOPLE[1])
+
+
+@pytest.mark.parametrize(
+    "values", [(0, 1, 1e-5), (2, 1, 1e-5), (1, 1e13, 1e-5), (1, 1, 0), (1, 1, 1), (float("nan"), 1, 1e-5), (1, float("inf"), 1e-5)]
+)
+def test_a_loss_that_the_contract_cannot_hold_is_refused(values: tuple[float, float, float]) -> None:
+    with pytest.raises(InvalidInput):
+        privacy_units(*values)
+
+
+def test_units_are_rounded_up() -> None:
+    assert privacy_units(1.0000001, 2.5, 1e-5) == (1_000_001, 2_500_000, 10**13)
+    assert privacy_units(1e-9, 1e-9, 1e-30) == (1, 1, 1)
