@@ -1,4 +1,4 @@
-"""The privacy budget in rounds: charged once, declared before the commitment, enforced by the node, audited."""
+"""S6, the privacy budget in rounds: charged once, declared before the commitment, enforced by the node, audited."""
 
 from __future__ import annotations
 
