@@ -95,7 +95,11 @@ def local(spec: StudySpec, site: Dataset, seed: int) -> Predict:
     folds = list(KFold(3, shuffle=True, random_state=seed).split(site.x))
     task, better = open_task(spec), []
     for fit in candidates:
-        found = [task.metrics(site.take(out).y, fit(site.take(rest))(site.x[out]))[task.aim.metric] for rest, out in folds]
+        try:
+            found = [task.metrics(site.take(out).y, fit(site.take(rest))(site.x[out]))[task.aim.metric] for rest, out in folds]
+        except InvalidData:
+            better.append(float("-inf"))
+            continue
         there = [value for value in found if value is not None]
         better.append((mean(there) if there else 0.0) * (1 if task.aim.higher_is_better else -1))
     return candidates[int(np.argmax(better))](site)

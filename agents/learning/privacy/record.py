@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -68,7 +69,10 @@ def private_steps(
             outputs = rows_apart(torch.from_numpy(x[rows]))
             value = loss(outputs, torch.from_numpy(y[rows])) if len(rows) else outputs.sum() * 0.0
             private.zero_grad()
-            value.backward()
+            with warnings.catch_warnings():
+                # The inputs are data: nothing asks for their gradients, and Opacus does not need them.
+                warnings.filterwarnings("ignore", message="Full backward hook is firing")
+                value.backward()
             private.step()
             if not bool(torch.isfinite(value)) or not all(bool(torch.isfinite(p).all()) for p in module.parameters()):
                 raise InvalidData(
