@@ -76,7 +76,8 @@ def write_data(path: Path, rows: int, seed: int) -> None:
     path.write_text("\n".join([header, *lines]) + "\n", "utf-8")
 
 
-def spec(epoch: int, rounds: int = 2, **deadlines: int) -> dict[str, Any]:
+def spec(epoch: int, rounds: int = 2, changes: dict[str, Any] | None = None, **deadlines: int) -> dict[str, Any]:
+    """`changes` replace top-level fields."""
     seconds = {"enrol": 600, "commit": 60, "reveal": 60, "attest": 60, "aggregate": 60, "share": 60, "finalise": 60, **deadlines}
     return {
         "format": "defedbio-study/1",
@@ -93,6 +94,7 @@ def spec(epoch: int, rounds: int = 2, **deadlines: int) -> dict[str, Any]:
         "key": {"epoch": epoch, "modulus_bits": BITS},
         "participants": {"seats": 4, "minimum": 3},
         "deadlines": seconds,
+        **(changes or {}),
     }
 
 

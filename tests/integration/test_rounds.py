@@ -11,6 +11,8 @@ import pytest
 from agents.learning.baselines import federated
 from agents.learning.data import open_adapter
 from agents.learning.evaluation import evaluate
+from agents.learning.evaluation_sums import summary
+from agents.learning.local import hold_out
 from agents.learning.state import GlobalState
 from agents.spec import StudySpec
 from scripts.consortium import Consortium, Process
@@ -37,7 +39,7 @@ KILL_AT = [
 
 
 def test_p1_to_p6_four_organisations_train_one_model(consortium: Consortium, open_study: MakeStudy, tmp_path: Path) -> None:
-    study = open_study(rounds=3)
+    study = open_study(rounds=2, changes={"strategy": {"kind": "scaffold"}, "evaluation": {}})
     agents = [study.start(o) for o in consortium.organisations]
     study.finish(agents)
     assert_nothing_secret_or_raw(consortium, agents)
@@ -56,10 +58,13 @@ def test_p1_to_p6_four_organisations_train_one_model(consortium: Consortium, ope
     adapter = open_adapter(spec)
     sites = [adapter.load(o.data) for o in consortium.organisations if o.data]
     state = GlobalState.from_bytes(models[0], spec)
-    pooled_x = np.concatenate([d.x for d in sites]).astype(np.float64) / 10
+    pooled_x = np.concatenate([hold_out(spec, d)[0].x for d in sites]).astype(np.float64) / 10
     assert state.scaler is not None
     np.testing.assert_allclose(state.scaler.mean, pooled_x.mean(0), atol=1e-6, err_msg="S3: the encrypted moments are the pooled ones")
     np.testing.assert_allclose(state.scaler.std, pooled_x.std(0), atol=1e-5)
+    measured = summary(spec, state)
+    assert measured["samples"] == 144, "a fifth of every organisation's rows, encrypted and summed"
+    assert measured["roc_auc"] is not None and measured["roc_auc"] > 0.8
     plain = np.mean([evaluate(spec, federated(spec, sites, seed=s), sites[0])["accuracy"] for s in range(3)])
     assert evaluate(spec, state, sites[0])["accuracy"] == pytest.approx(plain, abs=0.06), "encrypted training is as good as plain"
 
@@ -76,6 +81,18 @@ def test_p1_to_p6_four_organisations_train_one_model(consortium: Consortium, ope
     predictions = tmp_path / "predictions.csv"
     consortium.cli(first, "model", "predict", "--study", str(study.number), "--data", str(first.data), "--out", str(predictions))
     assert len(predictions.read_text("utf-8").splitlines()) == 121
+
+
+def test_s6_privacy_losses_are_on_the_chain_and_audited(consortium: Consortium, open_study: MakeStudy) -> None:
+    privacy = {"kind": "record", "noise_multiplier": 1.0, "max_grad_norm": 1.0, "sample_rate": 0.1, "epsilon": 5.0, "delta": 1e-5}
+    changes = {"privacy": privacy, "preprocessing": {"standardise": "none"}, "weighting": {"kind": "uniform"}}
+    study = open_study(rounds=1, changes=changes)
+    study.finish([study.start(o) for o in consortium.organisations])
+    (round_,) = study.rounds()
+    checked = consortium.cli(consortium.organisations[2], "verify", str(round_["round"]))
+    assert checked["verified"], checked
+    (found,) = [c for c in checked["checks"] if c["name"] == "privacy"]
+    assert "declared by all in the sum" in found["detail"]
 
 
 def assert_nothing_secret_or_raw(consortium: Consortium, agents: list[Process]) -> None:

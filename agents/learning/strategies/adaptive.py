@@ -5,6 +5,7 @@ As in the paper there is no bias correction, and the second moment starts at tau
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,7 +14,7 @@ from agents.learning.strategies.port import Float64, Memory
 from agents.spec import StrategySpec
 
 
-class _Adaptive:
+class _Adaptive(ABC):
     memory: tuple[str, ...] = ("first_moment", "second_moment")
 
     def __init__(self, spec: StrategySpec) -> None:
@@ -26,8 +27,9 @@ class _Adaptive:
         step = np.divide(np.multiply(first, self._rate), np.add(np.sqrt(second), self._tau))
         return np.add(weights, step), {"first_moment": first, "second_moment": second}
 
+    @abstractmethod
     def _second_moment(self, old: Float64, square: Float64) -> Float64:
-        raise NotImplementedError
+        """The new second moment from the old one and the squared mean update, [P] each."""
 
 
 class FedAdam(_Adaptive):
