@@ -62,14 +62,18 @@ class Tools:
         return record
 
     def kept(self, study: StudyView) -> dict[str, npt.NDArray[np.float64]]:
-        """What this organisation kept of its newest contribution that a finalised round counted (SCAFFOLD's own control variate)."""
+        """What this organisation kept of its newest contribution that a finalised round counted (SCAFFOLD's own control variate); what
+        it kept of older ones is deleted."""
         if self.frame.spec.strategy.kind != "scaffold":
             return {}
+        newest: dict[str, npt.NDArray[np.float64]] = {}
         for view in reversed(study.finalised):
-            raw = self.journal.get_bytes(self.record(view, "keep/control"))
-            if raw is not None and any(r.participant == self.address for r in view.frozen_reveals()):
-                return {"control": np.frombuffer(raw, dtype=np.float64)}
-        return {}
+            key = self.record(view, "keep/control")
+            if newest:
+                self.journal.delete(key)
+            elif any(r.participant == self.address for r in view.frozen_reveals()) and (raw := self.journal.get_bytes(key)) is not None:
+                newest["control"] = np.frombuffer(raw, dtype=np.float64)
+        return newest
 
     def parent_model(self, study: StudyView, view: RoundView) -> GlobalState:
         return genesis(self.frame.spec) if view.parent == 0 else self.model(study.rounds[view.parent])
