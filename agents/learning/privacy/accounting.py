@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from agents.errors import InvalidInput
 
 ORDERS = (*(1 + i / 10 for i in range(1, 100)), *range(11, 64), *(2**i for i in range(6, 12)))
 
 
+@cache
 def record_epsilon(noise_multiplier: float, sample_rate: float, steps: int, delta: float) -> float:
     """epsilon at `delta` of `steps` Poisson-sampled Gaussian mechanisms, for adding or removing one record.
 

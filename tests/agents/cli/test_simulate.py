@@ -1,16 +1,19 @@
-"""`defedbio simulate` and `defedbio module` as a user runs them: processes, files, exit codes."""
+"""`defedbio simulate` and `defedbio module` as a user runs them: arguments, files, exit codes."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from agents.cli.main import main
 
 DEADLINES = dict.fromkeys(("enrol", "commit", "reveal", "attest", "aggregate", "share", "finalise"), 60)
 SPEC: dict[str, Any] = {
@@ -38,8 +41,25 @@ def build(spec):
 """
 
 
-def defedbio(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "agents", *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120)
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def defedbio(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """The command line's own entry in this process: importing torch anew for every call would take most of the time."""
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["defedbio", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        out = capsys.readouterr()
+        return Done(int(caught.value.code or 0), out.out, out.err)
+
+    return run
 
 
 def _write_spec(folder: Path, **changes: Any) -> Path:
@@ -61,7 +81,7 @@ def sites(tmp_path: Path) -> list[object]:
     return options
 
 
-def test_a_study_is_simulated_plainly_and_exactly(tmp_path: Path, sites: list[object]) -> None:
+def test_a_study_is_simulated_plainly_and_exactly(defedbio: Callable[..., Done], tmp_path: Path, sites: list[object]) -> None:
     spec, out = _write_spec(tmp_path), tmp_path / "model.safetensors"
     plain = defedbio("simulate", "--spec", spec, *sites, "--json")
     exact = defedbio("simulate", "--spec", spec, *sites, "--exact", "--test", tmp_path / "site0.csv", "--out", out, "--json")
@@ -77,13 +97,13 @@ def test_a_study_is_simulated_plainly_and_exactly(tmp_path: Path, sites: list[ob
     assert defedbio("simulate", "--spec", spec, *sites, "--out", out).returncode != 0, "an existing file is not overwritten"
 
 
-def test_too_few_organisations_are_refused(tmp_path: Path, sites: list[object]) -> None:
+def test_too_few_organisations_are_refused(defedbio: Callable[..., Done], tmp_path: Path, sites: list[object]) -> None:
     done = defedbio("simulate", "--spec", _write_spec(tmp_path), *sites[:4])
     assert done.returncode != 0
     assert "for 3 to 4 organisations, and 2 files are named" in done.stderr
 
 
-def test_a_module_is_allowed_by_its_hash_and_then_runs(tmp_path: Path, sites: list[object]) -> None:
+def test_a_module_is_allowed_by_its_hash_and_then_runs(defedbio: Callable[..., Done], tmp_path: Path, sites: list[object]) -> None:
     source, home = tmp_path / "mine.py", tmp_path / "home"
     source.write_text(MODULE)
     allowed = defedbio("module", "allow", source, "--home", home, "--json")
@@ -99,7 +119,7 @@ def test_a_module_is_allowed_by_its_hash_and_then_runs(tmp_path: Path, sites: li
     assert json.loads(done.stdout)["rounds"][-1]["evaluation"]["roc_auc"] > 0.8
 
 
-def test_a_module_that_changed_since_it_was_allowed_is_refused(tmp_path: Path) -> None:
+def test_a_module_that_changed_since_it_was_allowed_is_refused(defedbio: Callable[..., Done], tmp_path: Path) -> None:
     source, home = tmp_path / "mine.py", tmp_path / "home"
     source.write_text(MODULE)
     digest = json.loads(defedbio("module", "allow", source, "--home", home, "--json").stdout)["sha256"]
