@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from agents.nodes.modules import allowed
 from agents.protocol.view import RoundView
 from agents.spec import StudySpec
 
-app = typer.Typer(help="Global models: fetch one, apply it to a file.", no_args_is_help=True)
+app = typer.Typer(help="Global models: fetch one, what their sums say, apply one to a file.", no_args_is_help=True)
 StudyOption = Annotated[int, typer.Option("--study", min=1, help="Study number.")]
 RoundOption = Annotated[int, typer.Option("--round", min=0, help="Round whose model; the newest finalised one when absent.")]
 
@@ -49,9 +50,35 @@ def get(
 
 
 @app.command()
+def report(
+    study: StudyOption,
+    round_: RoundOption = 0,
+    network: NetworkOption = NETWORK,
+    rpc: RpcOption = "",
+    ipfs: IpfsOption = DEFAULT_IPFS_API,
+    json: JsonOption = False,
+) -> None:
+    """What the encrypted sums say: the federated statistics, and the metrics of the model that a round started from."""
+    from agents.learning import statistics
+    from agents.learning.evaluation_sums import summary
+
+    spec, view, raw = _fetch(Session(network_path=network, rpc=rpc, ipfs=ipfs).reader(), study, round_)
+    state = GlobalState.from_bytes(raw, spec)
+    totals = statistics.totals_of(state.extras)
+    found: dict[str, Any] = {"round": view.id, "step": view.step}
+    if spec.evaluation is not None:
+        found["evaluation"] = summary(spec, state)
+    if totals:
+        found["statistics"] = statistics.report(spec, totals)
+    if len(found) == 2:
+        raise NotFound("the study sums neither statistics nor metrics", 'its spec would need "statistics" or "evaluation"')
+    emit(found, json, jsonlib.dumps(found, indent=1))
+
+
+@app.command()
 def predict(
     study: StudyOption,
-    data: Annotated[Path, typer.Option("--data", help="CSV or Parquet with the study's features; labels are not needed.")],
+    data: Annotated[Path, typer.Option("--data", help="File with the study's features; labels are not needed.")],
     out: Annotated[Path, typer.Option("--out", help="CSV to write: row number and what the task predicts.")],
     round_: RoundOption = 0,
     model: Annotated[Path | None, typer.Option("--model", help="A fine-tuned model of the study instead of the chain's.")] = None,

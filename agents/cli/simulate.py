@@ -50,8 +50,7 @@ def simulate(
     for done in run(parsed, datasets, seed_of, combine, parsed.minimum, installed):
         record: dict[str, Any] = {"step": done.step.index, "kind": done.step.kind}
         if done.step.kind == "statistics":
-            totals = {name.removeprefix("statistics."): v for name, v in done.state.extras.items() if name.startswith("statistics.")}
-            record["statistics"] = statistics.report(parsed, totals)
+            record["statistics"] = statistics.report(parsed, statistics.totals_of(done.state.extras))
         if parsed.evaluation is not None and done.step.kind in ("train", "evaluate"):
             record["evaluation"] = summary(parsed, done.state)
         if tested is not None and done.step.kind == "train":

@@ -28,7 +28,7 @@ from agents.learning.parameters import count
 from agents.learning.plan import schedule
 from agents.nodes.acceptance import accept
 from agents.nodes.connection import rules_of
-from agents.spec import ExpressionFeatures, Features, StudySpec, TableFeatures
+from agents.spec import ExpressionFeatures, Features, GenotypeFeatures, StudySpec, TableFeatures
 
 app = typer.Typer(help="Studies: what is learned, how, and with whom.", no_args_is_help=True)
 StudyArgument = Annotated[int, typer.Argument(min=1, help="Study number on the chain.")]
@@ -149,6 +149,8 @@ def _what(features: Features) -> str:
         return f"{len(features.columns)} columns ({features.width} features)"
     if isinstance(features, ExpressionFeatures):
         return f"expression of {features.width} genes"
+    if isinstance(features, GenotypeFeatures):
+        return f"dosages of {len(features.variants)} variants and {len(features.covariates.columns)} covariates"
     return f"fingerprints of {features.bits} bits from {features.column!r}"
 
 

@@ -14,18 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.errors import InvalidInput
+from agents.learning import association
 from agents.learning.preprocessing import normalise
 from agents.spec import MulticlassSpec, RegressionSpec, StatisticsSpec, StudySpec, SurvivalSpec
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
+PREFIX = "statistics."
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def layout(spec: StudySpec) -> dict[str, int]:
     """Name and length of every vector of counts."""
     wanted, width = _wanted(spec), spec.features.width
-    return {"rows": 1, "histogram": width * wanted.bins, "missing": width, "labels": len(label_names(spec))}
+    tests = association.layout(spec) if wanted.association else {}
+    return {"rows": 1, "histogram": width * wanted.bins, "missing": width, "labels": len(label_names(spec)), **tests}
 
 
 def label_names(spec: StudySpec) -> tuple[str, ...]:
@@ -43,7 +46,7 @@ def label_names(spec: StudySpec) -> tuple[str, ...]:
 
 
 def counts(spec: StudySpec, x: Float32, y: Float32) -> dict[str, Float64]:
-    """One organisation's counts, small cells withheld.
+    """One organisation's counts, small cells withheld, and its part of the association tests.
 
     Raises:
         InvalidInput: if it has more rows than the study's statistics allow for.
@@ -59,7 +62,13 @@ def counts(spec: StudySpec, x: Float32, y: Float32) -> dict[str, Float64]:
         "missing": np.isnan(z).sum(axis=0).astype(np.float64),
         "labels": _labels(spec, y),
     }
-    return {name: np.where(c >= wanted.minimum_cell, c, 0.0) for name, c in found.items()}
+    tests = association.contribution(spec, x, y, wanted.minimum_cell) if wanted.association else {}
+    return {name: np.where(c >= wanted.minimum_cell, c, 0.0) for name, c in found.items()} | tests
+
+
+def totals_of(extras: Mapping[str, Float64]) -> dict[str, Float64]:
+    """The sums that a global state carries, by the names of `layout`; nothing before the statistics round or without one."""
+    return {name.removeprefix(PREFIX): vector for name, vector in extras.items() if name.startswith(PREFIX)}
 
 
 def report(spec: StudySpec, totals: Mapping[str, Float64]) -> dict[str, Any]:
@@ -88,7 +97,8 @@ def report(spec: StudySpec, totals: Mapping[str, Float64]) -> dict[str, Any]:
             }
         )
     labels = dict(zip(label_names(spec), (int(c) for c in totals["labels"]), strict=True))
-    return {"rows": rows, "minimum_cell": wanted.minimum_cell, "features": features, "labels": labels}
+    tests = {"association": association.report(spec, totals)} if wanted.association else {}
+    return {"rows": rows, "minimum_cell": wanted.minimum_cell, "features": features, "labels": labels, **tests}
 
 
 def _wanted(spec: StudySpec) -> StatisticsSpec:

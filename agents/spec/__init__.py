@@ -12,7 +12,18 @@ from jsonschema import Draft202012Validator
 
 from agents.domain import Quantisation
 from agents.errors import InvalidInput, InvalidSpec
-from agents.spec.features import Category, Column, ExpressionFeatures, Features, SmilesFeatures, TableFeatures, features_from
+from agents.spec.features import (
+    Category,
+    Column,
+    ExpressionFeatures,
+    Features,
+    GenotypeFeatures,
+    SmilesFeatures,
+    TableFeatures,
+    Variant,
+    complement,
+    features_from,
+)
 from agents.spec.learning import (
     EvaluationSpec,
     ModelSpec,
@@ -35,6 +46,7 @@ __all__ = [
     "EvaluationSpec",
     "ExpressionFeatures",
     "Features",
+    "GenotypeFeatures",
     "ModelSpec",
     "MulticlassSpec",
     "MultitaskSpec",
@@ -48,6 +60,8 @@ __all__ = [
     "TableFeatures",
     "TaskSpec",
     "TrainingSpec",
+    "Variant",
+    "complement",
     "widest_scale",
 ]
 
@@ -101,6 +115,9 @@ class StudySpec:
         self.quantisation.check_slot_rule(self.seats)
         if self.privacy is not None:
             self._check_privacy()
+        fits = isinstance(self.features, GenotypeFeatures) and self.task.kind in ("binary", "regression")
+        if self.statistics is not None and self.statistics.association and not fits:
+            raise InvalidSpec("statistics.association needs genotypes and a binary or regression task")
 
     def _check_privacy(self) -> None:
         """Whatever leaves an organisation must be covered: exact moments, counts or weights beside noisy updates would not be."""

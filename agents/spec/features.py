@@ -167,7 +167,76 @@ class ExpressionFeatures:
         return self.optional
 
 
-Features = TableFeatures | SmilesFeatures | ExpressionFeatures
+_COMPLEMENT = {"A": "T", "T": "A", "C": "G", "G": "C"}
+
+
+def complement(allele: str) -> str:
+    """The allele as read from the other strand, in that strand's direction."""
+    return "".join(_COMPLEMENT[base] for base in reversed(allele))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A biallelic variant of an autosome; its dosage counts copies of the `effect` allele. `position` is from 1, as in VCF."""
+
+    name: str
+    chromosome: str
+    position: int
+    effect: str
+    other: str
+
+    def __post_init__(self) -> None:
+        if self.effect == self.other:
+            raise InvalidSpec(f"variant {self.name!r}: the two alleles must differ")
+
+    @property
+    def palindromic(self) -> bool:
+        """Whether both strands show the same two alleles (A/T, C/G), so that a strand flip cannot be seen."""
+        return complement(self.effect) == self.other
+
+
+@dataclass(frozen=True)
+class GenotypeFeatures:
+    """Dosages 0 to 2 of `variants`, then `covariates`, of samples named in the column `sample`; `optional` dosages may be missing."""
+
+    variants: tuple[Variant, ...]
+    sample: str
+    covariates: TableFeatures = TableFeatures(())
+    optional: bool = False
+    palindromic: bool = False
+
+    def __post_init__(self) -> None:
+        if len({v.name for v in self.variants}) != len(self.variants):
+            raise InvalidSpec("variant names must differ")
+        if len({(v.chromosome, v.position, frozenset((v.effect, v.other))) for v in self.variants}) != len(self.variants):
+            raise InvalidSpec("the study names a variant twice")
+        if {v.name for v in self.variants} & set(self.covariates.names):
+            raise InvalidSpec("variants and covariates must have different names")
+        unclear = [v.name for v in self.variants if v.palindromic and not self.palindromic]
+        if unclear:
+            raise InvalidSpec(
+                f"variant {unclear[0]!r} looks the same on both strands ({len(unclear)} of the study's do)",
+                'leave it out, or allow it with "palindromic": "trust" if all organisations report the forward strand',
+            )
+
+    @property
+    def width(self) -> int:
+        return len(self.variants) + self.covariates.width
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        return (*((0.0, 2.0),) * len(self.variants), *self.covariates.ranges)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*(v.name for v in self.variants), *self.covariates.names)
+
+    @property
+    def nullable(self) -> bool:
+        return self.optional or self.covariates.nullable
+
+
+Features = TableFeatures | SmilesFeatures | ExpressionFeatures | GenotypeFeatures
 
 
 def features_from(document: dict[str, Any]) -> Features:
@@ -178,6 +247,14 @@ def features_from(document: dict[str, Any]) -> Features:
     if document["kind"] == "expression":
         optional = fields.get("missing", "refuse") == "mean"
         return ExpressionFeatures(tuple(fields["genes"]), float(fields["max"]), fields.get("transform", "log1p"), optional)
+    if document["kind"] == "genotypes":
+        return GenotypeFeatures(
+            tuple(Variant(v["id"], v["chromosome"], v["position"], v["effect"], v["other"]) for v in fields["variants"]),
+            fields["sample"],
+            TableFeatures(tuple(map(_column, fields.get("covariates", ())))),
+            fields.get("missing", "refuse") == "mean",
+            fields.get("palindromic", "refuse") == "trust",
+        )
     return SmilesFeatures(**fields | {"descriptors": tuple(fields.get("descriptors", ()))})
 
 

@@ -101,11 +101,15 @@ class EvaluationSpec:
 
 @dataclass(frozen=True)
 class StatisticsSpec:
-    """Histograms of `bins` over each declared range, missing counts and label counts; a site's count under `minimum_cell` is sent as 0."""
+    """Histograms of `bins` over each declared range, missing counts and label counts; a site's count under `minimum_cell` is sent as 0.
+
+    With `association` also score tests of every variant with the label.
+    """
 
     bins: int = 16
     rows: int = 1_000_000
     minimum_cell: int = 5
+    association: bool = False
 
 
 def model_from(document: Mapping[str, Any]) -> ModelSpec:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from agents.learning.data.expression import ExpressionAdapter
+from agents.learning.data.genotypes import GenotypeAdapter
 from agents.learning.data.port import DataAdapter, DataReport, Dataset, Problem
 from agents.learning.data.smiles import SmilesAdapter
 from agents.learning.data.table import TableAdapter
-from agents.spec import ExpressionFeatures, SmilesFeatures, StudySpec
+from agents.spec import ExpressionFeatures, GenotypeFeatures, SmilesFeatures, StudySpec
 
 __all__ = ["DataAdapter", "DataReport", "Dataset", "Problem", "open_adapter"]
 
@@ -17,4 +18,6 @@ def open_adapter(spec: StudySpec) -> DataAdapter:
         return SmilesAdapter(spec.features, spec.task)
     if isinstance(spec.features, ExpressionFeatures):
         return ExpressionAdapter(spec.features, spec.task)
+    if isinstance(spec.features, GenotypeFeatures):
+        return GenotypeAdapter(spec.features, spec.task)
     return TableAdapter(spec.features, spec.task)

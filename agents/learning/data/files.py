@@ -16,6 +16,7 @@ from agents.learning.data.port import SHOWN_ROWS, Problem
 
 Cells = list[str]
 MAX_ROWS = 5_000_000
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,15 @@ def read_columns(path: Path, wanted: Sequence[str]) -> Columns:
     readers = {".csv": _read_csv, ".tsv": _read_tsv, ".parquet": _read_parquet, ".pq": _read_parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        return _failed("the file must be a .csv, .tsv or .parquet file")
+        return failed("the file must be a .csv, .tsv or .parquet file")
     try:
         columns = reader(path, wanted)
     except InvalidData as error:
-        return _failed(error.message)
+        return failed(error.message)
     except FileNotFoundError:
-        return _failed("the file does not exist")
+        return failed("the file does not exist")
     except OSError as error:
-        return _failed(f"the file cannot be read ({error.strerror or type(error).__name__})")
+        return failed(f"the file cannot be read ({error.strerror or type(error).__name__})")
     if columns.rows == 0 and not columns.problems:
         return Columns(0, columns.cells, (Problem("the file has no rows"),))
     return columns
@@ -69,7 +70,8 @@ def first_rows(indices: Iterable[int]) -> tuple[int, ...]:
     return tuple(int(i) + 1 for i, _ in zip(indices, range(SHOWN_ROWS), strict=False))
 
 
-def _failed(text: str) -> Columns:
+def failed(text: str) -> Columns:
+    """The columns of a file that cannot be read, with the reason."""
     return Columns(0, {}, (Problem(text),))
 
 
@@ -127,14 +129,15 @@ def _read_parquet(path: Path, wanted: Sequence[str]) -> Columns:
             problems = _header_problems(names, wanted)
             once = [name for name in wanted if names.count(name) == 1]
             table = file.read(columns=once)
-            cells = {name: [_text(value) for value in table.column(name).to_pylist()] for name in once}
+            cells = {name: [cell(value) for value in table.column(name).to_pylist()] for name in once}
     except pa.ArrowException:
         raise InvalidData("the file is not a Parquet file that can be read") from None
     return Columns(rows, cells, tuple(problems))
 
 
-def _text(value: object) -> str:
-    if value is None:
+def cell(value: object) -> str:
+    """A value of a typed column as text; "" for a missing one."""
+    if value is None or value != value:
         return ""
     if isinstance(value, bool):
         return "1" if value else "0"

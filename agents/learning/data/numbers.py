@@ -11,6 +11,7 @@ from agents.learning.data.port import Problem
 from agents.spec import Column
 
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 
 
@@ -18,7 +19,11 @@ def parse_numbers(cells: Cells, column: Column) -> tuple[Float32, list[Problem]]
     """Numbers float32 [n] within the column's range, NaN where an optional one is missing; and what is wrong with the cells."""
     text = pd.Series(cells, dtype=object)
     values = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64)
-    missing = text.str.lower().isin(MISSING).to_numpy(dtype=bool)
+    return check_numbers(values, text.str.lower().isin(MISSING).to_numpy(dtype=bool), column)
+
+
+def check_numbers(values: Float64, missing: npt.NDArray[np.bool_], column: Column) -> tuple[Float32, list[Problem]]:
+    """As `parse_numbers`, of values float64 [n] and the mask of missing ones; another NaN was a text and no number."""
     infinite = np.isinf(values)
     wrong = np.isnan(values) & ~missing
     with np.errstate(invalid="ignore"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,9 @@ from rdkit.Chem.MolStandardize import rdMolStandardize
 from rdkit.rdBase import BlockLogs
 
 from agents.errors import InvalidData
-from agents.learning.data.files import Cells, first_rows
+from agents.learning.data.files import Cells, first_rows, read_columns
 from agents.learning.data.port import DataReport, Problem
-from agents.learning.data.reading import FileAdapter, Float32, Parse, read_labelled
+from agents.learning.data.reading import FileAdapter, Float32, Source, read_labelled
 from agents.spec import SmilesFeatures, TaskSpec
 
 
@@ -24,12 +26,12 @@ class SmilesAdapter(FileAdapter):
         super().__init__(task)
         self._features = features
 
-    def source(self, path: Path) -> tuple[Sequence[str], Parse]:
-        return [self._features.column], self._featurise_cells
+    def source(self, path: Path) -> Source:
+        return Source(partial(read_columns, path), [self._features.column], self._featurise_cells)
 
     def check(self, path: Path) -> DataReport:
         """As in every adapter, but without computing fingerprints, which takes most of the time."""
-        return read_labelled(path, [self._features.column], self._check_cells, self._task)[0]
+        return read_labelled(replace(self.source(path), parse=self._check_cells), self._task)[0]
 
     def featurise(self, smiles: Sequence[str]) -> Float32:
         """Features, float32 [n, width], of SMILES: bits 0 or 1, or counts up to `max_count`, then the descriptors.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from agents.learning.data.categories import parse_categories
-from agents.learning.data.files import Cells
+from agents.learning.data.files import Cells, read_columns
 from agents.learning.data.numbers import parse_numbers
 from agents.learning.data.port import Problem
-from agents.learning.data.reading import FileAdapter, Float32, Parse
+from agents.learning.data.reading import FileAdapter, Float32, Source
 from agents.spec import Category, TableFeatures, TaskSpec
 
 
@@ -20,25 +20,30 @@ class TableAdapter(FileAdapter):
         super().__init__(task)
         self._features = features
 
-    def source(self, path: Path) -> tuple[Sequence[str], Parse]:
-        return [c.name for c in self._features.columns], self._parse
+    def source(self, path: Path) -> Source:
+        return Source(partial(read_columns, path), [c.name for c in self._features.columns], self._parse)
 
-    def _parse(self, cells: dict[str, Cells], rows: int) -> tuple[Float32 | None, list[Problem]]:
-        x = np.zeros((rows, self._features.width), dtype=np.float32)
-        problems: list[Problem] = []
-        start = 0
-        for column in self._features.columns:
-            end = start + len(column.names)
-            if column.name in cells:
-                own = cells[column.name]
-                if isinstance(column, Category):
-                    x[:, start:end], found = parse_categories(own, column)
-                else:
-                    x[:, start], found = parse_numbers(own, column)
-                problems += found
-            start = end
-        problems += _uninformative(x, self._features.names)
-        return x, problems
+    def _parse(self, cells: dict[str, Cells], rows: int) -> tuple[Float32, list[Problem]]:
+        return parse_table(cells, rows, self._features)
+
+
+def parse_table(cells: dict[str, Cells], rows: int, features: TableFeatures) -> tuple[Float32, list[Problem]]:
+    """Features float32 [rows, width] of the cells that are there, and what is wrong with them."""
+    x = np.zeros((rows, features.width), dtype=np.float32)
+    problems: list[Problem] = []
+    start = 0
+    for column in features.columns:
+        end = start + len(column.names)
+        if column.name in cells:
+            own = cells[column.name]
+            if isinstance(column, Category):
+                x[:, start:end], found = parse_categories(own, column)
+            else:
+                x[:, start], found = parse_numbers(own, column)
+            problems += found
+        start = end
+    problems += _uninformative(x, features.names)
+    return x, problems
 
 
 def _uninformative(x: Float32, names: tuple[str, ...]) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""Data adapters: one class for what all of them owe, over table and SMILES features in CSV and Parquet; no value leaves in any message."""
+"""Data adapters: one class for what all of them owe, over every kind of features and file format; no value leaves in any message."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from agents.learning.data.smiles import SmilesAdapter
 from agents.spec import StudySpec
 
 from .conftest import study
+from .files import SAMPLES, genotype_study, write_genotypes, write_h5ad
 
 MOLECULES = ["CCO", "c1ccccc1", "CC(=O)O", "CCN", "CCCl", "CCBr", "C1CCCCC1", "CC#N", "CCS", "OCCO", "CCCC", "c1ccncc1"]
 SMILES = {"kind": "smiles", "column": "structure", "bits": 256}
@@ -31,6 +32,7 @@ class Case:
     suffix: str
     frame: pd.DataFrame
     column: str
+    genotypes: str = ""
 
     @property
     def adapter(self) -> DataAdapter:
@@ -39,6 +41,12 @@ class Case:
     def write(self, folder: Path, frame: pd.DataFrame | None = None) -> Path:
         frame = self.frame if frame is None else frame
         path = folder / f"data{self.suffix}"
+        if self.suffix == ".h5ad":
+            write_h5ad(path, frame, [c for c in frame if c.startswith("G")])
+            return path
+        if self.genotypes:
+            frame.to_csv(path, index=False)
+            return write_genotypes(folder / f"data{self.genotypes}")
         if self.suffix == ".csv":
             frame.to_csv(path, index=False)
         else:
@@ -59,11 +67,22 @@ def _case(kind: str, suffix: str) -> Case:
     if kind == "expression":
         frame = pd.DataFrame({"G1": np.linspace(0, 9, 12), "G2": np.linspace(5, 50, 12), "label": labels, "note": ["x"] * 12})
         return Case(study(features={"kind": "expression", "genes": ["G1", "G2"], "max": 8}), suffix, frame, "G1")
+    if kind in (".vcf", ".bed"):
+        frame = pd.DataFrame({"iid": SAMPLES, "age": np.linspace(20, 80, 12), "label": labels, "note": ["x"] * 12})
+        return Case(genotype_study(), suffix, frame, "iid", kind)
     frame = pd.DataFrame({"structure": MOLECULES, "label": labels, "note": ["x"] * 12})
     return Case(study(features=SMILES), suffix, frame, "structure")
 
 
-@pytest.fixture(params=[(k, s) for k in ("table", "smiles", "expression") for s in (".csv", ".parquet")], ids=lambda p: p[0] + p[1])
+FORMATS = [
+    *((kind, suffix) for kind in ("table", "smiles", "expression") for suffix in (".csv", ".parquet")),
+    ("expression", ".h5ad"),
+    (".vcf", ".csv"),
+    (".bed", ".csv"),
+]
+
+
+@pytest.fixture(params=FORMATS, ids=lambda p: p[0] + p[1])
 def case(request: pytest.FixtureRequest) -> Case:
     return _case(*request.param)
 
@@ -149,9 +168,9 @@ class TestEveryAdapter:
     @pytest.mark.parametrize(
         ("spoil", "reason"),
         [
-            (lambda p: p.write_bytes(b""), "the file is empty|not a Parquet file"),
-            (lambda p: p.write_bytes(b"\xff\xfe\x00broken"), "not UTF-8|not a Parquet file"),
-            (lambda p: p.write_bytes(b'a,"b\n' + SECRET.encode()), "not CSV|not a Parquet file"),
+            (lambda p: p.write_bytes(b""), "the file is empty|not a|are not PLINK"),
+            (lambda p: p.write_bytes(b"\xff\xfe\x00broken"), "not UTF-8|not a|are not PLINK"),
+            (lambda p: p.write_bytes(b'a,"b\n' + SECRET.encode()), "not CSV|not a|are not PLINK"),
             (lambda p: (p.unlink(), p.mkdir()), "cannot be read"),
             (lambda p: p.unlink(), "does not exist"),
         ],
@@ -167,7 +186,7 @@ class TestEveryAdapter:
             case.adapter.load(path)
 
     def test_unknown_kind_of_file(self, case: Case, tmp_path: Path) -> None:
-        with pytest.raises(InvalidData, match=r"must be a \.csv, \.tsv or \.parquet file"):
+        with pytest.raises(InvalidData, match=r"must be a \.(csv, \.tsv or \.parquet|bed, \.vcf, \.vcf\.gz or \.bcf) file"):
             case.adapter.load(tmp_path / "data.xlsx")
 
 
