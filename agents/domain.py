@@ -8,6 +8,9 @@ from enum import IntEnum
 from agents.errors import InvalidInput
 
 MAX_PARTICIPANTS = 256
+# Noise of one contribution: its largest deviation, and how many deviations one element of it may be.
+MAX_NOISE = 1 << 26
+NOISE_TAIL = 12
 MAX_HOLDERS = 15
 MIN_COHORT = 3
 MIN_MODULUS_BITS = 2048
@@ -114,7 +117,8 @@ class Quantisation:
 
     A contribution is `weight` (1..weight_cap) and a vector x; what is summed is round(weight/weight_cap * x * scale), and the
     weight itself in a slot of its own; what is not `weighted` (counts, control variates) is summed as round(x * scale). `clip_norm`
-    bounds the L2 norm of x; `max_abs` bounds every element; at least one is set.
+    bounds the L2 norm of x; `max_abs` bounds every element; at least one is set. Then discrete Gaussian `noise` of that deviation is
+    added to every element (0: none).
     """
 
     slot_bits: int
@@ -123,6 +127,7 @@ class Quantisation:
     clip_norm: float | None = None
     max_abs: float | None = None
     weighted: bool = True
+    noise: int = 0
 
     def __post_init__(self) -> None:
         if not 8 <= self.slot_bits <= 62:
@@ -131,14 +136,21 @@ class Quantisation:
             raise InvalidInput("scale must be positive and weight_cap at least 1")
         if self.clip_norm is None and self.max_abs is None:
             raise InvalidInput("a quantisation needs clip_norm or max_abs")
+        if not 0 <= self.noise <= MAX_NOISE:
+            raise InvalidInput(f"the deviation of the noise must be 0..{MAX_NOISE} units", "narrow the slots or lower the scale")
         if any(bound is not None and not bound > 0 for bound in (self.clip_norm, self.max_abs)):
             raise InvalidInput("clip_norm and max_abs must be positive")
 
     @property
     def bound(self) -> int:
-        """Largest magnitude a contribution can put in one slot, B_int of the slot rule (one unit for stochastic rounding)."""
+        """Largest magnitude a contribution can put in one slot, B_int of the slot rule."""
+        return max(self.largest + NOISE_TAIL * self.noise, self.weight_cap)
+
+    @property
+    def largest(self) -> int:
+        """Largest magnitude of one rounded element before the noise: the real bound and one unit for stochastic rounding."""
         real = min(b for b in (self.clip_norm, self.max_abs) if b is not None)
-        return max(int(real * self.scale) + 1, self.weight_cap)
+        return int(real * self.scale) + 1
 
     def check_slot_rule(self, participants: int, slack: float = 1.0) -> None:
         """Slot rule: participants * slack * bound < 2^(slot_bits-1); slack is 2.45 once norm proofs are on.

@@ -45,7 +45,7 @@ def simulate(
     datasets = [adapter.load(path) for path in data]
     tested = adapter.load(test) if test is not None else None
     installed = read_modules(module or [])
-    seed_of, combine = exactly(secrets_from(seed)) if exact else (stream(seed), plain())
+    seed_of, combine = exactly(secrets_from(seed)) if exact else (stream(seed), plain(seed=seed))
     rounds: list[dict[str, Any]] = []
     for done in run(parsed, datasets, seed_of, combine, parsed.minimum, installed):
         record: dict[str, Any] = {"step": done.step.index, "kind": done.step.kind}

@@ -28,7 +28,7 @@ from agents.learning.parameters import count
 from agents.learning.plan import schedule
 from agents.nodes.acceptance import accept
 from agents.nodes.connection import rules_of
-from agents.spec import ExpressionFeatures, Features, GenotypeFeatures, StudySpec, TableFeatures
+from agents.spec import ExpressionFeatures, Features, GenotypeFeatures, StudySpec, SumPrivacy, TableFeatures
 
 app = typer.Typer(help="Studies: what is learned, how, and with whom.", no_args_is_help=True)
 StudyArgument = Annotated[int, typer.Argument(min=1, help="Study number on the chain.")]
@@ -158,7 +158,10 @@ def _privacy(spec: StudySpec) -> str:
     if spec.privacy is None:
         return "encryption only: no differential privacy in this study"
     agreed = spec.privacy
-    return (
-        f"DP-SGD for each record: noise {agreed.noise_multiplier:g}, gradients clipped to {agreed.max_grad_norm:g}; this node sits out the "
-        f"round that would exceed epsilon {agreed.epsilon:g} at delta {agreed.delta:g}"
-    )
+    budget = f"this node sits out the round that would exceed epsilon {agreed.epsilon:g} at delta {agreed.delta:g}"
+    if isinstance(agreed, SumPrivacy):
+        return (
+            f"for all data of an organisation: noise of {agreed.noise_multiplier:g} clip norms on the sum, even if only {agreed.honest} "
+            f"of a round's organisations are honest; {budget}"
+        )
+    return f"DP-SGD for each record: noise {agreed.noise_multiplier:g}, gradients clipped to {agreed.max_grad_norm:g}; {budget}"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.crypto.noise import discrete_gaussian
 from agents.crypto.numbers import Rand
-from agents.domain import MAX_PARTICIPANTS, Quantisation, Segment
+from agents.domain import MAX_PARTICIPANTS, NOISE_TAIL, Quantisation, Segment
 from agents.errors import InvalidData, InvalidInput
 
 Float64 = NDArray[np.float64]
@@ -28,7 +29,8 @@ def encode(parts: Sequence[Float64], weight: int, segments: Sequence[Segment], r
     """int64 array of P + 1: the weight, then of every part round(weight / weight_cap · x · scale), or round(x · scale) if not weighted.
 
     x is clipped to the L2 norm `clip_norm`, then element-wise to `max_abs`. Rounding is stochastic on the magnitude, with 53 random
-    bits an element: the expectation is the real value to within 2^-53. Whole numbers under a whole scale are exact.
+    bits an element: the expectation is the real value to within 2^-53. Whole numbers under a whole scale are exact. The segment's
+    noise comes last.
 
     Raises:
         InvalidData: for a part that is not 1-D float64 of its segment's length, or has NaN or infinite elements.
@@ -46,7 +48,8 @@ def encode(parts: Sequence[Float64], weight: int, segments: Sequence[Segment], r
         if not 1 <= weight <= q.weight_cap:
             raise InvalidInput(f"the weight must be 1..{q.weight_cap}")
         q.check_slot_rule(1)
-        out.append(_round(x, weight / q.weight_cap if q.weighted else 1.0, q, rand))
+        rounded = _round(x, weight / q.weight_cap if q.weighted else 1.0, q, rand)
+        out.append(rounded + discrete_gaussian(segment.length, q.noise, rand) if q.noise else rounded)
     return np.concatenate(out)
 
 
@@ -69,7 +72,7 @@ def decode(totals: Int64, segments: Sequence[Segment], participants: int) -> Dec
             raise InvalidInput(f"the total weight is impossible for {participants} participants")
         piece = totals[start : start + segment.length]
         start += segment.length
-        limit = participants * _element_bound(q)
+        limit = participants * (q.largest + NOISE_TAIL * q.noise)
         if np.any(piece > limit) or np.any(piece < -limit):
             raise InvalidInput(f"a total is larger than {participants} contributions can make it")
         real: Float64 = piece.astype(np.float64) / q.scale
@@ -82,14 +85,9 @@ def _round(x: Float64, factor: float, q: Quantisation, rand: Rand) -> Int64:
     magnitude = np.abs(real)
     whole = np.floor(magnitude)
     uniform = (np.frombuffer(rand(8 * len(real)), dtype="<u8") >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    rounded = np.minimum(whole + (uniform < magnitude - whole), float(_element_bound(q)))
+    rounded = np.minimum(whole + (uniform < magnitude - whole), float(q.largest))
     signed: Int64 = np.copysign(rounded, real).astype(np.int64)
     return signed
-
-
-def _element_bound(q: Quantisation) -> int:
-    """Largest magnitude of one rounded element: the real bound and one unit for rounding."""
-    return int(min(b for b in (q.clip_norm, q.max_abs) if b is not None) * q.scale) + 1
 
 
 def _clip(vector: Float64, q: Quantisation) -> Float64:

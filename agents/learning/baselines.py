@@ -41,4 +41,4 @@ def federated(spec: StudySpec, datasets: Sequence[Dataset], seed: int, clip: boo
     Raises:
         InvalidInput: without datasets.
     """
-    return [done.state for done in simulate(spec, datasets, stream(seed), plain(clip))][-1]
+    return [done.state for done in simulate(spec, datasets, stream(seed), plain(clip, seed))][-1]

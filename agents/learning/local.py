@@ -204,7 +204,7 @@ class Trainer:
 
 def _update(trainer: Trainer, step: Step, kept: Mapping[str, Float64], progress: Progress | None) -> tuple[Float64, dict[str, Float64]]:
     spec = trainer.spec
-    if spec.privacy is not None:
+    if isinstance(spec.privacy, RecordPrivacy):
         trainer.run_privately(spec.privacy, progress)
         return trainer.moved(), {}
     if spec.strategy.kind != "scaffold":

@@ -66,8 +66,10 @@ def simulate(
             return
 
 
-def plain(clip: bool = True) -> Combine:
-    """Float64 sums without quantisation; with `clip`, weighted parts are limited to the study's norm as the encoding does."""
+def plain(clip: bool = True, seed: int = 0) -> Combine:
+    """Float64 sums without quantisation; with `clip`, weighted parts are limited to the study's norm as the encoding does, and get the
+    study's noise, here Gaussian numbers from `seed`."""
+    generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 1])))
 
     def combine(step: Step, parts: Mapping[int, Contribution]) -> Sums:
         weight = sum(p.weight for p in parts.values())
@@ -75,7 +77,10 @@ def plain(clip: bool = True) -> Combine:
         for place, segment in enumerate(step.segments):
             total = np.zeros(segment.length)
             for p in parts.values():
-                vector = clipped(p.parts[place], segment.quantisation.clip_norm) if clip else p.parts[place]
+                q = segment.quantisation
+                vector = clipped(p.parts[place], q.clip_norm) if clip else p.parts[place]
+                if clip and q.noise:
+                    vector = vector + generator.normal(0, q.noise / q.scale, segment.length)
                 total += p.weight * vector if segment.quantisation.weighted else vector
             sums[segment.name] = total / weight if segment.quantisation.weighted else total
         return Sums(sums, weight)

@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from agents.domain import Quantisation
+from agents.domain import MAX_NOISE, NOISE_TAIL, Quantisation
 from agents.errors import InvalidInput, InvalidSpec
 from agents.spec.features import (
     Category,
@@ -34,7 +34,7 @@ from agents.spec.learning import (
     model_from,
     training_from,
 )
-from agents.spec.privacy import RecordPrivacy, privacy_from
+from agents.spec.privacy import Privacy, RecordPrivacy, SumPrivacy, privacy_from
 from agents.spec.tasks import BinarySpec, MulticlassSpec, MultitaskSpec, RegressionSpec, SurvivalSpec, TaskSpec, task_from
 
 __all__ = [
@@ -50,12 +50,14 @@ __all__ = [
     "ModelSpec",
     "MulticlassSpec",
     "MultitaskSpec",
+    "Privacy",
     "RecordPrivacy",
     "RegressionSpec",
     "SmilesFeatures",
     "StatisticsSpec",
     "StrategySpec",
     "StudySpec",
+    "SumPrivacy",
     "SurvivalSpec",
     "TableFeatures",
     "TaskSpec",
@@ -106,7 +108,7 @@ class StudySpec:
     max_voids: int
     evaluation: EvaluationSpec | None = None
     statistics: StatisticsSpec | None = None
-    privacy: RecordPrivacy | None = None
+    privacy: Privacy | None = None
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -114,12 +116,12 @@ class StudySpec:
             raise InvalidSpec("participants.minimum exceeds participants.seats")
         self.quantisation.check_slot_rule(self.seats)
         if self.privacy is not None:
-            self._check_privacy()
+            self._check_privacy(self.privacy)
         fits = isinstance(self.features, GenotypeFeatures) and self.task.kind in ("binary", "regression")
         if self.statistics is not None and self.statistics.association and not fits:
             raise InvalidSpec("statistics.association needs genotypes and a binary or regression task")
 
-    def _check_privacy(self) -> None:
+    def _check_privacy(self, privacy: Privacy) -> None:
         """Whatever leaves an organisation must be covered: exact moments, counts or weights beside noisy updates would not be."""
         exact = {"preprocessing.standardise": self.standardise, "evaluation": self.evaluation, "statistics": self.statistics}
         for name in (name for name, present in exact.items() if present):
@@ -128,12 +130,16 @@ class StudySpec:
             raise InvalidSpec("privacy does not cover weighting by samples", "make the weighting uniform: the sum of counts has no noise")
         if self.strategy.kind == "scaffold":
             raise InvalidSpec("privacy does not cover SCAFFOLD's control variates", "choose another strategy")
+        if isinstance(privacy, SumPrivacy):
+            if privacy.honest > self.minimum:
+                raise InvalidSpec("privacy.honest exceeds participants.minimum: a round may have fewer contributions than that")
+            return
         if self.task.kind in ("survival", "multitask"):
             raise InvalidSpec(
-                f"privacy does not cover {self.task.kind} studies", "their losses are no means over records, so none can be bounded"
+                f"record privacy does not cover {self.task.kind} studies", "their losses are no means over records, so none can be bounded"
             )
         if self.training.momentum or self.training.optimizer != "sgd":
-            raise InvalidSpec("privacy is accounted for plain SGD", "leave out momentum and adam")
+            raise InvalidSpec("record privacy is accounted for plain SGD", "leave out momentum and adam")
 
     @property
     def uniform_weights(self) -> bool:
@@ -168,6 +174,7 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
     weighting = document.get("weighting", {"kind": "uniform"})
     participants, key = document["participants"], document["key"]
     weight_cap = weighting.get("cap", 1)
+    privacy = privacy_from(document.get("privacy", {"kind": "none"}))
     return {
         "name": document["name"],
         "description": document.get("description", ""),
@@ -179,10 +186,10 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
         "strategy": StrategySpec(**document.get("strategy", {"kind": "fedavg"})),
         "evaluation": evaluation_from(document["evaluation"]) if "evaluation" in document else None,
         "statistics": StatisticsSpec(**document["statistics"]) if "statistics" in document else None,
-        "privacy": privacy_from(document.get("privacy", {"kind": "none"})),
+        "privacy": privacy,
         "rounds": document["rounds"],
         "weight_cap": weight_cap,
-        "quantisation": _quantisation(document["quantisation"], weight_cap, participants["seats"]),
+        "quantisation": _quantisation(document["quantisation"], weight_cap, participants["seats"], privacy),
         "seed": document["seed"],
         "key_epoch": key["epoch"],
         "modulus_bits": key.get("modulus_bits", 3072),
@@ -194,19 +201,23 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _quantisation(document: dict[str, Any], weight_cap: int, seats: int) -> Quantisation:
+def _quantisation(document: dict[str, Any], weight_cap: int, seats: int, privacy: Privacy | None) -> Quantisation:
     """Without a scale, the largest that the slot rule allows for every seat, with the slack that norm proofs will need."""
     slot_bits, clip_norm = document["slot_bits"], float(document["clip_norm"])
-    scale = document.get("scale") or widest_scale(slot_bits, clip_norm, seats)
-    return Quantisation(slot_bits=slot_bits, scale=float(scale), weight_cap=weight_cap, clip_norm=clip_norm)
+    noisy = privacy if isinstance(privacy, SumPrivacy) else None
+    tail = NOISE_TAIL * noisy.share(clip_norm) if noisy else 0.0
+    widest = widest_scale(slot_bits, clip_norm + tail, seats, NOISE_TAIL if noisy else 0)
+    scale = float(document.get("scale") or (min(widest, MAX_NOISE / noisy.share(clip_norm)) if noisy else widest))
+    noise = noisy.units(clip_norm, scale) if noisy else 0
+    return Quantisation(slot_bits=slot_bits, scale=scale, weight_cap=weight_cap, clip_norm=clip_norm, noise=noise)
 
 
 NORM_PROOF_SLACK = 2.45
 
 
-def widest_scale(slot_bits: int, bound: float, participants: int) -> float:
-    """The largest scale with participants * NORM_PROOF_SLACK * (bound * scale + 1) < 2^(slot_bits - 1)."""
-    return ((1 << (slot_bits - 1)) / (participants * NORM_PROOF_SLACK) - 2) / bound
+def widest_scale(slot_bits: int, bound: float, participants: int, spare: int = 0) -> float:
+    """The largest scale with participants * NORM_PROOF_SLACK * (bound * scale + 1 + spare) < 2^(slot_bits - 1)."""
+    return ((1 << (slot_bits - 1)) / (participants * NORM_PROOF_SLACK) - 2 - spare) / bound
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

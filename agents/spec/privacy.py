@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil, sqrt
 from typing import Any, ClassVar
 
 
@@ -24,7 +25,34 @@ class RecordPrivacy:
     delta: float
 
 
-def privacy_from(document: Mapping[str, Any]) -> RecordPrivacy | None:
+@dataclass(frozen=True)
+class SumPrivacy:
+    """Discrete Gaussian noise on the encrypted sum (Kairouz, Liu and Steinke 2021): (epsilon, delta) for everything an organisation holds.
+
+    Every organisation adds a share of noise to its own update before it encrypts it. The shares are such that those of any `honest`
+    organisations together have `noise_multiplier` times the clip norm as deviation; what others add, or leave out, changes nothing.
+    """
+
+    kind: ClassVar[str] = "sum"
+    noise_multiplier: float
+    honest: int
+    epsilon: float
+    delta: float
+
+    def share(self, clip_norm: float) -> float:
+        """Deviation of one organisation's noise, in the unit of the clip norm."""
+        return self.noise_multiplier * clip_norm / sqrt(self.honest)
+
+    def units(self, clip_norm: float, scale: float) -> int:
+        """That deviation in units of the quantisation, rounded up."""
+        return ceil(self.share(clip_norm) * scale)
+
+
+Privacy = RecordPrivacy | SumPrivacy
+
+
+def privacy_from(document: Mapping[str, Any]) -> Privacy | None:
     """The privacy of a document that obeys the schema; None where the study has none."""
     fields = {name: value for name, value in document.items() if name != "kind"}
-    return RecordPrivacy(**fields) if document["kind"] == "record" else None
+    kinds: dict[str, type[RecordPrivacy] | type[SumPrivacy]] = {"record": RecordPrivacy, "sum": SumPrivacy}
+    return kinds[document["kind"]](**fields) if document["kind"] in kinds else None

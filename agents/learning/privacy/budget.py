@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 from agents.errors import InvalidInput
-from agents.learning.privacy.accounting import record_epsilon
-from agents.spec import StudySpec
+from agents.learning.parameters import count
+from agents.learning.privacy.accounting import record_epsilon, sum_epsilon
+from agents.spec import Privacy, RecordPrivacy, StudySpec
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,15 @@ def loss_after(spec: StudySpec, rounds: int) -> Loss:
     privacy = spec.privacy
     if privacy is None or rounds < 1:
         raise InvalidInput("there is a privacy loss only in studies with privacy, from the first round on")
-    one, all_ = (
-        record_epsilon(privacy.noise_multiplier, privacy.sample_rate, count * spec.training.steps, privacy.delta) for count in (1, rounds)
-    )
-    return Loss(one, all_, privacy.delta)
+    return Loss(_epsilon(spec, privacy, 1), _epsilon(spec, privacy, rounds), privacy.delta)
+
+
+def _epsilon(spec: StudySpec, privacy: Privacy, rounds: int) -> float:
+    if isinstance(privacy, RecordPrivacy):
+        return record_epsilon(privacy.noise_multiplier, privacy.sample_rate, rounds * spec.training.steps, privacy.delta)
+    return sum_epsilon(spec.quantisation.noise, privacy.honest, sensitivity(spec), count(spec), rounds, privacy.delta)
+
+
+def sensitivity(spec: StudySpec) -> float:
+    """L2 distance between any two contributions of one organisation, in units: both clipped, each element rounded by less than one."""
+    return 2 * (float(spec.quantisation.clip_norm or 0) * spec.quantisation.scale + sqrt(count(spec)))

@@ -1,4 +1,4 @@
-"""Record-level differential privacy: accounting against known values, and DP-SGD's mechanics."""
+"""Differential privacy: accounting against known values, DP-SGD's mechanics, and noise on the sum."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from hypothesis import strategies as st
 
 from agents.errors import InvalidData, InvalidInput, InvalidSpec
 from agents.learning.local import contribute
+from agents.learning.parameters import count
 from agents.learning.plan import schedule
-from agents.learning.privacy.accounting import record_epsilon
-from agents.learning.privacy.budget import loss_after
+from agents.learning.privacy.accounting import record_epsilon, sum_epsilon
+from agents.learning.privacy.budget import loss_after, sensitivity
 from agents.learning.privacy.record import private_steps
+from agents.learning.simulation import plain, simulate, stream
 from agents.learning.state import genesis
+from agents.protocol.simulate import exact, secrets_from
+from agents.spec import StudySpec
 
 from .conftest import MLP, separable, study
 
@@ -192,3 +196,84 @@ def test_what_the_noise_would_not_cover_is_refused(changes: dict[str, Any], what
 def test_delta_is_no_rounding_of_epsilon() -> None:
     """Smaller deltas cost about sqrt(log(1/delta)) more, never nothing."""
     assert record_epsilon(5.0, 1.0, 1, 1e-10) / record_epsilon(5.0, 1.0, 1, 1e-5) == pytest.approx(sqrt(log(1e10) / log(1e5)), rel=0.15)
+
+
+def _noisy(**changes: Any) -> StudySpec:
+    privacy = {"kind": "sum", "noise_multiplier": 2.0, "honest": 3, "epsilon": 8.0, "delta": 1e-5} | changes.pop("privacy", {})
+    return study(**{"privacy": privacy, "preprocessing": None, "weighting": {"kind": "uniform"}} | changes)
+
+
+@pytest.mark.parametrize(("multiplier", "rounds"), [(0.8, 1), (2.0, 1), (2.0, 10), (30.0, 100)])
+def test_one_wide_share_is_the_gaussian_mechanism(multiplier: float, rounds: int) -> None:
+    """Discrete and continuous Gaussians cost the same (Canonne, Kamath and Steinke 2020, theorem 4)."""
+    ours = sum_epsilon(round(multiplier * 10**6), 1, 10**6, 5000, rounds, 1e-5)
+    assert ours == pytest.approx(record_epsilon(multiplier, 1.0, rounds, 1e-5), rel=1e-9)
+
+
+@given(st.integers(1, 256), st.floats(0.5, 20))
+@settings(max_examples=40, deadline=None)
+def test_shares_of_wide_noise_cost_what_one_of_their_sum_costs(honest: int, multiplier: float) -> None:
+    share = round(multiplier * 1e6 / sqrt(honest))
+    assert sum_epsilon(share, honest, 1e6, 1000, 3, 1e-6) == pytest.approx(record_epsilon(multiplier, 1.0, 3, 1e-6), rel=1e-4)
+
+
+def test_shares_too_narrow_to_add_up_cost_more() -> None:
+    """Theorem 1's tau: with deviations near one unit, a sum of discrete Gaussians is visibly not one."""
+    alone, shared = sum_epsilon(2, 1, 1.0, 10**6, 1, 1e-5), sum_epsilon(1, 4, 1.0, 10**6, 1, 1e-5)
+    assert shared > 1.5 * alone
+
+
+@pytest.mark.parametrize("arguments", [(0, 1, 1.0, 1, 1, 0.1), (1, 0, 1.0, 1, 1, 0.1), (1, 1, 0.0, 1, 1, 0.1), (1, 1, 1.0, 1, 1, 1.0)])
+def test_impossible_sums_are_refused(arguments: tuple[int, int, float, int, int, float]) -> None:
+    with pytest.raises(InvalidInput, match="epsilon needs"):
+        sum_epsilon(*arguments)
+
+
+def test_the_sums_loss_covers_the_replacement_of_a_whole_contribution() -> None:
+    spec = _noisy()
+    scale, clip = spec.quantisation.scale, spec.quantisation.clip_norm
+    assert clip is not None
+    assert spec.quantisation.noise == pytest.approx(2.0 * clip * scale / sqrt(3), abs=1)
+    assert sensitivity(spec) == pytest.approx(2 * clip * scale, rel=1e-3)
+    assert sensitivity(spec) > 2 * clip * scale + 2 * sqrt(count(spec)) - 1e-6
+    assert loss_after(spec, 5).epsilon_total == pytest.approx(record_epsilon(1.0, 1.0, 5, 1e-5), rel=1e-3)
+
+
+def test_the_model_gets_the_stated_noise() -> None:
+    """With a learning rate of next to nothing the new model is the old one and the noise: of every organisation, over their number."""
+    spec = _noisy(rounds=1, model={"kind": "mlp", "hidden": [64, 32]}, training={"learning_rate": 1e-9, "steps": 1, "batch_size": 8})
+    sites = [separable(40, i) for i in range(4)]
+    expected = spec.quantisation.noise / spec.quantisation.scale * sqrt(4) / 4
+    for combine in (exact(secrets_from(1)), (stream(1), plain(seed=1))):
+        (done,) = simulate(spec, sites, *combine)
+        moved = np.concatenate([(done.state.weights[n] - w).ravel() for n, w in genesis(spec).weights.items()])
+        assert np.std(moved) == pytest.approx(expected, rel=0.1)
+
+
+def test_the_scale_leaves_room_for_the_noise_of_every_seat() -> None:
+    quiet, loud = _noisy(privacy={"noise_multiplier": 0.1}), _noisy(privacy={"noise_multiplier": 50.0})
+    for spec in (quiet, loud):
+        spec.quantisation.check_slot_rule(spec.seats, 2.45)
+        with pytest.raises(InvalidInput, match="overflow"):
+            spec.quantisation.check_slot_rule(spec.seats, 2.5)
+    assert loud.quantisation.scale < quiet.quantisation.scale / 100
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"privacy": {"honest": 4}}, "privacy.honest exceeds"),
+        ({"evaluation": {}}, "evaluation"),
+        ({"strategy": {"kind": "scaffold"}}, "control variates"),
+        ({"quantisation": {"slot_bits": 24, "clip_norm": 2.0, "scale": 1e6}}, "overflow 24-bit slots"),
+        ({"quantisation": {"slot_bits": 48, "clip_norm": 2.0, "scale": 1e9}}, "the deviation of the noise"),
+    ],
+)
+def test_sums_that_the_noise_would_not_cover_are_refused(changes: dict[str, Any], what: str) -> None:
+    with pytest.raises(InvalidSpec, match=what):
+        _noisy(**changes)
+
+
+def test_noise_on_the_sum_goes_with_any_task_and_optimiser() -> None:
+    adam = {"learning_rate": 0.1, "steps": 1, "batch_size": 8, "optimizer": "adam"}
+    assert _noisy(task={"kind": "survival", "time": "t", "event": "e"}, training=adam, model={"kind": "linear"}).privacy is not None

@@ -18,20 +18,27 @@ from agents.protocol import actions as act
 from agents.protocol.perform import perform
 from tests.agents.protocol.in_process import PEOPLE, InProcess, frame_of, reached
 
-PRIVACY = {"kind": "record", "noise_multiplier": 2.0, "max_grad_norm": 0.5, "sample_rate": 0.5, "epsilon": 50.0, "delta": 1e-5}
-PRIVATE: dict[str, Any] = {"privacy": PRIVACY, "preprocessing": None, "weighting": {"kind": "uniform"}, "rounds": 3}
+PRIVACY: dict[str, dict[str, Any]] = {
+    "record": {"noise_multiplier": 2.0, "max_grad_norm": 0.5, "sample_rate": 0.5, "epsilon": 50.0, "delta": 1e-5},
+    "sum": {"noise_multiplier": 2.0, "honest": 3, "epsilon": 50.0, "delta": 1e-5},
+}
 
 
-def _world(tmp_path: Path, rounds_paid: int) -> InProcess:
+def _world(tmp_path: Path, rounds_paid: int, kind: str) -> InProcess:
     """A study whose budget covers so many rounds and a half."""
-    spec = frame_of(PRIVATE).spec
+
+    def changes(**budget: float) -> dict[str, Any]:
+        privacy = {"kind": kind, **PRIVACY[kind], **budget}
+        return {"privacy": privacy, "preprocessing": None, "weighting": {"kind": "uniform"}, "rounds": 3}
+
+    spec = frame_of(changes()).spec
     budget = (loss_after(spec, rounds_paid).epsilon_total + loss_after(spec, rounds_paid + 1).epsilon_total) / 2
-    return InProcess(tmp_path, frame_of(PRIVATE | {"privacy": PRIVACY | {"epsilon": budget}}))
+    return InProcess(tmp_path, frame_of(changes(epsilon=budget)))
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[InProcess]:
-    made = _world(tmp_path, 2)
+@pytest.fixture(params=["record", "sum"])
+def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[InProcess]:
+    made = _world(tmp_path, 2, request.param)
     yield made
     made.close()
 

@@ -64,6 +64,16 @@ def test_the_encrypted_run_and_the_exact_simulation_give_the_same_bytes(rich: In
         assert rich.tools[0].fetcher.model_bytes(view) == done.state.to_bytes(), done.step
 
 
+def test_noise_on_the_sum_is_simulated_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    privacy = {"kind": "sum", "noise_multiplier": 0.5, "honest": 2, "epsilon": 900.0, "delta": 1e-5}
+    world = InProcess(tmp_path, frame_of({"privacy": privacy, "preprocessing": None, "weighting": {"kind": "uniform"}, "rounds": 1}))
+    _draw_known_secrets(world, monkeypatch)
+    study = world.play(lambda s: s.complete)
+    (done,) = simulate(world.study.spec, [dataset(i) for i in range(4)], *exact(_secret), minimum=3)
+    assert world.tools[0].fetcher.model_bytes(study.finalised[0]) == done.state.to_bytes()
+    world.close()
+
+
 def test_exact_and_plain_simulations_agree_but_for_the_rounding(rich: InProcess) -> None:
     spec, sites = rich.study.spec, [dataset(i) for i in range(4)]
     seed_of, combine = exact(_secret)
