@@ -19,6 +19,8 @@ CONTRACT_TESTS := $(wildcard tests/contracts tests/stateful)
 SLOW_TESTS := $(wildcard tests/integration tests/browser)
 PYTEST := $(PY) -m pytest -p no:pytest-brownie
 PYTEST_ARGS ?=
+# Integration tests wait more than they compute: two consortia side by side, each with a chain and IPFS nodes of its own.
+CONSORTIA ?= 2
 
 # A step is done when its stamp is there. Stamps are named by what the step was made from and lie in what it made:
 # a changed lock file asks for its step again, and so does a deleted .venv or node_modules.
@@ -83,7 +85,7 @@ contracts: setup ## contract tests on Anvil, through brownie
 
 integration: setup ## whole nodes, chain and IPFS together
 	@mkdir -p build/reports build/coverage build/home
-	@$(BROWNIE_HOME) $(PYTEST) $(or $(SLOW_TESTS),tests/integration) --cov --cov-append --cov-report= --cov-fail-under=0 --junitxml=build/reports/integration.xml $(PYTEST_ARGS)
+	@$(BROWNIE_HOME) $(PYTEST) $(or $(SLOW_TESTS),tests/integration) -n $(CONSORTIA) --dist loadfile --cov --cov-append --cov-report= --cov-fail-under=0 --junitxml=build/reports/integration.xml $(PYTEST_ARGS)
 
 coverage: setup ## what the last unit and integration runs covered, against the floor in pyproject.toml
 	@$(PY) -m coverage report

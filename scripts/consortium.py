@@ -3,6 +3,7 @@ command line that a real organisation uses. The demo and the integration tests a
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -184,9 +185,10 @@ class Consortium:
 
     def deploy(self) -> None:
         """`brownie run deploy` with all organisations as founders; writes the network file."""
-        # Brownie's own record of a deployment that was cut short would make it refuse to connect to this new chain.
-        shutil.rmtree(ROOT / "build" / "brownie" / "deployments" / str(CHAIN_ID), ignore_errors=True)
-        self.brownie("deploy", DEFEDBIO_FOUNDERS=",".join(o.address for o in self.organisations))
+        with _one_brownie():
+            # Brownie's own record of a deployment that was cut short would make it refuse to connect to this new chain.
+            shutil.rmtree(ROOT / "build" / "brownie" / "deployments" / str(CHAIN_ID), ignore_errors=True)
+            self.brownie("deploy", DEFEDBIO_FOUNDERS=",".join(o.address for o in self.organisations))
 
     def brownie(self, script: str, *args: str, **env: str) -> str:
         """`brownie run SCRIPT` on this chain, with a brownie home of this consortium's own."""
@@ -301,6 +303,14 @@ def brownie_environment(home: Path) -> dict[str, str]:
     anvil = _anvil()
     path = os.pathsep.join([str(anvil.parent), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return {"HOME": str(home), "SOLCX_BINARY_PATH": str(ROOT / "build" / "solc"), "PATH": path, "PYTHONWARNINGS": "ignore"}
+
+
+@contextmanager
+def _one_brownie() -> Iterator[None]:
+    """Wait until no other process runs brownie in this checkout: it writes what it compiles and deploys into build/brownie."""
+    with (ROOT / "build" / "brownie.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _brownie() -> str:

@@ -63,7 +63,7 @@ def membership(problem: Problem, noise: float | None, seed: int) -> tuple[float,
     """(AUC of the attack, accuracy on new rows) of the last global model."""
     spec = dataclasses.replace(study(problem.spec, noise), seed=seed)
     training, test = split(problem, seed)
-    state = [done.state for done in simulate(spec, list(training.values()), stream(seed), plain())][-1]
+    state = [done.state for done in simulate(spec, list(training.values()), stream(seed), plain(seed=seed))][-1]
     members, others = (
         Dataset(np.concatenate([d.x for d in p.values()]), np.concatenate([d.y for d in p.values()])) for p in (training, test)
     )

@@ -60,7 +60,7 @@ def compare(problem: Problem, seed: int) -> dict[str, dict[str, float | None]]:
     sites = list(training.values())
     own = {name: local(spec, site, seed) for name, site in training.items()}
     together = baselines.pooled(spec, sites, seed)
-    plainly = [done.state for done in simulate(spec, sites, stream(seed), plain())][-1]
+    plainly = [done.state for done in simulate(spec, sites, stream(seed), plain(seed=seed))][-1]
     integers = [done.state for done in simulate(spec, sites, *exact(secrets_from(seed)))][-1]
     tuned = {}
     for name, site in training.items():
