@@ -99,10 +99,11 @@ def aqsoldb(folder: Path) -> Problem:
         "aqsoldb",
         {"kind": "regression", "target": "logs", "min": -15, "max": 5, "unit": "log(mol/l)"},
         FINGERPRINT,
-        {"learning_rate": 0.02, "steps": 15, "batch_size": 64, "weight_decay": 0.001},
-        rounds=60,
+        {"learning_rate": 0.5, "steps": 15, "batch_size": 64, "weight_decay": 0.001, "schedule": {"kind": "cosine"}},
+        rounds=80,
         seats=9,
         model={"kind": "mlp", "hidden": [64]},
+        preprocessing={"standardise": "none"},
     )
     rows = [(row["site"], row["SMILES"], [float(row["Solubility"])]) for row in _gzipped(folder / "aqsoldb" / "aqsoldb_sources.csv.gz")]
     return Problem("aqsoldb", spec, "rmse", _molecules(spec, rows))
@@ -114,10 +115,11 @@ def b3db(folder: Path) -> Problem:
         "b3db",
         {"kind": "binary", "target": "bbb"},
         FINGERPRINT,
-        {"learning_rate": 0.05, "steps": 15, "batch_size": 64, "weight_decay": 0.001},
-        rounds=60,
+        {"learning_rate": 0.6, "steps": 15, "batch_size": 64, "weight_decay": 0.001, "schedule": {"kind": "cosine"}},
+        rounds=80,
         seats=64,
         model={"kind": "mlp", "hidden": [32]},
+        preprocessing={"standardise": "none"},
     )
     found = list(_gzipped(folder / "b3db" / "b3db_classification.csv.gz"))
     return Problem(
@@ -136,8 +138,8 @@ def tox21(folder: Path) -> Problem:
         "tox21",
         {"kind": "multitask", "targets": targets},
         FINGERPRINT,
-        {"learning_rate": 0.05, "steps": 15, "batch_size": 64, "weight_decay": 0.001},
-        rounds=60,
+        {"learning_rate": 0.1, "steps": 15, "batch_size": 64, "weight_decay": 0.001, "schedule": {"kind": "cosine"}},
+        rounds=80,
         seats=5,
         model={"kind": "mlp", "hidden": [64]},
     )
