@@ -32,9 +32,12 @@ from agents.learning.privacy.budget import loss_after
 from agents.learning.simulation import plain, simulate, stream
 from agents.learning.state import genesis
 from agents.learning.tasks.shared import log_losses
+from agents.protocol.simulate import exact, secrets_from
 from agents.spec import StudySpec
 
 NOISES = (None, 0.6, 1.0, 2.0)
+SUM_NOISES = (None, 0.25, 1.0, 4.0)
+ROUNDS = 20
 
 
 def study(base: StudySpec, noise: float | None, **changes: Any) -> StudySpec:
@@ -64,12 +67,36 @@ def membership(problem: Problem, noise: float | None, seed: int) -> tuple[float,
     spec = dataclasses.replace(study(problem.spec, noise), seed=seed)
     training, test = split(problem, seed)
     state = [done.state for done in simulate(spec, list(training.values()), stream(seed), plain(seed=seed))][-1]
-    members, others = (
-        Dataset(np.concatenate([d.x for d in p.values()]), np.concatenate([d.y for d in p.values()])) for p in (training, test)
-    )
+    members, others = _together(training), _together(test)
     losses = [log_losses(d.y[:, 0].astype(np.float64), predict(spec, state, d.x)[:, 0]) for d in (members, others)]
     attack = roc_auc_score(np.r_[np.ones(len(members)), np.zeros(len(others))], -np.concatenate(losses))
     return float(attack), float(evaluate(spec, state, others)["accuracy"] or 0)
+
+
+def noisy_sum(problem: Problem, noise: float | None, organisations: int, seed: int) -> tuple[float, float]:
+    """(epsilon of all rounds, accuracy on new rows) of a linear model with noise on the sum; the four hospitals' rows are dealt out to
+    so many organisations, all but a quarter of which are relied on."""
+    document = json.loads(problem.spec.raw) | {
+        "preprocessing": {"standardise": "none"},
+        "weighting": {"kind": "uniform"},
+        "rounds": ROUNDS,
+        "training": {"learning_rate": 0.5, "steps": 10, "batch_size": 8},
+        "quantisation": {"slot_bits": 32, "clip_norm": 0.5},
+        "participants": {"seats": organisations, "minimum": organisations},
+    }
+    if noise is not None:
+        document["privacy"] = {"kind": "sum", "noise_multiplier": noise, "honest": organisations * 3 // 4, "epsilon": 1000, "delta": 1e-5}
+    spec = dataclasses.replace(StudySpec.from_bytes(json.dumps(document).encode()), seed=seed)
+    training, test = (_together(part) for part in split(problem, seed))
+    dealt = np.random.default_rng(seed).permutation(len(training))
+    sites = [training.take(np.sort(rows)) for rows in np.array_split(dealt, organisations)]
+    state = [done.state for done in simulate(spec, sites, *exact(secrets_from(seed)))][-1]
+    epsilon = loss_after(spec, ROUNDS).epsilon_total if noise is not None else float("inf")
+    return epsilon, float(evaluate(spec, state, test)["accuracy"] or 0)
+
+
+def _together(sites: dict[str, Dataset]) -> Dataset:
+    return Dataset(np.concatenate([d.x for d in sites.values()]), np.concatenate([d.y for d in sites.values()]))
 
 
 def inversion(problem: Problem, noise: float | None, organisations: int, rows: int, seed: int) -> float:
@@ -102,6 +129,11 @@ def main() -> None:
         runs = [membership(problem, noise, seed) for seed in range(arguments.seeds)]
         epsilon = f"{loss_after(study(problem.spec, noise), 40).epsilon_total:.1f}" if noise is not None else "unbounded"
         print(f"| {noise or 'none'} | {epsilon} | {_spread([a for a, _ in runs])} | {_spread([b for _, b in runs])} |", flush=True)
+    print("\n| noise on the sum, clip norms | epsilon | 4 organisations | 64 organisations |\n|---|---|---|---|")
+    for noise in SUM_NOISES:
+        few, many = ([noisy_sum(problem, noise, n, seed) for seed in range(arguments.seeds)] for n in (4, 64))
+        epsilon = f"{few[0][0]:.1f}" if noise is not None else "unbounded"
+        print(f"| {noise or 'none'} | {epsilon} | {_spread([a for _, a in few])} | {_spread([a for _, a in many])} |", flush=True)
     print("\n| update seen | cosine with the nearest record |\n|---|---|")
     for what, noise, organisations, rows in (
         ("one organisation's, one record", None, 1, 1),

@@ -3,9 +3,9 @@
     python benchmarks/learning/multisite.py DATA_DIR --problem heart --seeds 20 --out build/benchmarks/heart.json
 
 Every method sees the same 70 % of each site's rows (stratified by label or event) and is measured on the rest, by site and over all sites'
-test rows together. "encrypted" is the study through quantisation and the very integers that rounds encrypt (`simulate --exact`), from the same minibatches;
-"private" is a study with DP-SGD at every organisation, where the task allows it. Splits are numbered from 1: the studies' learning rates
-were chosen on split 0.
+test rows together. "encrypted" is the study through quantisation and the very integers that rounds encrypt (`simulate --exact`), from the
+same minibatches as "federated"; "private" is a study with DP-SGD at every organisation, where the task allows it. Splits are numbered from
+1: the studies' learning rates were chosen on split 0.
 """
 
 from __future__ import annotations
