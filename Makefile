@@ -104,7 +104,7 @@ abi: setup ## compare agents/chain/abi with a fresh compile
 
 # Versions already in a lock stay unless a requirement asks for another; delete a lock first to move everything.
 COMPILE := $(PY) -m uv pip compile - --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
-lock: setup ## make the lock files again from requirements*.txt and package.json
+lock: $(PACKAGES) $(NODE) ## make the lock files again from requirements*.txt and package.json
 	@grep -hv '^torch==' requirements.txt requirements-dev.txt | $(COMPILE) --universal -o requirements.lock
 	@printf 'pip\nsetuptools\nwheel\n' | $(COMPILE) --universal -c requirements.lock -o requirements-build.lock
 	@grep '^torch==' requirements.txt | $(COMPILE) --universal -c requirements.lock -o requirements-torch.lock

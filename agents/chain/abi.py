@@ -101,6 +101,18 @@ def encode_call(call: Call) -> bytes:
         raise InvalidInput(f"{call.contract}.{call.function}: {error}") from None
 
 
+def decode_call(contract: str, data: bytes) -> tuple[str, dict[str, Any]] | None:
+    """Function name and arguments by snake-case name of calldata for one of our contracts; None for another function or bytes."""
+    for entry in contract_abi(contract):
+        if entry["type"] == "function" and topic_of(entry)[:4] == data[:4]:
+            try:
+                values = _decoded(entry["inputs"], data[4:], f"{contract}.{entry['name']}")
+            except InternalFault:
+                return None
+            return entry["name"], {snake_case(p["name"]): v for p, v in zip(entry["inputs"], values, strict=True)}
+    return None
+
+
 def decode_answer(call: Call, data: bytes) -> Any:
     """The value a call returned; a tuple of several.
 

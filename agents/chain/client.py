@@ -10,11 +10,11 @@ from eth_account.signers.local import LocalAccount
 from agents.chain.abi import decode_answer, decode_refusal, encode_call
 from agents.chain.journal import MemoryJournal, TxJournal
 from agents.chain.network import CONTRACTS, Network
-from agents.chain.parse import as_bytes, as_int, parse_head, parse_log, parse_receipt, to_hex
-from agents.chain.records import Call, ClientOptions, Head, RawLog, Receipt
+from agents.chain.parse import as_bytes, as_int, parse_block, parse_head, parse_log, parse_receipt, parse_transaction, to_hex
+from agents.chain.records import Block, Call, ClientOptions, Head, RawLog, Receipt, Transaction
 from agents.chain.rpc import Rpc, RpcError, revert_data
 from agents.chain.sender import Sender, checksum
-from agents.errors import ChainUnreachable, InvalidInput, WrongChain
+from agents.errors import ChainUnreachable, ContractRefused, InvalidInput, WrongChain
 
 _LOG_CHUNK = 2000
 _CACHED_BLOCKS = 4096
@@ -154,6 +154,34 @@ class ChainClient:
         """Receipt of a mined transaction, None while there is none."""
         found = self._rpc.ask("eth_getTransactionReceipt", to_hex(tx_hash))
         return None if found is None or found.get("blockHash") is None else parse_receipt(found)
+
+    def transaction(self, tx_hash: bytes) -> Transaction | None:
+        """A mined transaction, with or without effect; None for an unknown or pending one."""
+        found = self._rpc.ask("eth_getTransactionByHash", to_hex(tx_hash))
+        receipt = self._rpc.ask("eth_getTransactionReceipt", to_hex(tx_hash))
+        mined = found is not None and receipt is not None and receipt.get("blockHash") is not None
+        return parse_transaction(found, receipt) if mined else None
+
+    def refusal(self, transaction: Transaction) -> ContractRefused | None:
+        """Why a transaction without effect had none: the call again on the state before its block; None if that goes through.
+
+        Raises:
+            ChainUnreachable: if the node does not answer, or no longer has that state.
+        """
+        request = {"from": transaction.sender, "to": transaction.to, "data": to_hex(transaction.data), "value": hex(transaction.value)}
+        try:
+            self._rpc("eth_call", request, hex(transaction.block - 1))
+        except RpcError as error:
+            reason = revert_data(error)
+            if reason is None:
+                raise ChainUnreachable(f"the node at {self.rpc_shown} cannot repeat a call: {error.message}") from None
+            return decode_refusal(reason)
+        return None
+
+    def whole_block(self, number: int) -> Block | None:
+        """The block of this number with its transactions' hashes, None if there is none."""
+        found = self._rpc.ask("eth_getBlockByNumber", hex(number), False)
+        return None if found is None else parse_block(found)
 
     def get_logs(
         self, from_block: int, to_block: int, addresses: Sequence[str], topics: Sequence[Sequence[bytes] | None] = ()

@@ -6,7 +6,7 @@ from typing import Any
 
 from eth_utils.address import to_checksum_address
 
-from agents.chain.records import Head, RawLog, Receipt
+from agents.chain.records import Block, Head, RawLog, Receipt, Transaction
 
 
 def as_int(quantity: str) -> int:
@@ -46,4 +46,30 @@ def parse_receipt(receipt: dict[str, Any]) -> Receipt:
         gas_used=as_int(receipt["gasUsed"]),
         gas_price=as_int(receipt.get("effectiveGasPrice") or "0x0"),
         logs=tuple(parse_log(entry) for entry in receipt["logs"]),
+    )
+
+
+def parse_transaction(transaction: dict[str, Any], receipt: dict[str, Any]) -> Transaction:
+    return Transaction(
+        tx_hash=as_bytes(transaction["hash"]),
+        block=as_int(receipt["blockNumber"]),
+        sender=str(to_checksum_address(transaction["from"])),
+        to=str(to_checksum_address(transaction["to"])) if transaction.get("to") else "",
+        data=as_bytes(transaction["input"]),
+        value=as_int(transaction["value"]),
+        nonce=as_int(transaction["nonce"]),
+        gas_used=as_int(receipt["gasUsed"]),
+        gas_price=as_int(receipt.get("effectiveGasPrice") or "0x0"),
+        succeeded=as_int(receipt.get("status", "0x1")) == 1,
+        logs=tuple(parse_log(entry) for entry in receipt["logs"]),
+    )
+
+
+def parse_block(block: dict[str, Any]) -> Block:
+    return Block(
+        head=parse_head(block),
+        parent=as_bytes(block["parentHash"]),
+        transactions=tuple(as_bytes(tx) for tx in block["transactions"]),
+        gas_used=as_int(block["gasUsed"]),
+        gas_limit=as_int(block["gasLimit"]),
     )

@@ -81,3 +81,31 @@ class Receipt:
     def cost(self) -> int:
         """Fee paid, in wei."""
         return self.gas_used * self.gas_price
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """A mined transaction. `to` is empty where it created a contract; `succeeded` is False where it was mined without effect."""
+
+    tx_hash: bytes
+    block: int
+    sender: str
+    to: str
+    data: bytes
+    value: int
+    nonce: int
+    gas_used: int
+    gas_price: int
+    succeeded: bool
+    logs: tuple[RawLog, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block's head and the hashes of its transactions in order; `gas_used` and `gas_limit` in gas."""
+
+    head: Head
+    parent: bytes
+    transactions: tuple[bytes, ...]
+    gas_used: int
+    gas_limit: int

@@ -25,6 +25,7 @@ COMMANDS = {
     "round": "agents.cli.rounds",
     "model": "agents.cli.model",
     "verify": "agents.cli.verify",
+    "explorer": "agents.cli.explorer",
 }
 
 

@@ -24,11 +24,11 @@ from agents.cli.common import (
 from agents.config import DEFAULT_IPFS_API
 from agents.crypto.merkle import keccak256
 from agents.errors import InvalidInput
-from agents.learning.parameters import count
 from agents.learning.plan import schedule
 from agents.nodes.acceptance import accept
 from agents.nodes.connection import rules_of
-from agents.spec import ExpressionFeatures, Features, GenotypeFeatures, StudySpec, SumPrivacy, TableFeatures
+from agents.nodes.describe import describe
+from agents.spec import StudySpec
 
 app = typer.Typer(help="Studies: what is learned, how, and with whom.", no_args_is_help=True)
 StudyArgument = Annotated[int, typer.Argument(min=1, help="Study number on the chain.")]
@@ -121,47 +121,3 @@ def join(
         json,
         f"enrolled as participant {index} of {spec.seats}\nNext: `defedbio data check`, then `defedbio run --study {study}`.",
     )
-
-
-def describe(study: int, spec: StudySpec) -> str:
-    """What an operator must know before it accepts."""
-    features = spec.features
-    layers = " -> ".join(map(str, (features.width, *(spec.model.hidden or spec.model.channels), spec.task.outputs)))
-    return "\n".join(
-        (
-            f"study {study}: {spec.name}",
-            *([f"  {spec.description}"] if spec.description else []),
-            f"  target     {spec.task.kind} {', '.join(map(repr, spec.task.columns[:3]))}",
-            f"  features   {_what(features)}{', standardised over all organisations' if spec.standardise else ''}",
-            f"  model      {spec.model.kind} {layers}, {count(spec)} parameters",
-            f"  training   {spec.rounds} rounds of {spec.training.steps} steps, batch {spec.training.batch_size}, "
-            f"{spec.training.optimizer} {spec.training.learning_rate}, {spec.strategy.kind}",
-            f"  leaves     one update a round, encrypted with a {spec.modulus_bits}-bit key of epoch {spec.key_epoch}, clipped to norm "
-            f"{spec.quantisation.clip_norm}; the sum of at least {spec.minimum} is opened",
-            f"  weighting  {'equal' if spec.uniform_weights else f'by sample count up to {spec.weight_cap}, itself encrypted'}",
-            f"  privacy    {_privacy(spec)}",
-        )
-    )
-
-
-def _what(features: Features) -> str:
-    if isinstance(features, TableFeatures):
-        return f"{len(features.columns)} columns ({features.width} features)"
-    if isinstance(features, ExpressionFeatures):
-        return f"expression of {features.width} genes"
-    if isinstance(features, GenotypeFeatures):
-        return f"dosages of {len(features.variants)} variants and {len(features.covariates.columns)} covariates"
-    return f"fingerprints of {features.bits} bits from {features.column!r}"
-
-
-def _privacy(spec: StudySpec) -> str:
-    if spec.privacy is None:
-        return "encryption only: no differential privacy in this study"
-    agreed = spec.privacy
-    budget = f"this node sits out the round that would exceed epsilon {agreed.epsilon:g} at delta {agreed.delta:g}"
-    if isinstance(agreed, SumPrivacy):
-        return (
-            f"for all data of an organisation: noise of {agreed.noise_multiplier:g} clip norms on the sum, even if only {agreed.honest} "
-            f"of a round's organisations are honest; {budget}"
-        )
-    return f"DP-SGD for each record: noise {agreed.noise_multiplier:g}, gradients clipped to {agreed.max_grad_norm:g}; {budget}"

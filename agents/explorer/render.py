@@ -1,0 +1,94 @@
+"""From a page's values to HTML: templates with autoescape, and how values look."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from agents.domain import BitSet
+from agents.explorer.index import Index
+
+
+class Renderer:
+    def __init__(self, index: Index, clock: Callable[[], float] = time.time) -> None:
+        self._index, self._clock = index, clock
+        self._environment = Environment(
+            loader=PackageLoader("agents.explorer", "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters |= {
+            "hex": lambda value: "0x" + value.hex() if value else "",
+            "short": short,
+            "absolute": absolute,
+            "iso": lambda seconds: datetime.fromtimestamp(seconds, UTC).isoformat(),
+            "ago": lambda seconds: ago(self._clock() - seconds),
+            "count": lambda number: f"{number:,}".replace(",", "\N{THIN SPACE}"),
+            "size": size,
+            "gwei": lambda wei: f"{wei / 10**9:.4g} gwei",
+            "ether": lambda wei: f"{wei / 10**18:.6g} ETH",
+            "metric": lambda value: "–" if value is None else f"{value:.4g}",
+            "value": self._value,
+        }
+        self._environment.globals |= {"name_of": index.name_of}
+
+    def page(self, template: str, trouble: str, **context: Any) -> str:
+        head = self._index.head
+        return self._environment.get_template(f"{template}.html").render(
+            **context, head=head, trouble=trouble, version=self._index.version, page_name=template
+        )
+
+    def _value(self, value: object) -> str | Markup:
+        """An event's or call's value: addresses, hashes and CIDs as links, sets as positions from 1."""
+        if isinstance(value, BitSet):
+            return "{" + ", ".join(str(p + 1) for p in value.positions()) + "}"
+        if isinstance(value, bytes):
+            return self._macro("mono", "0x" + value.hex())
+        if isinstance(value, tuple):
+            return Markup(", ").join(self._value(v) for v in value)
+        if isinstance(value, str) and len(value) == 42 and value.startswith("0x"):
+            return self._macro("address", value)
+        if isinstance(value, str) and value.startswith(("bafy", "bafk")):
+            return self._macro("cid", value)
+        name = getattr(value, "name", None)
+        return str(name).lower() if name is not None and not isinstance(value, str) else str(value)
+
+    def _macro(self, name: str, value: str) -> Markup:
+        return Markup(getattr(self._environment.get_template("macros.html").module, name)(value))
+
+
+def short(text: str, ends: int = 6) -> str:
+    """A long text by its ends."""
+    return text if len(text) <= 2 * ends + 3 else f"{text[: ends + 2]}…{text[-ends:]}"
+
+
+def absolute(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def ago(seconds: float) -> str:
+    """Relative to now; a time to come is "in …"."""
+    distance = abs(seconds)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if distance >= length:
+            text = f"{distance // length:.0f} {unit}"
+            break
+    else:
+        text = f"{distance:.0f} s"
+    return f"{text} ago" if seconds >= 0 else f"in {text}"
+
+
+def size(number: int | None) -> str:
+    if number is None:
+        return "–"
+    for unit, length in (("MB", 10**6), ("kB", 10**3)):
+        if number >= length:
+            return f"{number / length:.3g} {unit}"
+    return f"{number} B"
