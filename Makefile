@@ -32,6 +32,7 @@ NODE := .venv/.done/node-$(call hash,requirements-node.lock .ci/node)
 PROJECT := .venv/.done/project-$(shell (pwd; cat pyproject.toml) | git hash-object --stdin | cut -c1-16)
 NPM := node_modules/.done-$(call hash,package.json package-lock.json .npmrc .ci/npm)
 SOLC := build/solc/solc-v0.8.30
+CHROMIUM := .venv/.done/chromium-$(call hash,.ci/chromium)
 done = @mkdir -p $(dir $@) && touch $@
 
 help: ## show this list
@@ -69,6 +70,11 @@ $(NPM): | $(NODE)
 $(SOLC): .ci/solc | $(NPM)
 	@$(STEP) "Solidity compiler" .ci/solc
 
+# Only the tests need a browser.
+$(CHROMIUM):
+	@$(STEP) "Chromium" .ci/chromium
+	$(done)
+
 demo: setup ## run a whole study on this machine; KEEP=1 leaves it running
 	@$(BROWNIE_HOME) $(PY) -m scripts.demo $(if $(KEEP),--keep)
 
@@ -83,9 +89,9 @@ contracts: setup ## contract tests on Anvil, through brownie
 	@mkdir -p build/reports build/home
 	@$(BROWNIE_HOME) $(PY) -m pytest $(or $(CONTRACT_TESTS),tests/contracts) --junitxml=build/reports/contracts.xml $(PYTEST_ARGS)
 
-integration: setup ## whole nodes, chain and IPFS together
+integration: setup $(CHROMIUM) ## whole nodes, chain, IPFS and a browser together
 	@mkdir -p build/reports build/coverage build/home
-	@$(BROWNIE_HOME) $(PYTEST) $(or $(SLOW_TESTS),tests/integration) -n $(CONSORTIA) --dist loadfile --cov --cov-append --cov-report= --cov-fail-under=0 --junitxml=build/reports/integration.xml $(PYTEST_ARGS)
+	@$(BROWNIE_HOME) $(PYTEST) $(or $(SLOW_TESTS),tests/integration tests/browser) -n $(CONSORTIA) --dist loadfile --cov --cov-append --cov-report= --cov-fail-under=0 --junitxml=build/reports/integration.xml $(PYTEST_ARGS)
 
 coverage: setup ## what the last unit and integration runs covered, against the floor in pyproject.toml
 	@$(PY) -m coverage report

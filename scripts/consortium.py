@@ -256,6 +256,23 @@ class Consortium:
             if process.popen.poll() is not None or time.monotonic() > deadline:
                 raise StepFailed(name, "the IPFS node did not start", process.log)
 
+    def start_explorer(self, organisation: Organisation) -> str:
+        """The organisation's explorer on a free port; returns its address once it answers."""
+        ready = threading.Event()
+        found: list[str] = []
+
+        def on_line(line: str) -> None:
+            if not ready.is_set() and "http://" in line:
+                found.append("http://" + line.split("http://", 1)[1].strip())
+                ready.set()
+
+        process = self.spawn("explorer", [*cli_command(), "explorer", "--port", "0"], self.environment(organisation), on_line)
+        deadline = time.monotonic() + START_SECONDS
+        while not ready.wait(0.1):
+            if process.popen.poll() is not None or time.monotonic() > deadline:
+                raise StepFailed("explorer", "the explorer did not start", process.log)
+        return found[0]
+
     def start_all_ipfs(self) -> None:
         with ThreadPoolExecutor(len(self.organisations)) as pool:
             list(pool.map(self.start_ipfs, self.organisations))

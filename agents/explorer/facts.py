@@ -144,10 +144,9 @@ class Facts:
         state = self.connection.fetcher(frame).model(view)
         self._metrics.get(view.id, lambda: summary(frame.spec, state))
 
-    def aim(self, study: int) -> tuple[str, bool]:
-        """The metric that the study goes by, and whether higher is better."""
-        aim = open_task(self.frame(study).spec).aim
-        return aim.metric, aim.higher_is_better
+    def aim(self, study: int) -> str:
+        """The metric that the study goes by."""
+        return open_task(self.frame(study).spec).aim.metric
 
     def blob(self, cid: str) -> Blob:
         """Fetch a blob of at most 256 MiB that the chain names, and check its bytes against the CID."""

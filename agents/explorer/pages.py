@@ -126,13 +126,14 @@ class Pages:
             "spec_text": spec_text,
             "spec_error": spec_error,
             "rounds": Paged(rows, page_of.number, page_of.total),
+            "aim": self.facts.aim(number) if steps else "",
             "chart": self._chart(study) if steps else None,
             "budgets": self._budgets(study),
             "budget": self.facts.frame(number).spec.privacy if steps else None,
         }
 
     def _chart(self, study: StudyView) -> Chart | None:
-        metric, _ = self.facts.aim(study.id)
+        metric = self.facts.aim(study.id)
         points = []
         for view in study.finalised:
             found = self.facts.known_metrics(view.id)

@@ -149,15 +149,15 @@ def _candidates(spec: StudySpec, seed: int) -> list[Callable[[Dataset], Predict]
     ]
     if spec.task.kind == "survival":
         return own
-    forest: Any = RandomForestRegressor if spec.task.kind == "regression" else RandomForestClassifier
-    linear = (
-        [Ridge(alpha=a) for a in (1, 10, 100, 1000)]
-        if spec.task.kind == "regression"
-        else [LogisticRegression(C=c, max_iter=500) for c in (0.001, 0.01, 0.1, 1)]
-    )
-    made = [make_pipeline(StandardScaler(), model) for model in linear] + [
-        forest(200, min_samples_leaf=leaf, random_state=seed) for leaf in (1, 3)
-    ]
+    several = spec.task.kind == "multitask"
+    linear: list[Any]
+    if spec.task.kind == "regression":
+        linear = [Ridge(alpha=a) for a in (1, 10, 100, 1000)]
+        forests = [RandomForestRegressor(200, min_samples_leaf=leaf, max_features=0.3, random_state=seed) for leaf in (1, 3)]
+    else:
+        linear = [LogisticRegression(C=c, max_iter=500) for c in ((0.01,) if several else (0.001, 0.01, 0.1, 1))]
+        forests = [RandomForestClassifier(200, min_samples_leaf=leaf, random_state=seed) for leaf in ((1,) if several else (1, 3))]
+    made = [*(make_pipeline(StandardScaler(), model) for model in linear), *forests]
     return [*own[:1], *(_sklearn(model) for model in made)]
 
 

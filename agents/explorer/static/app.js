@@ -98,8 +98,8 @@ document.addEventListener("click", async (event) => {
   const copy = event.target.closest("[data-copy]");
   if (copy) {
     await navigator.clipboard.writeText(copy.dataset.copy);
-    copy.textContent = "✓";
-    setTimeout(() => { copy.textContent = "⧉"; }, 1200);
+    copy.classList.add("copied");
+    setTimeout(() => copy.classList.remove("copied"), 1200);
   }
   if (event.target.id === "verify") verify(event.target);
   if (event.target.id === "theme") {

@@ -1,0 +1,235 @@
+"""The explorer in a real browser over a real consortium: every page, live while a round runs, verification, and what must turn red."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, expect
+
+from agents.chain.abi import encode_call
+from agents.chain.network import Network
+from agents.chain.records import Call
+from scripts.consortium import ROOT, Consortium, rpc_call
+from tests.integration.conftest import Study
+
+MakeStudy = Callable[..., Study]
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+SLOW = 90_000
+
+
+@dataclass
+class Watched:
+    """A page whose console errors and requests to other hosts are kept."""
+
+    page: Page
+    url: str
+    faults: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda m: self.faults.append(f"console: {m.text}") if m.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda error: self.faults.append(f"script: {error}"))
+        self.page.on("request", self._asked)
+
+    def _asked(self, request: Request) -> None:
+        if not request.url.startswith((self.url, "data:")):
+            self.faults.append(f"asked {request.url}")
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.url + path)
+
+    def check(self) -> None:
+        """Labels, contrast and structure by axe's WCAG A and AA rules, no sideways scrolling, and nothing noted so far."""
+        assert self.faults == []
+        # Evaluated by the debugger, which the page's own policy does not bind.
+        self.page.evaluate(AXE.read_text("utf-8"))
+        found = self.page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice']})")
+        broken = [(v["id"], [n["html"] for n in v["nodes"]][:3]) for v in found["violations"]]
+        assert broken == [], self.page.url
+        assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{self.page.url} scrolls sideways"
+
+
+@pytest.fixture
+def watched(browser: Browser, consortium: Consortium) -> Iterator[Watched]:
+    url = consortium.start_explorer(consortium.organisations[0]).rstrip("/")
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, permissions=["clipboard-read", "clipboard-write"])
+    made = Watched(context.new_page(), url)
+    made.page.set_default_timeout(SLOW)
+    expect.set_options(timeout=SLOW)
+    yield made
+    context.close()
+    consortium.processes.pop("explorer").stop()
+
+
+def test_a_study_from_its_first_round_to_a_tampered_blob(watched: Watched, consortium: Consortium, open_study: MakeStudy) -> None:
+    study = open_study(rounds=1, changes={"evaluation": {}})
+    page = watched.page
+    watched.open(f"/study/{study.number}")
+    expect(page.get_by_text("No round yet")).to_be_visible()
+
+    agents = [study.start(o) for o in consortium.organisations]
+    _rounds_appear_without_a_reload(page)
+    study.finish(agents)
+    expect(page.get_by_role("heading", name="roc_auc by round")).to_be_visible()
+    expect(page.locator(".badge.complete")).to_be_visible()
+    assert watched.faults == []
+
+    rounds = study.rounds()
+    shown = consortium.cli(consortium.organisations[0], "round", "show", str(rounds[1]["round"]))
+    update = shown["participants"][1]["update_cid"]
+    refused = _refused_transaction(consortium)
+    paths = _every_page(watched, study, rounds[1]["round"], consortium.organisations[1].address, update, refused)
+    _looks_and_labels(watched, paths)
+    _searches(watched, consortium, rounds[1], update)
+    _keyboard_and_clipboard(watched, consortium.organisations[1].address)
+    _verification(watched, consortium, rounds[1]["round"], update)
+
+
+def _rounds_appear_without_a_reload(page: Page) -> None:
+    """The table fills while the agents work; what marks the document survives, so it is the same document."""
+    page.evaluate("document.documentElement.dataset.same = 'yes'")
+    expect(page.locator("#rounds + .scroll tbody tr")).to_have_count(3)
+    assert page.evaluate("document.documentElement.dataset.same") == "yes"
+
+
+def _every_page(watched: Watched, study: Study, round_: int, address: str, cid: str, refused: str) -> list[str]:
+    page = watched.page
+    watched.open("/")
+    expect(page.locator(".reach.yes")).to_have_count(4)
+    expect(page.get_by_role("row", name="integration")).to_contain_text("3 of 3")
+    watched.open(f"/round/{round_}")
+    expect(page.locator(".stepper .done")).to_have_count(7)
+    expect(page.locator("#organisations + .scroll tbody tr")).to_have_count(4)
+    page.locator("#organisations + .scroll a.yes").first.click()
+    expect(page.get_by_role("heading", name="Call")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("RoundManager.commit")
+    transaction = page.url.removeprefix(watched.url)
+    page.get_by_role("link", name=page.locator("dt", has_text="block").locator("+ dd a").inner_text(), exact=True).first.click()
+    expect(page.get_by_role("heading", name="Events of this network")).to_be_visible()
+    block = page.url.removeprefix(watched.url)
+    watched.open(f"/tx/{refused}")
+    expect(page.get_by_role("alert")).to_contain_text("RoundManager")
+    watched.open(f"/address/{address}")
+    expect(page.get_by_role("heading", name="beta")).to_be_visible()
+    watched.open(f"/cid/{cid}")
+    expect(page.locator("main")).to_contain_text("its bytes are those of the CID")
+    return ["/", f"/study/{study.number}", f"/round/{round_}", transaction, block, f"/tx/{refused}", f"/address/{address}", f"/cid/{cid}"]
+
+
+def _looks_and_labels(watched: Watched, paths: list[str]) -> None:
+    """Every page in light and dark, and at a phone's width."""
+    page = watched.page
+    for path in paths:
+        for scheme, width in (("light", 1200), ("dark", 360)):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size({"width": width, "height": 900})
+            watched.open(path)
+            watched.check()
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 1200, "height": 900})
+
+
+def _searches(watched: Watched, consortium: Consortium, round_: dict[str, object], cid: str) -> None:
+    page, number = watched.page, round_["round"]
+    beta = consortium.organisations[1]
+    record = consortium.cli(beta, "round", "show", str(number))
+    cases = {
+        f"round {number}": f"/round/{number}",
+        "BETA": f"/address/{beta.address}",
+        beta.address.lower(): f"/address/{beta.address}",
+        cid: f"/cid/{cid}",
+        str(record["model_hash"]): f"/round/{number}",
+        "7": "/block/7",
+    }
+    for asked, path in cases.items():
+        page.locator("#q").fill(asked)
+        page.keyboard.press("Enter")
+        page.wait_for_url(watched.url + path)
+    page.locator("#q").fill("<script>nothing</script>")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Nothing found")).to_be_visible()
+    watched.faults.clear()  # the browser notes a 404 as an error of its own
+
+
+def _keyboard_and_clipboard(watched: Watched, address: str) -> None:
+    page = watched.page
+    watched.open(f"/address/{address}")
+    page.keyboard.press("/")
+    expect(page.locator("#q")).to_be_focused()
+    page.locator(f"[data-copy='{address}']").first.click()
+    assert page.evaluate("navigator.clipboard.readText()") == address
+    page.locator("#theme").click()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.reload()
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
+    page.locator("#theme").click()
+
+
+def _verification(watched: Watched, consortium: Consortium, round_: int, cid: str) -> None:
+    page = watched.page
+    watched.open(f"/round/{round_}")
+    page.locator("#verify").click()
+    expect(page.locator("#checks li").last).to_contain_text("the round is verified")
+    expect(page.locator("#checks li")).to_have_count(8)
+    assert page.locator("#checks li.bad").count() == 0
+    blob = consortium.folder / "blob"
+    _spoil(consortium, cid, blob)
+    page.locator("#verify").click()
+    expect(page.locator("#checks li.bad")).to_have_count(1)
+    watched.open(f"/cid/{cid}")
+    expect(page.locator("main .no")).to_contain_text("not verified")
+
+
+def _spoil(consortium: Consortium, cid: str, kept: Path) -> None:
+    """Flip a byte of the blob's block in every organisation's IPFS repository, as a bad disk or hand would."""
+    from ipfs.kubo import KuboStore
+
+    raw = KuboStore(consortium.organisations[0].ipfs_api).get(cid, 1 << 24, 30)
+    spoilt = bytes([raw[0] ^ 1]) + raw[1:]
+    files = [path for o in consortium.organisations for path in o.home.rglob("*") if path.is_file() and path.stat().st_size == len(raw)]
+    found = [path for path in files if path.read_bytes() == raw]
+    assert found
+    for path in found:
+        path.write_bytes(spoilt)
+
+
+def _refused_transaction(consortium: Consortium) -> str:
+    """A transaction that the contract refuses and that is mined all the same, as when somebody sends without asking first."""
+    network = Network.load(consortium.network_file)
+    (rich, *_) = rpc_call(consortium.rpc, "eth_accounts")
+    data = "0x" + encode_call(Call("RoundManager", "commit", (1, bytes(range(32))))).hex()
+    request = {"from": rich, "to": network.contracts.round_manager, "data": data, "gas": hex(300_000)}
+    return str(rpc_call(consortium.rpc, "eth_sendTransaction", request))
+
+
+def test_it_only_reads_and_only_under_its_own_name(watched: Watched) -> None:
+    def asked(path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str]]:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(watched.url + path, method=method, headers=headers), timeout=10) as answer:
+                return answer.status, {k.lower(): v for k, v in answer.headers.items()}
+        except urllib.error.HTTPError as error:
+            return error.code, {k.lower(): v for k, v in error.headers.items()}
+
+    status, headers = asked("/")
+    assert status == 200
+    assert "default-src 'none'" in headers["content-security-policy"] and "unsafe" not in headers["content-security-policy"]
+    assert asked("/", "POST")[0] == 405
+    assert asked("/", host="evil.example")[0] == 400
+    for path in (
+        "/study/999",
+        "/round/999",
+        "/tx/0x12",
+        "/tx/0x" + "00" * 32,
+        "/block/99999999",
+        "/address/0x12",
+        "/cid/nothing",
+        "/reach/x",
+    ):
+        assert asked(path)[0] == 404, path
+    with urllib.request.urlopen(watched.url + "/healthz", timeout=10) as answer:
+        assert json.load(answer)["trouble"] == ""
