@@ -132,3 +132,15 @@ def open_study(consortium: Consortium, epoch: int) -> Iterator[Callable[..., Stu
     yield make
     for name in [n for n in consortium.processes if n.startswith("agent-")]:
         consortium.processes.pop(name).stop()
+
+
+@pytest.fixture(scope="session")
+def finished(consortium: Consortium, epoch: int) -> Study:
+    """A study that ran to its end, a statistics round and one of training with encrypted evaluation. Tests read it and leave it as it is."""
+    number = consortium.open_study(spec(epoch, rounds=1, changes={"evaluation": {}}))
+    consortium.join(number)
+    study = Study(number, consortium)
+    study.finish([study.start(o) for o in consortium.organisations])
+    for name in [n for n in consortium.processes if n.startswith("agent-")]:
+        consortium.processes.pop(name).stop()
+    return study
