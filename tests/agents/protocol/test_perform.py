@@ -15,6 +15,7 @@ from agents.crypto import encoding
 from agents.crypto.threshold import KeyShare
 from agents.domain import Phase
 from agents.errors import ChainUnreachable, InternalFault
+from agents.learning.data.port import Dataset
 from agents.learning.server import Sums, finalise
 from agents.learning.state import genesis
 from agents.protocol import actions as act
@@ -176,3 +177,20 @@ def test_p3_a_false_update_is_rejected_for_good_and_named_in_the_attestation(wor
     final = world.play(reached(1, Phase.FINALISED), who=(0, 1, 2)).rounds[1]
     assert final.frozen.positions() == (0, 1, 2)
     assert {final.reasons[PEOPLE[i]] for i in range(3)} == {"3:MalformedBlob"}
+
+
+def test_p7_a_site_whose_training_is_not_finite_says_so_and_sits_the_round_out(world: InProcess) -> None:
+    """Its update is neither kept nor committed; the others commit theirs."""
+    healthy = world.tools[0].dataset
+    assert healthy is not None
+    world.tools[0].dataset = Dataset(healthy.x, np.full_like(healthy.y, np.nan))
+    world.play(lambda study: len(study.rounds) == 1 and len(study.rounds[1].commitments) == 4)
+    study = world.play(reached(1, Phase.FINALISED))
+    study = world.play(lambda s: 2 in s.rounds and len(s.rounds[2].commitments) == 3)
+    assert set(study.rounds[2].commitments) == set(PEOPLE[1:])
+    tools = world.tools[0]
+    assert world.step(0)
+    assert tools.journal.get("round/2/update") is None
+    assert world.next_action(0) is None
+    said = [n["message"] for n in world.notes if n.get("round") == 2 and n["status"] == "note"]
+    assert any("sits round 2 out: local training diverged" in message and "not finite" in message for message in said), said
