@@ -1,6 +1,7 @@
 """Big-number arithmetic: the one module that imports gmpy2. Every value in and out is a plain int.
 
-Lists of powers go through gmpy2's list functions, which release the GIL for the whole call; `workers` splits them over threads.
+Lists go to the native kernel where it is usable, which works on eight numbers at once, else to gmpy2, with the same results. Both release
+the GIL in lists of powers; `workers` splits those over threads. With `squared` the modulus is the square of the odd number given.
 Nothing here runs in constant time (docs/crypto.md, Limits).
 """
 
@@ -9,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import accumulate
 
 import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
+from agents.crypto import kernel
 from agents.errors import InternalFault, InvalidInput
 
 Rand = Callable[[int], bytes]
@@ -24,6 +27,8 @@ SIEVE_WINDOW = 1 << 17
 MILLER_RABIN_ROUNDS = 40
 BUCKET_BITS = 8
 MANY_BASES = 32
+# Of a list for the kernel: it takes for eight numbers little more than gmpy2 for one.
+LEAST_FOR_KERNEL = 2
 
 
 def to_bytes(value: int, length: int) -> bytes:
@@ -49,13 +54,16 @@ def powmod(base: int, exponent: int, modulus: int) -> int:
     return int(gmpy2.powmod(base, exponent, modulus))
 
 
-def powmod_bases(bases: Sequence[int], exponent: int, modulus: int, workers: int = 1) -> list[int]:
+def powmod_bases(bases: Sequence[int], exponent: int, modulus: int, workers: int = 1, squared: bool = False) -> list[int]:
     """[b^exponent mod modulus for b in bases], exponent >= 0, the GIL released; `workers` threads share the list."""
     if exponent < 0 or workers < 1:
         raise InvalidInput("the exponent must not be negative, and one worker is the least")
+    whole = modulus * modulus if squared else modulus
+    if _for_kernel(modulus, len(bases)):
+        return kernel.powers(kernel.modulus(modulus, squared), [b % whole for b in bases], exponent, workers)
     if not bases:
         return []
-    power, mod = mpz(exponent), mpz(modulus)
+    power, mod = mpz(exponent), mpz(whole)
 
     def run(part: Sequence[int]) -> list[int]:
         return [int(x) for x in gmpy2.powmod_base_list([mpz(b) for b in part], power, mod)]
@@ -69,11 +77,18 @@ def powmod_bases(bases: Sequence[int], exponent: int, modulus: int, workers: int
         return [x for part in threads.map(run, parts) for x in part]
 
 
-def multi_powmod(bases: Sequence[int], exponents: Sequence[int], modulus: int) -> int:
-    """prod bases[i]^exponents[i] mod modulus, exponents >= 0; bucket method (Pippenger 1976) once there are many bases."""
+def _for_kernel(modulus: int, numbers: int) -> bool:
+    return numbers >= LEAST_FOR_KERNEL and modulus % 2 == 1 and 2 < modulus.bit_length() <= kernel.MAX_BITS and kernel.usable()
+
+
+def multi_powmod(bases: Sequence[int], exponents: Sequence[int], modulus: int, squared: bool = False) -> int:
+    """prod bases[i]^exponents[i] mod modulus, exponents >= 0 where there are many; gmpy2 takes buckets then (Pippenger 1976)."""
     if len(bases) != len(exponents):
         raise InvalidInput("as many exponents as bases are needed")
-    mod = mpz(modulus)
+    whole = modulus * modulus if squared else modulus
+    if _for_kernel(modulus, len(bases)) and all(e >= 0 for e in exponents):
+        return kernel.multi_power(kernel.modulus(modulus, squared), [b % whole for b in bases], exponents)
+    mod = mpz(whole)
     if len(bases) < MANY_BASES:
         few = mpz(1) % mod
         for base, exponent in zip(bases, exponents, strict=True):
@@ -137,13 +152,19 @@ def product(values: Iterable[int], modulus: int) -> int:
     return int(total)
 
 
-def prefix_products(values: Iterable[int], modulus: int) -> list[int]:
-    """[v0, v0 v1, v0 v1 v2, …] modulo `modulus`."""
-    mod, total, out = mpz(modulus), mpz(1), []
-    for value in values:
-        total = total * value % mod
-        out.append(int(total))
-    return out
+def column_products(columns: Sequence[Sequence[int]], modulus: int) -> list[int]:
+    """The product of each column modulo `modulus`; columns are equally long and not empty."""
+    if _for_kernel(modulus, len(columns)):
+        return [x for (x,) in kernel.products(kernel.modulus(modulus), [[x % modulus for x in column] for column in columns])]
+    return [product(column, modulus) for column in columns]
+
+
+def prefix_products(columns: Sequence[Sequence[int]], modulus: int) -> list[list[int]]:
+    """For each column [v0, v0 v1, v0 v1 v2, …] modulo `modulus`; columns are equally long and not empty."""
+    if _for_kernel(modulus, len(columns)):
+        return kernel.products(kernel.modulus(modulus), [[x % modulus for x in column] for column in columns], prefixes=True)
+    mod = mpz(modulus)
+    return [[int(x) for x in accumulate(map(mpz, column), lambda total, value: total * value % mod)] for column in columns]
 
 
 def random_below(rand: Rand, bound: int) -> int:
@@ -229,9 +250,14 @@ def _sieve_window(start: mpz) -> list[int]:
 class CombTable:
     """Powers of one base for exponents of `digits` bytes: entry (j, d) is base^(d·256^j), so a power costs `digits` products."""
 
-    def __init__(self, base: int, modulus: int, digits: int) -> None:
-        self._modulus = mpz(modulus)
+    def __init__(self, base: int, modulus: int, digits: int, squared: bool = False) -> None:
+        whole = modulus * modulus if squared else modulus
         self.digits = digits
+        self._fast: kernel.Comb | None = None
+        if _for_kernel(modulus, LEAST_FOR_KERNEL):
+            self._fast = kernel.Comb(kernel.modulus(modulus, squared), base % whole, digits)
+            return
+        self._modulus = mpz(whole)
         self._rows: list[list[mpz]] = []
         step = mpz(base)
         for _ in range(digits):
@@ -241,10 +267,15 @@ class CombTable:
             self._rows.append(row)
             step = row[-1] * step % self._modulus
 
-    def power(self, exponent: bytes) -> int:
-        """base^exponent mod modulus; the exponent is little-endian and exactly `digits` bytes long."""
-        if len(exponent) != self.digits:
-            raise InvalidInput(f"the exponent must be {self.digits} bytes")
+    def powers(self, exponents: bytes) -> list[int]:
+        """base^e for each e of `digits` little-endian bytes, written one after the other; the kernel releases the GIL."""
+        if len(exponents) % self.digits:
+            raise InvalidInput(f"exponents must have {self.digits} bytes each")
+        if self._fast is not None:
+            return self._fast.powers(exponents)
+        return [self._power(exponents[i : i + self.digits]) for i in range(0, len(exponents), self.digits)]
+
+    def _power(self, exponent: bytes) -> int:
         total = mpz(1)
         mod = self._modulus
         for row, digit in zip(self._rows, exponent, strict=True):

@@ -228,8 +228,8 @@ def combine(key: ThresholdKey, ciphertexts: Sequence[int], shares: Mapping[int, 
             raise BadShare(f"holder {i}: {fault.message}") from None
     roots = _combine_roots(key, {i: shares[i] for i in chosen}, len(ciphertexts))
     square, n, d = key.public_key.n_squared, key.n, key.opening_exponent
-    powers = numbers.powmod_bases(roots, n, square, workers)
-    targets = numbers.powmod_bases(ciphertexts, d, square, workers)
+    powers = numbers.powmod_bases(roots, n, n, workers, squared=True)
+    targets = numbers.powmod_bases(ciphertexts, d, n, workers, squared=True)
     inverse_d = numbers.invert(d, n)
     openings = []
     for index, (root, power, target) in enumerate(zip(roots, powers, targets, strict=True)):
@@ -297,7 +297,7 @@ def _batch_holds(key: ThresholdKey, ciphertexts: Sequence[int], openings: Sequen
     w = numbers.multi_powmod([o.w for o in openings], weights, n)
     m = sum(e * o.m for e, o in zip(weights, openings, strict=True)) % n
     left = numbers.powmod(w, 2 * n, square) * (1 + 2 * d * m % n * n) % square
-    return left == numbers.powmod(numbers.multi_powmod(ciphertexts, weights, square), 2 * d, square)
+    return left == numbers.powmod(numbers.multi_powmod(ciphertexts, weights, n, squared=True), 2 * d, square)
 
 
 def _first_wrong(key: ThresholdKey, ciphertexts: Sequence[int], openings: Sequence[Opening], rand: Rand) -> int:

@@ -1,4 +1,4 @@
-"""What the cryptography costs here and now: `python benchmarks/crypto/quick.py [--bits 3072] [--parameters 16400] [--slot-bits 24]`.
+"""What the cryptography costs here and now: `python benchmarks/crypto/quick.py [--bits 3072] [--parameters 16400] [--no-kernel]`.
 
 Uses the pinned test primes (tests/vectors), encrypts one random update, aggregates ten, and lets 3 of 5 holders open the sum.
 Prints microseconds a parameter (best of `--repeat`), seconds for the whole update, and bytes. One thread unless `--workers` says more.
@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from agents.crypto import packing, paillier, threshold, wire
+from agents.crypto import kernel, packing, paillier, threshold, wire
 from agents.crypto.proofs import share as share_proof
 from agents.domain import RoundContext
 
@@ -48,7 +48,8 @@ def run(bits: int, parameters: int, slot_bits: int, repeat: int, workers: int) -
     limit = layout.half // UPDATES - 1
     values = np.random.default_rng(1).integers(-limit, limit, parameters, dtype=np.int64)
     count = layout.ciphertexts(parameters)
-    print(f"{bits} bits, {parameters} parameters of {slot_bits} bits, {count} ciphertexts, {workers} worker(s)")
+    by = "the native kernel" if kernel.usable() else "gmpy2"
+    print(f"{bits} bits, {parameters} parameters of {slot_bits} bits, {count} ciphertexts, {workers} worker(s), by {by}")
     table = Table(parameters, repeat)
     comb = table.measure("fixed-base table (once a key)", lambda: paillier.FixedBaseTable(public), 1)
     pool = paillier.ObfuscatorPool(public, os.urandom, comb)
@@ -87,7 +88,10 @@ def main() -> None:
     parser.add_argument("--slot-bits", type=int, default=24)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--no-kernel", action="store_true", help="gmpy2 alone, as on a processor without AVX-512-IFMA")
     args = parser.parse_args()
+    if args.no_kernel:
+        kernel.usable = lambda: False
     run(args.bits, args.parameters, args.slot_bits, args.repeat, args.workers)
 
 

@@ -50,14 +50,17 @@ def test_negative_exponents_need_a_unit() -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(st.binary(min_size=9, max_size=9), st.integers(2, MODULUS - 1))
-def test_comb_power_reads_the_exponent_little_endian(exponent: bytes, base: int) -> None:
+def test_comb_powers_read_exponents_little_endian(exponent: bytes, base: int) -> None:
     table = numbers.CombTable(base, MODULUS, 9)
-    assert table.power(exponent) == pow(base, int.from_bytes(exponent, "little"), MODULUS)
+    assert table.powers(exponent + bytes(9)) == [pow(base, int.from_bytes(exponent, "little"), MODULUS), 1]
+    with pytest.raises(InvalidInput, match="9 bytes each"):
+        table.powers(exponent[:-1])
 
 
 def test_prefix_products_end_in_the_product() -> None:
     values = [5, 7, 11, 13]
-    assert numbers.prefix_products(values, 1000) == [5, 35, 385, 5]
+    assert numbers.prefix_products([values, values[::-1]], 1000) == [[5, 35, 385, 5], [13, 143, 1, 5]]
+    assert numbers.column_products([values, [2, 3, 5, 7]], 1000) == [5, 210]
     assert numbers.product(values, 1000) == 5
 
 

@@ -1,0 +1,156 @@
+"""The native kernel against Python's and gmpy2's arithmetic: its plain-C form anywhere, its vector form where the processor has it.
+
+Both forms are one algorithm over other instructions, so edge cases that the plain form gets right are right in the other, too; both run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+import shutil
+from math import prod
+
+import gmpy2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.crypto import kernel, numbers
+
+KEY_BITS = (2048, 3072, 4096)
+COMPILED = importlib.util.find_spec("agents.crypto._kernel") is not None
+
+needs_kernel = pytest.mark.skipif(not COMPILED, reason="the kernel was not compiled here: gmpy2 does its work")
+
+
+def forms() -> list[bool]:
+    """portable=True, and False where this processor can."""
+    return [True, False] if kernel.usable() else [True]
+
+
+@pytest.mark.skipif(shutil.which("cc") is None and shutil.which("gcc") is None, reason="no compiler")
+def test_where_there_is_a_compiler_the_kernel_is_there() -> None:
+    assert COMPILED, "reinstall the project: `make setup`"
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[kernel.Modulus, list[int]]:
+    """A modulus of 3 to 700 bits, plain or squared, and elements with the extremes among them."""
+    n = draw(st.integers(3, 700).flatmap(lambda bits: st.integers((1 << bits) // 2 + 1, (1 << bits) - 1))) | 1
+    field = kernel.modulus(n, draw(st.booleans()))
+    edges = st.sampled_from([0, 1, n - 1, n % field.value, field.value - 1])
+    return field, draw(st.lists(edges | st.integers(0, field.value - 1), min_size=1, max_size=18))
+
+
+@needs_kernel
+@settings(deadline=None, max_examples=60)
+@given(problems(), st.integers(0, 1 << 90))
+def test_powers_are_pythons(problem: tuple[kernel.Modulus, list[int]], exponent: int) -> None:
+    field, bases = problem
+    want = [pow(b, exponent, field.value) for b in bases]
+    for portable in forms():
+        assert kernel.powers(field, bases, exponent, 1, portable) == want
+
+
+@needs_kernel
+@settings(deadline=None, max_examples=40)
+@given(problems(), st.integers(1, 4), st.randoms(use_true_random=False))
+def test_products_are_the_columns(problem: tuple[kernel.Modulus, list[int]], depth: int, chance: random.Random) -> None:
+    field, numbers_ = problem
+    columns = [[chance.choice(numbers_) for _ in range(depth)] for _ in numbers_]
+    want = [[prod(column[: t + 1]) % field.value for t in range(depth)] for column in columns]
+    for portable in forms():
+        assert kernel.products(field, columns, True, portable) == want
+        assert kernel.products(field, columns, False, portable) == [row[-1:] for row in want]
+
+
+@needs_kernel
+@settings(deadline=None, max_examples=40)
+@given(problems(), st.data())
+def test_a_product_of_powers(problem: tuple[kernel.Modulus, list[int]], data: st.DataObject) -> None:
+    field, bases = problem
+    exponents = data.draw(st.lists(st.integers(0, (1 << 128) - 1), min_size=len(bases), max_size=len(bases)))
+    want = prod(pow(b, e, field.value) for b, e in zip(bases, exponents, strict=True)) % field.value
+    for portable in forms():
+        assert kernel.multi_power(field, bases, exponents, portable) == want
+
+
+@needs_kernel
+@settings(deadline=None, max_examples=20)
+@given(problems(), st.lists(st.binary(min_size=3, max_size=3), min_size=1, max_size=17))
+def test_comb_powers_read_exponents_little_endian(problem: tuple[kernel.Modulus, list[int]], exponents: list[bytes]) -> None:
+    field, (base, *_) = problem
+    want = [pow(base, int.from_bytes(e, "little"), field.value) for e in exponents]
+    for portable in forms():
+        assert kernel.Comb(field, base, 3, portable).powers(b"".join(exponents)) == want
+
+
+@needs_kernel
+@pytest.mark.parametrize("bits", KEY_BITS)
+def test_numbers_of_real_keys(bits: int) -> None:
+    """With the extremes of every limb: all bits set, and a modulus just under and just over a power of two."""
+    for n in ((1 << bits) - 1, (1 << bits - 1) + 1, int.from_bytes(os.urandom(bits // 8), "big") | 1 << bits - 1 | 1):
+        for squared in (False, True):
+            field = kernel.modulus(n, squared)
+            bases = [field.value - 1, field.value >> 1, n - 1, 2, *(int.from_bytes(os.urandom(bits // 8), "big") % n for _ in range(6))]
+            exponent = int.from_bytes(os.urandom(20), "big")
+            want = [int(gmpy2.powmod(b, exponent, field.value)) for b in bases]
+            for portable in forms():
+                assert kernel.powers(field, bases, exponent, 1, portable) == want
+                assert kernel.products(field, [bases], True, portable)[0][-1] == prod(bases) % field.value
+
+
+@needs_kernel
+def test_threads_share_a_list_in_order() -> None:
+    field = kernel.modulus((1 << 521) - 1)
+    bases = list(range(1, 60))
+    for workers in (1, 2, 7, 100):
+        assert kernel.powers(field, bases, 65537, workers, True) == [pow(b, 65537, field.n) for b in bases]
+    assert kernel.powers(field, [], 5, 2, True) == []
+
+
+@needs_kernel
+def test_wrong_lengths_are_refused_before_anything_is_read() -> None:
+    from agents.crypto import _kernel
+
+    good = kernel.modulus(1000003).constants
+    calls = [
+        lambda m: _kernel.powers(m, b"1234", b"1", True),
+        lambda m: _kernel.powers(m, b"123", b"", True),
+        lambda m: _kernel.comb_table(m, b"1234", 3, True),
+        lambda m: _kernel.comb_table(m, b"123", 0, True),
+        lambda m: _kernel.comb_powers(m, b"1234", 1, b"1", True),
+        lambda m: _kernel.products(m, b"123" * 3, b"", 2, False, True),
+        lambda m: _kernel.products(m, b"123" * 2, b"", 2, False, True),
+        lambda m: _kernel.multi_power(m, b"123" * 2, b"1", 1, True),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"wrong length|too many digits"):
+            call(good)
+    for spoilt in ((b"", *good[1:]), (good[0][:-8], *good[1:]), (*good[:4], 0, False), (*good[:4], 100, False), (*good[:5], True)):
+        with pytest.raises(ValueError, match="do not fit each other"):
+            _kernel.powers(spoilt, b"", b"1", True)  # type: ignore[arg-type]
+
+
+@needs_kernel
+@pytest.mark.parametrize("squared", [False, True])
+def test_numbers_gives_the_same_with_and_without_it(squared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    n = (1 << 607) - 1
+    whole = n * n if squared else n
+    bases = [whole - 1, 0, 1, *(int.from_bytes(os.urandom(90), "big") % whole for _ in range(40))]
+    exponents = [0, 1, (1 << 128) - 1, *(int.from_bytes(os.urandom(16), "big") for _ in range(40))]
+    columns = [bases[i : i + 4] for i in range(40)]
+
+    def everything() -> list[object]:
+        return [
+            numbers.powmod_bases(bases, 1 << 80 | 5, n, 2, squared),
+            numbers.multi_powmod(bases, exponents, n, squared),
+            numbers.column_products(columns, whole),
+            numbers.prefix_products(columns, whole),
+            numbers.CombTable(bases[-1], n, 9, squared).powers(bytes(range(90))),
+        ]
+
+    found = everything()
+    monkeypatch.setattr(kernel, "usable", lambda: False)
+    assert everything() == found
