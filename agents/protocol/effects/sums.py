@@ -8,14 +8,14 @@ from agents.crypto.merkle import keccak256
 from agents.crypto.proofs import share as share_proof
 from agents.crypto.threshold import Opening
 from agents.errors import BadOpening, BadShare, BlobUnavailable, InternalFault, PeerFault
-from agents.protocol.effects.updates import load_update
+from agents.protocol.effects.updates import load_updates
 from agents.protocol.tools import Tools
 from agents.protocol.view import RoundView, Share
 
 
 def aggregate_of(tools: Tools, view: RoundView) -> tuple[list[int], bytes]:
     """The frozen set's product ciphertexts and the root over all prefix products, from the updates themselves."""
-    updates = [load_update(tools, view, reveal) for reveal in view.frozen_reveals()]
+    updates = load_updates(tools, view, view.frozen_reveals())
     prefixes = paillier.prefix_products(tools.frame.key.public_key, updates)
     return [row[-1] for row in prefixes], wire.aggregate_root(prefixes, tools.frame.key.public_key)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 from agents.chain.rounds import commitment_hash
 from agents.crypto import encoding, packing, wire
@@ -19,6 +22,7 @@ from agents.protocol.view import Reveal, RoundView, StudyView
 
 SALT_BYTES = 32
 MAX_REASONS_BYTES = 1024
+FETCHES = 4
 
 
 def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
@@ -119,12 +123,11 @@ def check_updates(tools: Tools, view: RoundView) -> None:
     kept = tools.journal.get(tools.record(view, "checked")) or {"good": "0x0", "rejected": "0x0", "reasons": {}}
     good, rejected = BitSet(int(kept["good"], 16)), BitSet(int(kept["rejected"], 16))
     reasons: dict[str, str] = dict(kept["reasons"])
-    with tools.report.phase("check", round=view.id) as phase:
-        for done, position in enumerate(sorted(view.reveals), 1):
-            if position in good or position in rejected:
-                continue
+    waiting = [position for position in sorted(view.reveals) if position not in good and position not in rejected]
+    with tools.report.phase("check", round=view.id) as phase, fetching(tools, view, waiting) as fetched:
+        for done, position in enumerate(waiting, len(view.reveals) - len(waiting) + 1):
             try:
-                load_update(tools, view, view.reveals[position])
+                keep_update(tools, view, view.reveals[position], fetched[position].result())
                 good = good.add(position)
                 reasons.pop(str(position), None)
             except BlobUnavailable:
@@ -139,15 +142,36 @@ def check_updates(tools: Tools, view: RoundView) -> None:
     tools.journal.put(tools.record(view, "checked"), {"good": hex(good.bits), "rejected": hex(rejected.bits), "reasons": reasons})
 
 
-def load_update(tools: Tools, view: RoundView, reveal: Reveal) -> list[int]:
-    """A revealed update, fetched and checked once a round and pinned (C5)."""
+@contextmanager
+def fetching(tools: Tools, view: RoundView, positions: Sequence[int]) -> Iterator[dict[int, Future[list[int]]]]:
+    """The updates at these positions, fetched and checked side by side: an organisation that does not answer holds up nobody else's."""
+    pool = ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
+    try:
+        yield {position: pool.submit(_fetch, tools, view, view.reveals[position]) for position in positions}
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _fetch(tools: Tools, view: RoundView, reveal: Reveal) -> list[int]:
+    known = tools.updates.get((view.id, reveal.position))
+    return known if known is not None else tools.fetcher.update(view, reveal)
+
+
+def keep_update(tools: Tools, view: RoundView, reveal: Reveal, ciphertexts: list[int]) -> None:
+    """Remember a checked update for the round at hand and pin it (C5)."""
     key = (view.id, reveal.position)
     if key not in tools.updates:
-        ciphertexts = tools.fetcher.update(view, reveal)
         tools.updates = {k: v for k, v in tools.updates.items() if k[0] == view.id}
         tools.updates[key] = ciphertexts
         tools.store.pin(reveal.cid)
-    return tools.updates[key]
+
+
+def load_updates(tools: Tools, view: RoundView, reveals: Sequence[Reveal]) -> list[list[int]]:
+    """Revealed updates in this order, each fetched and checked once a round."""
+    with fetching(tools, view, [reveal.position for reveal in reveals]) as fetched:
+        for reveal in reveals:
+            keep_update(tools, view, reveal, fetched[reveal.position].result())
+    return [tools.updates[view.id, reveal.position] for reveal in reveals]
 
 
 def attest_set(tools: Tools, view: RoundView, chosen: BitSet) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from agents.chain.rounds import commitment_hash
 from agents.crypto import encoding
 from agents.crypto.threshold import KeyShare
 from agents.domain import Phase
-from agents.errors import ChainUnreachable, InternalFault
+from agents.errors import BlobUnavailable, ChainUnreachable, InternalFault
 from agents.learning.data.port import Dataset
 from agents.learning.server import Sums, finalise
 from agents.learning.state import genesis
@@ -194,3 +195,24 @@ def test_p7_a_site_whose_training_is_not_finite_says_so_and_sits_the_round_out(w
     assert world.next_action(0) is None
     said = [n["message"] for n in world.notes if n.get("round") == 2 and n["status"] == "note"]
     assert any("sits round 2 out: local training diverged" in message and "not finite" in message for message in said), said
+
+
+def test_p3_updates_are_fetched_side_by_side(world: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is delivered only once the last was: one after the other, the first would never come."""
+    view = world.play(reached(1, Phase.REVEALED)).rounds[1]
+    store, last_came = world.store(1), threading.Event()
+    first, last = view.reveals[0].cid, view.reveals[3].cid
+    get = store.get
+
+    def delayed(cid: str, max_bytes: int, timeout: float) -> bytes:
+        if cid == first and not last_came.wait(5):
+            raise BlobUnavailable("the last never came")
+        raw = get(cid, max_bytes, timeout)
+        if cid == last:
+            last_came.set()
+        return raw
+
+    monkeypatch.setattr(store, "get", delayed)
+    perform(world.tools[1], world.ledger.study(), act.CheckUpdates(1))
+    checked = world.tools[1].journal.get("round/1/checked")
+    assert checked is not None and (checked["good"], checked["reasons"]) == ("0xf", {})
