@@ -8,7 +8,7 @@ or combined.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import InitVar, dataclass
 from functools import cached_property
 
@@ -22,7 +22,7 @@ from agents.domain import MIN_MODULUS_BITS
 from agents.errors import BadCiphertext, InvalidInput, InvalidKey
 
 MAX_MODULUS_BITS = 8192
-AT_ONCE = 64
+AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -166,9 +166,14 @@ def aggregate(key: PublicKey, updates: Sequence[Sequence[int]]) -> list[int]:
     return numbers.column_products(_columns(updates), key.n_squared)
 
 
-def prefix_products(key: PublicKey, updates: Sequence[Sequence[int]]) -> list[list[int]]:
-    """For each ciphertext index l the products of the first 1, 2, … N updates: [l][t - 1] is P_{l,t} of docs/crypto.md."""
-    return numbers.prefix_products(_columns(updates), key.n_squared)
+def prefix_products(key: PublicKey, updates: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """For each ciphertext index l the products of the first 1, 2, … N updates: [l][t - 1] is P_{l,t} of docs/crypto.md.
+
+    A slice at a time is made, so that a large model's prefixes are never in memory together.
+    """
+    columns = _columns(updates)
+    slices = (columns[i : i + AT_ONCE] for i in range(0, len(columns), AT_ONCE))
+    return (row for part in slices for row in numbers.prefix_products(part, key.n_squared))
 
 
 def _columns(updates: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:

@@ -15,7 +15,7 @@ from enum import IntEnum
 
 from agents.crypto import merkle, numbers
 from agents.crypto.packing import SlotLayout
-from agents.crypto.paillier import PublicKey, check_ciphertexts
+from agents.crypto.paillier import PublicKey, check_ciphertexts, prefix_products
 from agents.crypto.threshold import Opening, check_share_values
 from agents.domain import RoundContext
 from agents.errors import InvalidInput, MalformedBlob
@@ -199,19 +199,20 @@ def opening_root(openings: Sequence[Opening], key: PublicKey) -> bytes:
     return merkle.root([merkle.leaf(i, numbers.to_bytes(o.w, size) + numbers.to_bytes(o.m, size)) for i, o in enumerate(openings)])
 
 
-def aggregate_leaves(prefixes: Sequence[Sequence[int]], key: PublicKey) -> list[bytes]:
-    """prefix_leaf(l, t, P_{l,t}) with l from 0 and t from 1, t running fastest; `prefixes` as `paillier.prefix_products` gives it."""
+def prefix_leaves(row: int, products: Sequence[int], key: PublicKey) -> list[bytes]:
+    """prefix_leaf(row, t, P_{row,t}) with t from 1."""
     size = key.ciphertext_bytes
-    return [
-        merkle.prefix_leaf(row, position, numbers.to_bytes(value, size))
-        for row, products in enumerate(prefixes)
-        for position, value in enumerate(products, 1)
-    ]
+    return [merkle.prefix_leaf(row, position, numbers.to_bytes(value, size)) for position, value in enumerate(products, 1)]
 
 
-def aggregate_root(prefixes: Sequence[Sequence[int]], key: PublicKey) -> bytes:
-    """Merkle root over `aggregate_leaves`."""
-    return merkle.root(aggregate_leaves(prefixes, key))
+def product_and_root(updates: Sequence[Sequence[int]], key: PublicKey) -> tuple[list[int], bytes]:
+    """The updates' product, and the Merkle root over the `prefix_leaves` of every ciphertext index (P4)."""
+    product: list[int] = []
+    leaves: list[bytes] = []
+    for row, products in enumerate(prefix_products(key, updates)):
+        product.append(products[-1])
+        leaves += prefix_leaves(row, products, key)
+    return product, merkle.root(leaves)
 
 
 def _encode(header: Header, kind: BlobKind, values: Sequence[int], widths: int) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agents.chain.rounds import commitment_hash, set_hash
-from agents.crypto import merkle, paillier, wire
+from agents.crypto import merkle, wire
 from agents.domain import MIN_COHORT, Phase
 from agents.errors import BlobMismatch, BlobUnavailable, InvalidInput, PeerFault
 from agents.protocol.fetch import Fetcher
@@ -114,12 +114,9 @@ class _Audit:
         return f"{len(self.ciphertexts)} updates of {len(self.ciphertexts[0])} ciphertexts match their CIDs and roots"
 
     def aggregate(self) -> str:
-        key = self.frame.key.public_key
-        prefixes = paillier.prefix_products(key, self.ciphertexts)
-        root = wire.aggregate_root(prefixes, key)
+        self.sum, root = wire.product_and_root(self.ciphertexts, self.frame.key.public_key)
         if self.view.aggregate_root(self.frame.key.threshold) != root:
             raise Refused("the product of the updates has another root than the one the holders released shares for")
-        self.sum = [row[-1] for row in prefixes]
         return f"the product has root {root.hex()}"
 
     def opening(self) -> str:

@@ -61,9 +61,7 @@ def run(bits: int, parameters: int, slot_bits: int, repeat: int, workers: int) -
     table.measure("check ciphertexts", lambda: paillier.check_ciphertexts(public, ciphertexts))
     updates = [ciphertexts] * UPDATES
     aggregate = table.measure(f"aggregate {UPDATES} updates", lambda: paillier.aggregate(public, updates))
-    root = table.measure(
-        "prefix products and aggregate root", lambda: wire.aggregate_root(paillier.prefix_products(public, updates), public)
-    )
+    _, root = table.measure("prefix products and aggregate root", lambda: wire.product_and_root(updates, public))
     released = {
         i: table.measure(f"share of holder {i}", partial(threshold.share, key, shares[i - 1], aggregate, workers)) for i in (1, 2, 3)
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agents.chain.rounds import set_hash
-from agents.crypto import paillier, threshold, wire
+from agents.crypto import threshold, wire
 from agents.crypto.merkle import keccak256
 from agents.crypto.proofs import share as share_proof
 from agents.crypto.threshold import Opening
@@ -13,16 +13,10 @@ from agents.protocol.tools import Tools
 from agents.protocol.view import RoundView, Share
 
 
-def aggregate_of(tools: Tools, view: RoundView) -> tuple[list[int], bytes]:
-    """The frozen set's product ciphertexts and the root over all prefix products, from the updates themselves."""
-    updates = load_updates(tools, view, view.frozen_reveals())
-    prefixes = paillier.prefix_products(tools.frame.key.public_key, updates)
-    return [row[-1] for row in prefixes], wire.aggregate_root(prefixes, tools.frame.key.public_key)
-
-
 def compute_aggregate(tools: Tools, view: RoundView) -> None:
     with tools.report.phase("aggregate", round=view.id) as phase:
-        ciphertexts, root = aggregate_of(tools, view)
+        updates = load_updates(tools, view, view.frozen_reveals())
+        ciphertexts, root = wire.product_and_root(updates, tools.frame.key.public_key)
         blob = wire.encode_aggregate(tools.frame.header(wire.BlobKind.AGGREGATE, view), ciphertexts)
         phase.bytes = len(blob)
         tools.journal.put_bytes(tools.record(view, "aggregate-blob"), blob)

@@ -44,13 +44,13 @@ def test_what_is_hashed_from_a_modulus_is_pinned(bits, vectors) -> None:
     assert keccak256(key.hs.to_bytes(key.ciphertext_bytes, "big")).hex() == want["hs_hash"]
 
 
-@pytest.mark.parametrize(("updates", "length"), [(1, 1), (4, 3)])
+@pytest.mark.parametrize(("updates", "length"), [(1, 1), (4, 3), (2, paillier.AT_ONCE + 1)])
 def test_aggregating_ciphertexts_adds_plaintexts(small, updates, length) -> None:
     plain = [[100 * t + i for i in range(length)] for t in range(updates)]
     encrypted = [small.encrypt(*row) for row in plain]
     total = paillier.aggregate(small.public, encrypted)
     assert [small.oracle.raw_decrypt(c) for c in total] == [sum(column) for column in zip(*plain, strict=True)]
-    prefixes = paillier.prefix_products(small.public, encrypted)
+    prefixes = list(paillier.prefix_products(small.public, encrypted))
     assert [row[-1] for row in prefixes] == total
     assert [row[0] for row in prefixes] == encrypted[0]
     assert all(len(row) == updates for row in prefixes)

@@ -147,14 +147,18 @@ def test_pinned_headers_sizes_and_roots(small, header, vectors) -> None:
     assert wire.update_root([1, 2], key).hex() == want["update_root"]
     assert wire.share_root([1, 2], key).hex() == want["share_root"]
     assert wire.opening_root([Opening(1, 2), Opening(3, 4)], key).hex() == want["opening_root"]
-    assert wire.aggregate_root([[1, 2, 3], [4, 5, 6]], key).hex() == want["aggregate_root"]
+    leaves = [*wire.prefix_leaves(0, [1, 2, 3], key), *wire.prefix_leaves(1, [4, 5, 6], key)]
+    assert merkle.root(leaves).hex() == want["aggregate_root"]
 
 
 def test_p4_every_prefix_product_has_a_path_in_the_aggregate_root(small) -> None:
     """P4: the root commits to every prefix product."""
     key = small.public
-    prefixes = paillier.prefix_products(key, [small.encrypt(1, 2), small.encrypt(3, 4), small.encrypt(5, 6)])
-    leaves, root = wire.aggregate_leaves(prefixes, key), wire.aggregate_root(prefixes, key)
+    updates = [small.encrypt(1, 2), small.encrypt(3, 4), small.encrypt(5, 6)]
+    prefixes = list(paillier.prefix_products(key, updates))
+    leaves = [leaf for row, products in enumerate(prefixes) for leaf in wire.prefix_leaves(row, products, key)]
+    product, root = wire.product_and_root(updates, key)
+    assert product == paillier.aggregate(key, updates)
     for row in range(2):
         for position in range(1, 4):
             leaf = merkle.prefix_leaf(row, position, prefixes[row][position - 1].to_bytes(key.ciphertext_bytes, "big"))
