@@ -134,6 +134,22 @@ def invert(value: int, modulus: int) -> int:
         raise InvalidInput("a number without an inverse") from None
 
 
+def invert_all(values: Sequence[int], modulus: int) -> list[int]:
+    """The inverse of each, with one inversion for all (Montgomery 1987, section 10.3.1).
+
+    Raises:
+        InvalidInput: when one has none.
+    """
+    mod = mpz(modulus)
+    prefixes = list(accumulate(map(mpz, values), lambda total, value: total * value % mod, initial=mpz(1) % mod))
+    rest = mpz(invert(int(prefixes[-1]), modulus)) if values else mpz(0)
+    inverses = []
+    for value, before in zip(reversed(values), reversed(prefixes[:-1]), strict=True):
+        inverses.append(int(rest * before % mod))
+        rest = rest * value % mod
+    return inverses[::-1]
+
+
 def gcd(a: int, b: int) -> int:
     return int(gmpy2.gcd(a, b))
 

@@ -226,34 +226,34 @@ def combine(key: ThresholdKey, ciphertexts: Sequence[int], shares: Mapping[int, 
             check_share_values(key.public_key, shares[i], len(ciphertexts))
         except BadShare as fault:
             raise BadShare(f"holder {i}: {fault.message}") from None
-    roots = _combine_roots(key, {i: shares[i] for i in chosen}, len(ciphertexts))
-    square, n, d = key.public_key.n_squared, key.n, key.opening_exponent
+    roots = _combine_roots(key, {i: shares[i] for i in chosen}, workers)
+    n, d = key.n, key.opening_exponent
     powers = numbers.powmod_bases(roots, n, n, workers, squared=True)
     targets = numbers.powmod_bases(ciphertexts, d, n, workers, squared=True)
     inverse_d = numbers.invert(d, n)
     openings = []
-    for index, (root, power, target) in enumerate(zip(roots, powers, targets, strict=True)):
-        quotient, rest = divmod(target * numbers.invert(power, square) % square - 1, n)
-        if rest:
+    # target / power = 1 + n D M: with power = p0 + n p1 and target = t0 + n t1 that says t0 = p0 and D M = (t1 - p1) / p0 mod n.
+    for index, (root, power, target, inverse) in enumerate(
+        zip(roots, powers, targets, numbers.invert_all([p % n for p in powers], n), strict=True)
+    ):
+        (p1, p0), (t1, t0) = divmod(power, n), divmod(target, n)
+        if t0 != p0:
             raise BadOpening(f"the shares do not open ciphertext {index}", "verify the shares' proofs to find the wrong one")
-        openings.append(Opening(min(root, n - root), quotient * inverse_d % n))
+        openings.append(Opening(min(root, n - root), (t1 - p1) * inverse % n * inverse_d % n))
     return openings
 
 
-def _combine_roots(key: ThresholdKey, shares: Mapping[int, Sequence[int]], count: int) -> list[int]:
-    """W = prod (x_i²)^(λ_i) mod n with λ_i = Δ prod_{j≠i} j / (j - i)."""
-    exponents = {i: _lagrange(key.delta, i, list(shares)) for i in shares}
-    roots = []
-    for index in range(count):
-        above = below = 1
-        for i, exponent in exponents.items():
-            power = numbers.powmod(shares[i][index] ** 2, abs(exponent), key.n)
-            if exponent >= 0:
-                above = above * power % key.n
-            else:
-                below = below * power % key.n
-        roots.append(above * numbers.invert(below, key.n) % key.n)
-    return roots
+def _combine_roots(key: ThresholdKey, shares: Mapping[int, Sequence[int]], workers: int) -> list[int]:
+    """W = prod (x_i²)^(λ_i) mod n with λ_i = Δ prod_{j≠i} j / (j - i), for every ciphertext."""
+    above, below = [], []
+    for i, values in shares.items():
+        exponent = 2 * _lagrange(key.delta, i, list(shares))
+        (above if exponent >= 0 else below).append(numbers.powmod_bases(values, abs(exponent), key.n, workers))
+    roots = numbers.column_products(list(zip(*above, strict=True)), key.n)
+    if not below:
+        return roots
+    divisors = numbers.invert_all(numbers.column_products(list(zip(*below, strict=True)), key.n), key.n)
+    return numbers.column_products(list(zip(roots, divisors, strict=True)), key.n)
 
 
 def _lagrange(delta: int, i: int, indices: Sequence[int]) -> int:

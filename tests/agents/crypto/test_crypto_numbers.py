@@ -48,6 +48,16 @@ def test_negative_exponents_need_a_unit() -> None:
         numbers.powmod(3, -1, 9)
 
 
+@given(st.lists(st.integers(1, MODULUS - 1), max_size=12))
+def test_inverses_of_a_list(values: list[int]) -> None:
+    assert [v * i % MODULUS for v, i in zip(values, numbers.invert_all(values, MODULUS), strict=True)] == [1] * len(values)
+
+
+def test_a_list_with_a_number_that_has_no_inverse() -> None:
+    with pytest.raises(InvalidInput, match="without an inverse"):
+        numbers.invert_all([2, 3, 4], 9)
+
+
 @settings(deadline=None, max_examples=20)
 @given(st.binary(min_size=9, max_size=9), st.integers(2, MODULUS - 1))
 def test_comb_powers_read_exponents_little_endian(exponent: bytes, base: int) -> None:
