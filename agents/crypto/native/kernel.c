@@ -141,11 +141,12 @@ static int window_for(int exponent_bits) {
 #define FN static __attribute__((unused))
 #define NAME(f) f##_portable
 #define SPREAD(x) ((V){0} + (uint64_t)(x))
-static inline V low_portable(V t, V a, V b) {
+/* Not inlined: the compiler would take minutes over what only tests run. */
+static __attribute__((noinline)) V low_portable(V t, V a, V b) {
     for (int l = 0; l < LANES; l++) t[l] += (uint64_t)((unsigned __int128)(a[l] & MASK) * (b[l] & MASK)) & MASK;
     return t;
 }
-static inline V high_portable(V t, V a, V b) {
+static __attribute__((noinline)) V high_portable(V t, V a, V b) {
     for (int l = 0; l < LANES; l++) t[l] += (uint64_t)((unsigned __int128)(a[l] & MASK) * (b[l] & MASK) >> 52);
     return t;
 }
@@ -164,9 +165,13 @@ static inline V gather_portable(const uint64_t *base, V at) {
 #undef LOW
 #undef HIGH
 #undef GATHER
-#undef MAC4
-#undef LIMB_OF_B
-#undef LIMB_OF_N
+#undef FULL4
+#undef TRIANGLE
+#undef HEAD4
+#undef TAIL4
+#undef COLUMNS
+#undef KEEP
+#undef LIMBS_OF_N
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -310,7 +315,8 @@ static PyObject *py_comb_powers(PyObject *self, PyObject *args) {
     if (read_job(modulus, &j, &h)) {
         if (digits < 1 || digits > 4096 || table.len != digits * 256 * j.width * 8 || exponents.len % digits)
             refuse("table or exponents of the wrong length");
-        else if ((out = PyBytes_FromStringAndSize(NULL, exponents.len / digits * (Py_ssize_t)j.bytes)) && make_arena(&a, &j, 0)) {
+        else if ((out = PyBytes_FromStringAndSize(NULL, exponents.len / digits * (Py_ssize_t)j.bytes)) &&
+                 make_arena(&a, &j, ((size_t)(exponents.len / digits) + LANES - 1) / LANES)) {
             uint8_t *to = (uint8_t *)PyBytes_AS_STRING(out);
             Py_BEGIN_ALLOW_THREADS;
             RUN(comb_powers, &j, &a, table.buf, (size_t)digits, exponents.buf, (size_t)(exponents.len / digits), to);

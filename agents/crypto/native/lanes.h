@@ -11,120 +11,241 @@
  * so a product modulo n² costs three products of length L and two reductions, and no division.
  */
 
-/* t += lo(a_r b) + hi(a_r b) for four rows a0..a3 over `count` limbs of b, where b[j] is NEXT(j). */
-#define MAC4(T, a0, a1, a2, a3, NEXT, count)                                                                                     \
-    do {                                                                                                                         \
-        V *mac_t = (T);                                                                                                          \
-        V p1 = SPREAD(0), p2 = p1, p3 = p1, p4 = p1;                                                                             \
-        const int mac_count = (count);                                                                                           \
-        for (int c = 0; c < mac_count; c++) {                                                                                    \
-            const V x = NEXT(c);                                                                                                 \
-            V t = mac_t[c];                                                                                                      \
-            t = LOW(t, a0, x);                                                                                                   \
-            t = LOW(t, a1, p1);                                                                                                  \
-            t = HIGH(t, a0, p1);                                                                                                 \
-            t = LOW(t, a2, p2);                                                                                                  \
-            t = HIGH(t, a1, p2);                                                                                                 \
-            t = LOW(t, a3, p3);                                                                                                  \
-            t = HIGH(t, a2, p3);                                                                                                 \
-            t = HIGH(t, a3, p4);                                                                                                 \
-            mac_t[c] = t;                                                                                                        \
-            p4 = p3;                                                                                                             \
-            p3 = p2;                                                                                                             \
-            p2 = p1;                                                                                                             \
-            p1 = x;                                                                                                              \
-        }                                                                                                                        \
-        V *end = mac_t + mac_count;                                                                                              \
-        end[0] = HIGH(HIGH(HIGH(HIGH(LOW(LOW(LOW(end[0], a1, p1), a2, p2), a3, p3), a0, p1), a1, p2), a2, p3), a3, p4);           \
-        end[1] = HIGH(HIGH(HIGH(LOW(LOW(end[1], a2, p1), a3, p2), a1, p1), a2, p2), a3, p3);                                      \
-        end[2] = HIGH(HIGH(LOW(end[2], a3, p1), a2, p1), a3, p2);                                                                \
-        end[3] = HIGH(end[3], a3, p1);                                                                                           \
+
+/* Four columns t0..t3 get every term of rows r0..r3 with the limbs x0..x3 and the four before them, w0..w3; HEAD: nothing before; TAIL: nothing after. */
+#define FULL4(r0, r1, r2, r3, w0, w1, w2, w3, x0, x1, x2, x3)                                                          \
+    do {                                                                                                               \
+        t0 = LOW(t0, r0, x0); t1 = LOW(t1, r0, x1); t2 = LOW(t2, r0, x2); t3 = LOW(t3, r0, x3);                         \
+        t0 = HIGH(t0, r0, w3); t1 = HIGH(t1, r0, x0); t2 = HIGH(t2, r0, x1); t3 = HIGH(t3, r0, x2);                     \
+        t0 = LOW(t0, r1, w3); t1 = LOW(t1, r1, x0); t2 = LOW(t2, r1, x1); t3 = LOW(t3, r1, x2);                         \
+        t0 = HIGH(t0, r1, w2); t1 = HIGH(t1, r1, w3); t2 = HIGH(t2, r1, x0); t3 = HIGH(t3, r1, x1);                     \
+        t0 = LOW(t0, r2, w2); t1 = LOW(t1, r2, w3); t2 = LOW(t2, r2, x0); t3 = LOW(t3, r2, x1);                         \
+        t0 = HIGH(t0, r2, w1); t1 = HIGH(t1, r2, w2); t2 = HIGH(t2, r2, w3); t3 = HIGH(t3, r2, x0);                     \
+        t0 = LOW(t0, r3, w1); t1 = LOW(t1, r3, w2); t2 = LOW(t2, r3, w3); t3 = LOW(t3, r3, x0);                         \
+        t0 = HIGH(t0, r3, w0); t1 = HIGH(t1, r3, w1); t2 = HIGH(t2, r3, w2); t3 = HIGH(t3, r3, w3);                     \
     } while (0)
+#define HEAD4(r0, r1, r2, r3, x0, x1, x2, x3)                                                                          \
+    do {                                                                                                               \
+        t0 = LOW(t0, r0, x0); t1 = LOW(t1, r0, x1); t2 = LOW(t2, r0, x2); t3 = LOW(t3, r0, x3);                         \
+        t1 = HIGH(t1, r0, x0); t2 = HIGH(t2, r0, x1); t3 = HIGH(t3, r0, x2);                                            \
+        t1 = LOW(t1, r1, x0); t2 = LOW(t2, r1, x1); t3 = LOW(t3, r1, x2);                                               \
+        t2 = HIGH(t2, r1, x0); t3 = HIGH(t3, r1, x1);                                                                   \
+        t2 = LOW(t2, r2, x0); t3 = LOW(t3, r2, x1);                                                                     \
+        t3 = HIGH(t3, r2, x0);                                                                                          \
+        t3 = LOW(t3, r3, x0);                                                                                           \
+    } while (0)
+#define TAIL4(r0, r1, r2, r3, w0, w1, w2, w3)                                                                          \
+    do {                                                                                                               \
+        t0 = HIGH(t0, r0, w3);                                                                                          \
+        t0 = LOW(t0, r1, w3);                                                                                           \
+        t0 = HIGH(t0, r1, w2); t1 = HIGH(t1, r1, w3);                                                                   \
+        t0 = LOW(t0, r2, w2); t1 = LOW(t1, r2, w3);                                                                     \
+        t0 = HIGH(t0, r2, w1); t1 = HIGH(t1, r2, w2); t2 = HIGH(t2, r2, w3);                                            \
+        t0 = LOW(t0, r3, w1); t1 = LOW(t1, r3, w2); t2 = LOW(t2, r3, w3);                                               \
+        t0 = HIGH(t0, r3, w0); t1 = HIGH(t1, r3, w1); t2 = HIGH(t2, r3, w2); t3 = HIGH(t3, r3, w3);                     \
+    } while (0)
+#define COLUMNS(at) V t0 = (at)[0], t1 = (at)[1], t2 = (at)[2], t3 = (at)[3]
+#define KEEP(at) do { (at)[0] = t0; (at)[1] = t1; (at)[2] = t2; (at)[3] = t3; } while (0)
 
-#define LIMB_OF_B(j) b[j]
-
-/* T[0..2L) += a b. */
-FN void NAME(multiply)(V *T, const V *a, const V *b, int L) {
-    for (int i = 0; i < L; i += 4) {
-        MAC4(T + i, a[i], a[i + 1], a[i + 2], a[i + 3], LIMB_OF_B, L);
+/* t[0..count+4) += rows a0..a3 times the `count` limbs of b. */
+FN inline __attribute__((always_inline)) void NAME(rows)(V *t, V a0, V a1, V a2, V a3, const V *b, int count) {
+    V w0 = b[0], w1 = b[1], w2 = b[2], w3 = b[3];
+    {
+        COLUMNS(t);
+        HEAD4(a0, a1, a2, a3, w0, w1, w2, w3);
+        KEEP(t);
+    }
+    for (int c = 4; c < count; c += 4) {
+        const V x0 = b[c], x1 = b[c + 1], x2 = b[c + 2], x3 = b[c + 3];
+        COLUMNS(t + c);
+        FULL4(a0, a1, a2, a3, w0, w1, w2, w3, x0, x1, x2, x3);
+        KEEP(t + c);
+        w0 = x0; w1 = x1; w2 = x2; w3 = x3;
+    }
+    {
+        COLUMNS(t + count);
+        TAIL4(a0, a1, a2, a3, w0, w1, w2, w3);
+        KEEP(t + count);
     }
 }
+
+/* Limb k of the quotient, for columns t[0..4) that have everything but what this quotient's limbs add; its own column is then done. */
+FN inline __attribute__((always_inline)) V NAME(quotient_limb)(V *t, const Field *f, int k) {
+    const V q = LOW(SPREAD(0), t[k], SPREAD(f->k0));
+    /* The low half of q n[0] makes the column's low limb zero: what is carried is the column over 2^52, rounded up. */
+    t[k + 1] += (t[k] + SPREAD(MASK)) >> 52;
+    for (int j = 1; k + j < 4; j++) t[k + j] = LOW(HIGH(t[k + j], q, SPREAD(f->n[j - 1])), q, SPREAD(f->n[j]));
+    return q;
+}
+
+#define LIMBS_OF_N(c) const V m0 = SPREAD(n[c]), m1 = SPREAD(n[(c) + 1]), m2 = SPREAD(n[(c) + 2]), m3 = SPREAD(n[(c) + 3])
+
+/* T / R mod n in T[L..2L), T < R n. A row's quotient is found among the columns that do not wait for it. */
+FN void NAME(reduce_all)(V *T, const Field *f, V *q) {
+    const uint64_t *n = f->n;
+    const int L = f->limbs;
+    for (int k = 0; k < 4; k++) q[k] = NAME(quotient_limb)(T, f, k);
+#define STEP(c)                                                                        \
+    do {                                                                               \
+        LIMBS_OF_N(c);                                                                 \
+        COLUMNS(t + (c));                                                              \
+        FULL4(q0, q1, q2, q3, w0, w1, w2, w3, m0, m1, m2, m3);                         \
+        KEEP(t + (c));                                                                 \
+        w0 = m0; w1 = m1; w2 = m2; w3 = m3;                                            \
+    } while (0)
+    for (int i = 0; i < L; i += 4) {
+        const V q0 = q[i], q1 = q[i + 1], q2 = q[i + 2], q3 = q[i + 3];
+        V *t = T + i;
+        V w0 = SPREAD(n[0]), w1 = SPREAD(n[1]), w2 = SPREAD(n[2]), w3 = SPREAD(n[3]);
+        int c = 4;
+        if (i + 4 < L) {
+            STEP(c);
+            c += 4;
+            if (L >= 24) {
+#pragma GCC unroll 4
+                for (int k = 0; k < 4; k++) {
+                    STEP(c);
+                    c += 4;
+                    q[i + 4 + k] = NAME(quotient_limb)(t + 4, f, k);
+                }
+            } else
+                for (int k = 0; k < 4; k++) q[i + 4 + k] = NAME(quotient_limb)(t + 4, f, k);
+        }
+        for (; c < L; c += 4) STEP(c);
+        COLUMNS(t + L);
+        TAIL4(q0, q1, q2, q3, w0, w1, w2, w3);
+        KEEP(t + L);
+    }
+#undef STEP
+}
+
+/* T[L..2L) = (T + a b) / R mod n, and with `other` (T + a b + other y) / R. */
+FN inline __attribute__((always_inline)) void NAME(fused)(V *T, const V *a, const V *b, const V *other, const V *y, const Field *f, V *q) {
+    const uint64_t *n = f->n;
+    const int L = f->limbs;
+    if (other) NAME(rows)(T, other[0], other[1], other[2], other[3], y, L);
+    {
+        COLUMNS(T);
+        HEAD4(a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]);
+        KEEP(T);
+    }
+    for (int k = 0; k < 4; k++) q[k] = NAME(quotient_limb)(T, f, k);
+#define STEP(c)                                                                                  \
+    do {                                                                                         \
+        COLUMNS(t + (c));                                                                        \
+        const V x0 = b[c], x1 = b[(c) + 1], x2 = b[(c) + 2], x3 = b[(c) + 3];                     \
+        FULL4(a0, a1, a2, a3, v0, v1, v2, v3, x0, x1, x2, x3);                                   \
+        LIMBS_OF_N(c);                                                                           \
+        FULL4(q0, q1, q2, q3, w0, w1, w2, w3, m0, m1, m2, m3);                                   \
+        KEEP(t + (c));                                                                           \
+        v0 = x0; v1 = x1; v2 = x2; v3 = x3;                                                      \
+        w0 = m0; w1 = m1; w2 = m2; w3 = m3;                                                      \
+    } while (0)
+    for (int i = 0; i < L; i += 4) {
+        const V a0 = a[i], a1 = a[i + 1], a2 = a[i + 2], a3 = a[i + 3];
+        const V q0 = q[i], q1 = q[i + 1], q2 = q[i + 2], q3 = q[i + 3];
+        V *t = T + i;
+        if (other && i + 4 < L) NAME(rows)(t + 4, other[i + 4], other[i + 5], other[i + 6], other[i + 7], y, L);
+        V v0 = b[0], v1 = b[1], v2 = b[2], v3 = b[3];
+        V w0 = SPREAD(n[0]), w1 = SPREAD(n[1]), w2 = SPREAD(n[2]), w3 = SPREAD(n[3]);
+        int c = 4;
+        if (i + 4 < L) {
+            {
+                COLUMNS(t + 4);
+                HEAD4(a[i + 4], a[i + 5], a[i + 6], a[i + 7], v0, v1, v2, v3);
+                KEEP(t + 4);
+            }
+            STEP(c);
+            c += 4;
+            if (L >= 24) {
+#pragma GCC unroll 4
+                for (int k = 0; k < 4; k++) {
+                    STEP(c);
+                    c += 4;
+                    q[i + 4 + k] = NAME(quotient_limb)(t + 4, f, k);
+                }
+            } else
+                for (int k = 0; k < 4; k++) q[i + 4 + k] = NAME(quotient_limb)(t + 4, f, k);
+        }
+        for (; c < L; c += 4) STEP(c);
+        COLUMNS(t + L);
+        TAIL4(a0, a1, a2, a3, v0, v1, v2, v3);
+        TAIL4(q0, q1, q2, q3, w0, w1, w2, w3);
+        KEEP(t + L);
+    }
+#undef STEP
+}
+
+#define TRIANGLE(t, a0, a1, a2, a3)                                          \
+    do {                                                                     \
+        (t)[1] = LOW((t)[1], a0, a1);                                        \
+        (t)[2] = LOW(HIGH((t)[2], a0, a1), a0, a2);                          \
+        (t)[3] = LOW(LOW(HIGH((t)[3], a0, a2), a0, a3), a1, a2);             \
+        (t)[4] = LOW(HIGH(HIGH((t)[4], a0, a3), a1, a2), a1, a3);            \
+        (t)[5] = LOW(HIGH((t)[5], a1, a3), a2, a3);                          \
+        (t)[6] = HIGH((t)[6], a2, a3);                                       \
+    } while (0)
 
 /* T[0..2L) = a². */
 FN void NAME(square)(V *T, const V *a, int L) {
     for (int i = 0; i < 2 * L; i++) T[i] = SPREAD(0);
-    for (int i = 0; i < L; i += 4) {
+    int i = 0;
+    /* Eight rows at a time: the later four take each limb four columns after the first four did. */
+    for (; L - i >= 16; i += 8) {
+        const V a0 = a[i], a1 = a[i + 1], a2 = a[i + 2], a3 = a[i + 3], b0 = a[i + 4], b1 = a[i + 5], b2 = a[i + 6], b3 = a[i + 7];
+        const V *b = a + i;
+        V *t = T + 2 * i;
+        const int M = L - i;
+        TRIANGLE(t, a0, a1, a2, a3);
+        TRIANGLE(t + 8, b0, b1, b2, b3);
+        V v0 = b[8], v1 = b[9], v2 = b[10], v3 = b[11], w0 = b[12], w1 = b[13], w2 = b[14], w3 = b[15];
+        {
+            COLUMNS(t + 4);
+            HEAD4(a0, a1, a2, a3, b0, b1, b2, b3);
+            KEEP(t + 4);
+        }
+        {
+            COLUMNS(t + 8);
+            FULL4(a0, a1, a2, a3, b0, b1, b2, b3, v0, v1, v2, v3);
+            KEEP(t + 8);
+        }
+        {
+            COLUMNS(t + 12);
+            FULL4(a0, a1, a2, a3, v0, v1, v2, v3, w0, w1, w2, w3);
+            HEAD4(b0, b1, b2, b3, v0, v1, v2, v3);
+            KEEP(t + 12);
+        }
+        for (int c = 16; c < M; c += 4) {
+            const V x0 = b[c], x1 = b[c + 1], x2 = b[c + 2], x3 = b[c + 3];
+            COLUMNS(t + c);
+            FULL4(a0, a1, a2, a3, w0, w1, w2, w3, x0, x1, x2, x3);
+            FULL4(b0, b1, b2, b3, v0, v1, v2, v3, w0, w1, w2, w3);
+            KEEP(t + c);
+            v0 = w0; v1 = w1; v2 = w2; v3 = w3;
+            w0 = x0; w1 = x1; w2 = x2; w3 = x3;
+        }
+        {
+            COLUMNS(t + M);
+            TAIL4(a0, a1, a2, a3, w0, w1, w2, w3);
+            FULL4(b0, b1, b2, b3, v0, v1, v2, v3, w0, w1, w2, w3);
+            KEEP(t + M);
+        }
+        {
+            COLUMNS(t + M + 4);
+            TAIL4(b0, b1, b2, b3, w0, w1, w2, w3);
+            KEEP(t + M + 4);
+        }
+    }
+    for (; i < L; i += 4) {
         const V a0 = a[i], a1 = a[i + 1], a2 = a[i + 2], a3 = a[i + 3];
         V *t = T + 2 * i;
-        t[1] = LOW(t[1], a0, a1);
-        t[2] = LOW(HIGH(t[2], a0, a1), a0, a2);
-        t[3] = LOW(LOW(HIGH(t[3], a0, a2), a0, a3), a1, a2);
-        t[4] = LOW(HIGH(HIGH(t[4], a0, a3), a1, a2), a1, a3);
-        t[5] = LOW(HIGH(t[5], a1, a3), a2, a3);
-        t[6] = HIGH(t[6], a2, a3);
-        if (i + 4 < L) {
-            const V *b = a + i + 4;
-            MAC4(t + 4, a0, a1, a2, a3, LIMB_OF_B, L - i - 4);
-        }
+        TRIANGLE(t, a0, a1, a2, a3);
+        if (i + 4 < L) NAME(rows)(t + 4, a0, a1, a2, a3, a + i + 4, L - i - 4);
     }
     for (int i = 0; i < L; i++) {
         T[2 * i] = LOW(T[2 * i] + T[2 * i], a[i], a[i]);
         T[2 * i + 1] = HIGH(T[2 * i + 1] + T[2 * i + 1], a[i], a[i]);
     }
-}
-
-#define LIMB_OF_N(j) SPREAD(n[j])
-
-/* Four rows of Montgomery's reduction from column i on; the four limbs of the quotient go to q. */
-FN void NAME(reduce_rows)(V *T, int i, const Field *f, V *q) {
-    const uint64_t *n = f->n;
-    const V k0 = SPREAD(f->k0), zero = SPREAD(0);
-    const V n0 = SPREAD(n[0]), n1 = SPREAD(n[1]), n2 = SPREAD(n[2]), n3 = SPREAD(n[3]);
-    V *t = T + i;
-    V t0 = t[0], t1 = t[1], t2 = t[2], t3 = t[3];
-    const V q0 = LOW(zero, t0, k0);
-    t0 = LOW(t0, q0, n0);
-    t1 = LOW(HIGH(t1 + (t0 >> 52), q0, n0), q0, n1);
-    const V q1 = LOW(zero, t1, k0);
-    t1 = LOW(t1, q1, n0);
-    t2 = LOW(HIGH(t2, q0, n1), q0, n2);
-    t2 = LOW(HIGH(t2 + (t1 >> 52), q1, n0), q1, n1);
-    const V q2 = LOW(zero, t2, k0);
-    t2 = LOW(t2, q2, n0);
-    t3 = LOW(LOW(HIGH(HIGH(t3, q0, n2), q1, n1), q0, n3), q1, n2);
-    t3 = LOW(HIGH(t3 + (t2 >> 52), q2, n0), q2, n1);
-    const V q3 = LOW(zero, t3, k0);
-    t3 = LOW(t3, q3, n0);
-    t[4] += t3 >> 52;
-    q[0] = q0;
-    q[1] = q1;
-    q[2] = q2;
-    q[3] = q3;
-    /* Columns i+4 and up; those below are done. */
-    V p1 = n3, p2 = n2, p3 = n1, p4 = n0;
-    const int L = f->limbs;
-    for (int c = 4; c < L; c++) {
-        const V x = SPREAD(n[c]);
-        V s = t[c];
-        s = LOW(s, q0, x);
-        s = LOW(s, q1, p1);
-        s = HIGH(s, q0, p1);
-        s = LOW(s, q2, p2);
-        s = HIGH(s, q1, p2);
-        s = LOW(s, q3, p3);
-        s = HIGH(s, q2, p3);
-        s = HIGH(s, q3, p4);
-        t[c] = s;
-        p4 = p3;
-        p3 = p2;
-        p2 = p1;
-        p1 = x;
-    }
-    V *end = t + L;
-    end[0] = HIGH(HIGH(HIGH(HIGH(LOW(LOW(LOW(end[0], q1, p1), q2, p2), q3, p3), q0, p1), q1, p2), q2, p3), q3, p4);
-    end[1] = HIGH(HIGH(HIGH(LOW(LOW(end[1], q2, p1), q3, p2), q1, p1), q2, p2), q3, p3);
-    end[2] = HIGH(HIGH(LOW(end[2], q3, p1), q2, p1), q3, p2);
-    end[3] = HIGH(end[3], q3, p1);
 }
 
 /* out = T[L..2L), carried. */
@@ -138,27 +259,18 @@ FN void NAME(carry)(V *out, const V *T, int L) {
     }
 }
 
-/* out = T / R mod n, T < R n; q gets the quotient's L limbs. */
-FN void NAME(reduce)(V *out, V *T, const Field *f, V *q) {
-    for (int i = 0; i < f->limbs; i += 4) NAME(reduce_rows)(T, i, f, q + i);
-    NAME(carry)(out, T, f->limbs);
-}
-
-/* out = a b / R mod n. Reducing behind each four rows hides the quotient's latency. */
+/* out = a b / R mod n. */
 FN void NAME(times)(V *out, const V *a, const V *b, const Field *f, Scratch *s) {
-    const int L = f->limbs;
     V *T = s->wide;
-    for (int i = 0; i < 2 * L; i++) T[i] = SPREAD(0);
-    for (int i = 0; i < L; i += 4) {
-        MAC4(T + i, a[i], a[i + 1], a[i + 2], a[i + 3], LIMB_OF_B, L);
-        NAME(reduce_rows)(T, i, f, s->quotient + i);
-    }
-    NAME(carry)(out, T, L);
+    for (int i = 0; i < 2 * f->limbs; i++) T[i] = SPREAD(0);
+    NAME(fused)(T, a, b, 0, 0, f, s->quotient);
+    NAME(carry)(out, T, f->limbs);
 }
 
 FN void NAME(squared)(V *out, const V *a, const Field *f, Scratch *s) {
     NAME(square)(s->wide, a, f->limbs);
-    NAME(reduce)(out, s->wide, f, s->quotient);
+    NAME(reduce_all)(s->wide, f, s->quotient);
+    NAME(carry)(out, s->wide, f->limbs);
 }
 
 /* T += offset - quotient: offset is a multiple of n that no quotient exceeds, with limbs that no limb of a quotient exceeds. */
@@ -170,33 +282,19 @@ FN void NAME(take_quotient)(V *T, const Field *f, const V *quotient) {
 /* Pairs are 2L limbs: x0, then x1. out may be a or b. */
 FN void NAME(pair_times)(V *out, const V *a, const V *y, const Field *f, Scratch *s) {
     const int L = f->limbs;
-    const V *b = y;
     V *T = s->wide, *low = s->low;
-    for (int i = 0; i < 2 * L; i++) T[i] = SPREAD(0);
-    for (int i = 0; i < L; i += 4) {
-        MAC4(T + i, a[i], a[i + 1], a[i + 2], a[i + 3], LIMB_OF_B, L);
-        NAME(reduce_rows)(T, i, f, s->quotient + i);
-    }
-    NAME(carry)(low, T, L);
+    NAME(times)(low, a, y, f, s);
     for (int i = 0; i < 2 * L; i++) T[i] = SPREAD(0);
     NAME(take_quotient)(T, f, s->quotient);
-    for (int i = 0; i < L; i += 4) {
-        b = y + L;
-        MAC4(T + i, a[i], a[i + 1], a[i + 2], a[i + 3], LIMB_OF_B, L);
-        b = y;
-        MAC4(T + i, a[L + i], a[L + i + 1], a[L + i + 2], a[L + i + 3], LIMB_OF_B, L);
-        NAME(reduce_rows)(T, i, f, s->quotient + i);
-    }
+    NAME(fused)(T, a, y + L, a + L, y, f, s->quotient);
     NAME(carry)(out + L, T, L);
     for (int i = 0; i < L; i++) out[i] = low[i];
 }
 
 FN void NAME(pair_squared)(V *out, const V *a, const Field *f, Scratch *s) {
     const int L = f->limbs;
-    const V *b = a + L;
     V *T = s->wide, *low = s->low;
-    NAME(square)(T, a, L);
-    NAME(reduce)(low, T, f, s->quotient);
+    NAME(squared)(low, a, f, s);
     /* 2 x0 x1 - m: x0 doubled first, which its free bits allow. */
     V carried = SPREAD(0), *twice = s->twice;
     for (int i = 0; i < L; i++) {
@@ -206,10 +304,7 @@ FN void NAME(pair_squared)(V *out, const V *a, const Field *f, Scratch *s) {
     }
     for (int i = 0; i < 2 * L; i++) T[i] = SPREAD(0);
     NAME(take_quotient)(T, f, s->quotient);
-    for (int i = 0; i < L; i += 4) {
-        MAC4(T + i, twice[i], twice[i + 1], twice[i + 2], twice[i + 3], LIMB_OF_B, L);
-        NAME(reduce_rows)(T, i, f, s->quotient + i);
-    }
+    NAME(fused)(T, twice, a + L, 0, 0, f, s->quotient);
     NAME(carry)(out + L, T, L);
     for (int i = 0; i < L; i++) out[i] = low[i];
 }
@@ -311,14 +406,18 @@ FN void NAME(comb_table)(const Job *j, Arena *a, const uint8_t *base, size_t dig
 
 FN void NAME(comb_powers)(const Job *j, Arena *a, const uint64_t *table, size_t digits, const uint8_t *exponents, size_t count, uint8_t *out) {
     const int W = j->width;
-    V *x = a->first, *entry = a->second, *one = a->third;
-    for (size_t i = 0; i < count; i += LANES) {
-        for (size_t row = 0; row < digits; row++) {
+    V *entry = a->second, *one = a->third;
+    /* Row by row over all numbers: a row stays in the cache while they pick from it, the whole table does not. */
+    for (size_t row = 0; row < digits; row++)
+        for (size_t i = 0; i < count; i += LANES) {
+            V *x = a->table + i / LANES * W;
             uint64_t chosen[LANES];
             for (size_t l = 0; l < LANES; l++) chosen[l] = i + l < count ? exponents[(i + l) * digits + row] : 0;
             NAME(pick)(row ? entry : x, table + row * 256 * W, W, chosen, W);
             if (row) NAME(by)(j, x, x, entry, &a->scratch);
         }
+    for (size_t i = 0; i < count; i += LANES) {
+        V *x = a->table + i / LANES * W;
         NAME(plain)(j, x, x, one, &a->scratch);
         store(j, a->limbs, x, out + i * j->bytes, j->bytes, count - i);
     }
