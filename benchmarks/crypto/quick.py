@@ -1,7 +1,8 @@
 """What the cryptography costs here and now: `python benchmarks/crypto/quick.py [--bits 3072] [--parameters 16400] [--no-kernel]`.
 
 Uses the pinned test primes (tests/vectors), encrypts one random update, aggregates ten, and lets 3 of 5 holders open the sum.
-Prints microseconds a parameter (best of `--repeat`), seconds for the whole update, and bytes. One thread unless `--workers` says more.
+Prints microseconds a parameter (best of `--repeat`), seconds for the whole update, and bytes. Lists of powers are computed by
+`--threads`, or by the Dask cluster that `--executor` names.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ import numpy as np
 
 from agents.crypto import kernel, packing, paillier, threshold, wire
 from agents.crypto.proofs import share as share_proof
+from agents.crypto.slices import Executor
 from agents.domain import RoundContext
+from agents.protocol.executor import THREADS, Place, open_executor
+from agents.protocol.report import Reporter
 
 VECTORS = Path(__file__).parents[2] / "tests" / "vectors"
 UPDATES = 10
@@ -41,7 +45,7 @@ class Table:
         return result
 
 
-def run(bits: int, parameters: int, slot_bits: int, repeat: int, workers: int) -> None:
+def run(bits: int, parameters: int, slot_bits: int, repeat: int, executor: Executor, place: str) -> None:
     primes = json.loads((VECTORS / f"keys_{bits}.json").read_text())
     key, shares = threshold.deal_from_primes(int(primes["p"], 16), int(primes["q"], 16), 3, 5, os.urandom)
     public, layout = key.public_key, packing.SlotLayout(bits, slot_bits)
@@ -49,10 +53,10 @@ def run(bits: int, parameters: int, slot_bits: int, repeat: int, workers: int) -
     values = np.random.default_rng(1).integers(-limit, limit, parameters, dtype=np.int64)
     count = layout.ciphertexts(parameters)
     by = "the native kernel" if kernel.usable() else "gmpy2"
-    print(f"{bits} bits, {parameters} parameters of {slot_bits} bits, {count} ciphertexts, {workers} worker(s), by {by}")
+    print(f"{bits} bits, {parameters} parameters of {slot_bits} bits, {count} ciphertexts, {place}, by {by}")
     table = Table(parameters, repeat)
     comb = table.measure("fixed-base table (once a key)", lambda: paillier.FixedBaseTable(public), 1)
-    pool = paillier.ObfuscatorPool(public, os.urandom, comb)
+    pool = paillier.ObfuscatorPool(public, os.urandom, comb, executor)
     plaintexts = table.measure("pack", lambda: packing.pack(values, layout, public.n))
     table.measure("obfuscators (ahead, in background)", lambda: pool.fill(count))
     ciphertexts = table.measure("encrypt online, pool full", lambda: paillier.encrypt(public, plaintexts, pool), 1)
@@ -63,14 +67,14 @@ def run(bits: int, parameters: int, slot_bits: int, repeat: int, workers: int) -
     aggregate = table.measure(f"aggregate {UPDATES} updates", lambda: paillier.aggregate(public, updates))
     _, root = table.measure("prefix products and aggregate root", lambda: wire.product_and_root(updates, public))
     released = {
-        i: table.measure(f"share of holder {i}", partial(threshold.share, key, shares[i - 1], aggregate, workers)) for i in (1, 2, 3)
+        i: table.measure(f"share of holder {i}", partial(threshold.share, key, shares[i - 1], aggregate, executor)) for i in (1, 2, 3)
     }
     context = RoundContext(31337, "0x" + "11" * 20, 1, 1)
     statement = share_proof.ShareStatement(key, context, 1, root, aggregate, released[1])
     proof = table.measure("prove a share", lambda: share_proof.prove(statement, shares[0], os.urandom))
     table.measure("verify a share's proof", lambda: share_proof.verify(statement, proof))
-    openings = table.measure("combine", lambda: threshold.combine(key, aggregate, released, workers))
-    table.measure("check all openings", lambda: threshold.check_openings(key, aggregate, openings, os.urandom))
+    openings = table.measure("combine", lambda: threshold.combine(key, aggregate, released, executor))
+    table.measure("check all openings", lambda: threshold.check_openings(key, aggregate, openings, os.urandom, executor))
     opened = table.measure("unpack", lambda: packing.unpack([o.m for o in openings], layout, public.n, parameters))
     if not np.array_equal(opened, UPDATES * values):
         raise SystemExit("the opened sum is wrong")
@@ -85,12 +89,15 @@ def main() -> None:
     parser.add_argument("--parameters", type=int, default=16_400)
     parser.add_argument("--slot-bits", type=int, default=24)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--executor", default=THREADS, help="as `defedbio run` takes it")
     parser.add_argument("--no-kernel", action="store_true", help="gmpy2 alone, as on a processor without AVX-512-IFMA")
     args = parser.parse_args()
     if args.no_kernel:
         kernel.usable = lambda: False
-    run(args.bits, args.parameters, args.slot_bits, args.repeat, args.workers)
+    place = f"{args.threads} thread(s)" if args.executor == THREADS else args.executor
+    with open_executor(Place.parse(args.executor), args.threads, Reporter(print)) as executor:
+        run(args.bits, args.parameters, args.slot_bits, args.repeat, executor, place)
 
 
 if __name__ == "__main__":

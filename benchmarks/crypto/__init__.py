@@ -1,0 +1,1 @@
+"""The cryptography beside what a user would pick instead: `make bench`."""

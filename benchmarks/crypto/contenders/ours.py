@@ -1,0 +1,58 @@
+"""This project: quantised, packed in slots of 24 bits, Damgård-Jurik-Nielsen encryption, opened by 3 of 5 holders."""
+
+from __future__ import annotations
+
+import os
+
+from agents.crypto import encoding, kernel, packing, paillier, threshold, wire
+from agents.domain import Quantisation, Segment
+from benchmarks.crypto.measuring import Case, Clock, Float64, Outcome, primes
+
+SLOT_BITS = 24
+THRESHOLD, HOLDERS = 3, 5
+LEAST_BITS = 512  # tests use a small modulus
+
+
+def run(case: Case, clock: Clock, option: str) -> Outcome:
+    """`option` is native or gmpy2.
+
+    Raises:
+        SystemExit: when the native kernel is asked for and not there.
+    """
+    if option == "gmpy2":
+        kernel.usable = lambda: False
+    elif not kernel.usable():
+        raise SystemExit("the native kernel was not built, or this processor lacks AVX-512-IFMA")
+    key, shares = threshold.deal_from_primes(*primes(case.bits), THRESHOLD, HOLDERS, os.urandom, LEAST_BITS)
+    public, layout = key.public_key, packing.SlotLayout(case.bits, SLOT_BITS)
+    scale = float((layout.half - 1) // case.organisations - 1)
+    segments = [Segment("update", case.parameters, Quantisation(SLOT_BITS, scale, 1, max_abs=1.0, weighted=False))]
+    count = layout.ciphertexts(case.parameters + 1)
+
+    table = clock.time("table", lambda: paillier.FixedBaseTable(public))
+    pool = paillier.ObfuscatorPool(public, os.urandom, table)
+
+    def pack(update: Float64) -> list[int]:
+        return packing.pack(encoding.encode([update], 1, segments, os.urandom), layout, public.n)
+
+    def fill() -> None:
+        pool.wipe()
+        pool.fill(count)
+
+    def opened() -> tuple[list[threshold.Opening], Float64]:
+        openings = threshold.combine(key, aggregate, released)
+        totals = packing.unpack([o.m for o in openings], layout, public.n, case.parameters + 1)
+        return openings, encoding.decode(totals, segments, case.organisations).parts[0]
+
+    first = case.update(0)
+    clock.time("encode", lambda: pack(first))
+    clock.time("encrypt", lambda: paillier.encrypt(public, pack(first), pool))
+    clock.time("encrypt online", lambda: paillier.encrypt(public, pack(first), pool), before=fill)
+    updates = [paillier.encrypt(public, pack(case.update(k)), pool) for k in range(case.organisations)]
+    aggregate = clock.time("aggregate", lambda: paillier.aggregate(public, updates))
+    released = {1: clock.time("share", lambda: threshold.share(key, shares[0], aggregate))}
+    released |= {i: threshold.share(key, shares[i - 1], aggregate) for i in range(2, THRESHOLD + 1)}
+    openings, total = clock.time("open", opened)
+    clock.time("verify", lambda: threshold.check_openings(key, aggregate, openings, os.urandom))
+    # Stochastic rounding moves an organisation's element by less than one unit.
+    return Outcome(total, case.organisations / scale, wire.blob_size(wire.BlobKind.UPDATE, case.bits, count))
