@@ -6,6 +6,7 @@ The client is built without its `connect()`, whose only effect is a warning abou
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from requests.adapters import HTTPAdapter
 from agents.errors import BlobMismatch, BlobUnavailable, InvalidInput, MalformedBlob, StoreUnreachable, Unreachable
 from ipfs.cid import Cid, check_cid, cid_of, file_size_below, parse_cid
 from ipfs.store import NodeIdentity
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -165,6 +168,26 @@ class KuboStore:
 
         return self._own_node("list the peers", read)
 
+    def presence(self, cid: str, peer_id: str, timeout: float = 10.0) -> bool:
+        _check_argument(cid)
+        bounds = _bounded(timeout, peer=peer_id)
+
+        def ask() -> bool:
+            match self._client._client.request("/bitswap/presence", (cid,), decoder="json", **bounds):
+                case [{"Has": bool(has)}]:
+                    return has
+            raise _Refused(_NOT_KUBO, 0)
+
+        try:
+            return self._call("ask a peer for a blob", ask)
+        except _Refused as error:
+            if error.status == 404:
+                hint = "the embedded node can; Kubo's RPC has no such call"
+                raise Unreachable("this IPFS node cannot ask another what it has", hint) from None
+            raise Unreachable(f"{peer_id} did not say whether it has {cid}: {error}") from error
+        except _Slow as error:
+            raise Unreachable(f"{peer_id} did not say in time whether it has {cid}") from error
+
     def collect_garbage(self) -> None:
         self._own_node("collect garbage", lambda: self._client._client.request("/repo/gc", decoder="json", timeout=_COLLECTION))
 
@@ -206,6 +229,7 @@ class KuboStore:
         lost: _Lost | None = None
         for pause in [0.0, *self._retry.pauses()]:
             if lost is not None:
+                log.info("the IPFS node at %s: %s; again in %g s", self._api, lost, pause, extra={"retry": "ipfs"})
                 self._sleep(pause)
             try:
                 return _translated(action)

@@ -62,6 +62,13 @@ class BlobStore(Protocol):
         """Peer ids of the nodes connected now, each once, sorted."""
         ...
 
+    def presence(self, cid: str, peer_id: str, timeout: float = 10.0) -> bool:
+        """Whether a connected node says that it has the blob's first block, all of a blob of at most 256 KiB. Nothing is fetched.
+
+        Raises Unreachable when it is not connected or does not say in time, or when the own node has no way to ask (Kubo's RPC has none).
+        """
+        ...
+
     def collect_garbage(self) -> None:
         """Deletes every blob that is not pinned from this node."""
         ...

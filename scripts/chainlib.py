@@ -73,6 +73,11 @@ def write_network(contracts: dict[str, Any], deploy_block: int) -> Path:
     return path
 
 
+def verification_folder() -> Path:
+    """What other explorers need, beside the network file."""
+    return network_file().with_suffix(".verify")
+
+
 def read_network() -> Network:
     """The record that `deploy` wrote for the active network.
 

@@ -50,7 +50,7 @@ def main() -> int:
         console.print(final_text(report, consortium, arguments.folder), markup=False, soft_wrap=True)
         keep = arguments.keep
         if keep:
-            wait_kept(consortium, console)
+            wait_kept(consortium, report["explorer"], console)
         return 0
     except StepFailed as error:
         console.print(f"[red]failed[/] {error.step}: {error.reason}\n  read {error.log}", soft_wrap=True)
@@ -77,7 +77,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--chain", choices=("anvil", "ganache"), default="anvil")
     parser.add_argument("--seed", type=int, default=1, help="of the first model and of the comparison's local training")
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
-    parser.add_argument("--keep", action="store_true", help="leave chain, IPFS nodes and agents' folders up until Ctrl-C")
+    parser.add_argument("--keep", action="store_true", help="leave chain, IPFS nodes, explorer and agents' folders up until Ctrl-C")
     arguments = parser.parse_args()
     if not 3 <= arguments.organisations <= 15:
         parser.error("--organisations must be 3 to 15")
@@ -127,6 +127,9 @@ def run(arguments: argparse.Namespace, consortium: Consortium, files: dict[str, 
     with timed("study", "open the study, read and accept its spec, enrol"):
         study = consortium.open_study(spec)
         consortium.join(study)
+    with timed("explorer", "start the round explorer"):
+        explorer = consortium.start_explorer(consortium.organisations[0])
+    console.print(f"  watch the rounds at [bold]{explorer}study/{study}[/]", soft_wrap=True)
     set_up = round(sum(seconds.values()), 2)
     console.print(f"[bold]Study {study}[/]: {spec['rounds']} training rounds, one agent process an organisation")
     ledger = Ledger(arguments.organisations)
@@ -166,6 +169,7 @@ def run(arguments: argparse.Namespace, consortium: Consortium, files: dict[str, 
         "chain": {"id": network["chain_id"], "rpc": consortium.rpc, "kind": consortium.chain},
         "contracts": network["contracts"],
         "study": study,
+        "explorer": explorer,
     }
 
 
@@ -213,8 +217,9 @@ def train(consortium: Consortium, study: int, files: dict[str, Path], spec: dict
             agent.stop()
 
 
-def wait_kept(consortium: Consortium, console: Console) -> None:
+def wait_kept(consortium: Consortium, explorer: str, console: Console) -> None:
     """Leave everything running until Ctrl-C, and say where it is."""
+    console.print(f"kept: explorer {explorer}", soft_wrap=True)
     console.print(
         f"kept: chain {consortium.rpc}, contracts in {consortium.network_file}. To act as one of the organisations:", soft_wrap=True
     )

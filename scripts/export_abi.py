@@ -1,59 +1,27 @@
 """Write the contracts' interfaces to agents/chain/abi/, or check that they are what the sources compile to.
 
-    python -m scripts.export_abi [--check]
-
-The compiler is the one that Brownie uses: version, EVM, optimiser and remappings come from brownie-config.yaml, the binary from
-SOLCX_BINARY_PATH (build/solc by default) or, where the internet is open, from py-solc-x's download.
+python -m scripts.export_abi [--check]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from agents.chain.network import CONTRACTS
+from scripts.compiler import ROOT, outputs
 
-ROOT = Path(__file__).resolve().parent.parent
+__all__ = ["ABI_FOLDER", "CONTRACTS", "ROOT", "abi_texts", "compiled", "drifted", "export", "main"]
+
 ABI_FOLDER = ROOT / "agents" / "chain" / "abi"
-CONTRACTS = ("ParticipantRegistry", "KeyRegistry", "StudyRegistry", "RoundManager")
 
 
-@cache
 def compiled(root: Path = ROOT) -> dict[str, dict[str, Any]]:
-    """Compile the four contracts, once a process: {name: {"abi": [...], "bytecode": "0x…", "size": bytes of deployed code}}.
-
-    Raises:
-        solcx.exceptions.SolcError: when a source does not compile.
-    """
-    os.environ.setdefault("SOLCX_BINARY_PATH", str(root / "build" / "solc"))
-    import solcx
-
-    settings = yaml.safe_load((root / "brownie-config.yaml").read_text())["compiler"]
-    version = settings["solc"]["version"]
-    if version not in map(str, solcx.get_installed_solc_versions()):
-        solcx.install_solc(version)
-    sources = sorted((root / "contracts").rglob("*.sol"))
-    answer = solcx.compile_standard(
-        {
-            "language": "Solidity",
-            "sources": {str(path.relative_to(root)): {"content": path.read_text()} for path in sources},
-            "settings": {
-                "evmVersion": settings["evm_version"],
-                "optimizer": settings["solc"]["optimizer"],
-                "remappings": settings["solc"]["remappings"],
-                "outputSelection": {"*": {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]}},
-            },
-        },
-        base_path=str(root),
-        allow_paths=str(root),
-        solc_version=version,
-    )
-    return {name: _artefact(answer["contracts"][f"contracts/{name}.sol"][name]) for name in CONTRACTS}
+    """The four contracts: {name: {"abi": [...], "bytecode": "0x…", "size": bytes of deployed code}}."""
+    return {name: _artefact(output) for name, output in outputs(root).items()}
 
 
 def abi_texts(root: Path = ROOT) -> dict[str, str]:

@@ -13,10 +13,10 @@ from eth_abi.decoding import StringDecoder
 from eth_abi.exceptions import DecodingError, EncodingError
 from eth_abi.registry import BaseEquals
 from eth_abi.registry import registry as default_registry
-from eth_utils.address import to_checksum_address
 from web3 import Web3
 
 from agents.chain.network import CONTRACTS
+from agents.chain.parse import checksummed
 from agents.chain.records import Call
 from agents.chain.values import StudyRules
 from agents.domain import BitSet, CeremonyKind, KeyEpochStatus, Phase
@@ -153,6 +153,7 @@ def decode_refusal(data: bytes) -> ContractRefused:
     return ContractRefused("Reverted", ("0x" + data.hex(),) if data else ())
 
 
+@cache
 def snake_case(name: str) -> str:
     """`updateRoot` to `update_root`."""
     return "".join("_" + c.lower() if c.isupper() else c for c in name)
@@ -179,7 +180,7 @@ def _from_solidity(parameter: Abi, value: Any) -> Any:
         struct = STRUCTS.get(name)
         return parts if struct is None else struct(**parts)
     if kind == "address":
-        return str(to_checksum_address(value))
+        return checksummed(value)
     if kind.startswith("uint") and parameter["name"] in BIT_MAPS:
         return BitSet(value)
     return value

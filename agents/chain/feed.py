@@ -78,4 +78,6 @@ class EventFeed:
         if not marks:
             return (), self._start
         last = marks[-1].number
-        return tuple(event for event in self._events if event.meta.block <= last), max(last + 1, self._start)
+        standing = len(marks) == len(self._marks)
+        kept = self._events if standing else tuple(event for event in self._events if event.meta.block <= last)
+        return kept, max(last + 1, self._start)

@@ -51,8 +51,8 @@ class ContractAddresses:
 
     def name_of(self, address: str) -> str | None:
         """Solidity name of the contract at this address, None if it is not ours."""
-        named = {a.lower(): name for a, name in zip(self.all(), CONTRACTS, strict=True)}
-        return named.get(address.lower())
+        asked = address.lower()
+        return next((name for name, own in zip(CONTRACTS, self.all(), strict=True) if own.lower() == asked), None)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from eth_utils.address import to_checksum_address
@@ -17,6 +18,12 @@ def as_bytes(data: str) -> bytes:
     return bytes.fromhex(data.removeprefix("0x"))
 
 
+@lru_cache(4096)
+def checksummed(address: str) -> str:
+    """Remembered: a chain's events name the same few addresses over and over."""
+    return str(to_checksum_address(address))
+
+
 def to_hex(data: bytes) -> str:
     return "0x" + bytes(data).hex()
 
@@ -27,7 +34,7 @@ def parse_head(block: dict[str, Any]) -> Head:
 
 def parse_log(entry: dict[str, Any]) -> RawLog:
     return RawLog(
-        address=str(to_checksum_address(entry["address"])),
+        address=checksummed(entry["address"]),
         topics=tuple(as_bytes(topic) for topic in entry["topics"]),
         data=as_bytes(entry["data"]),
         block=as_int(entry["blockNumber"]),
@@ -42,7 +49,7 @@ def parse_receipt(receipt: dict[str, Any]) -> Receipt:
         tx_hash=as_bytes(receipt["transactionHash"]),
         block=as_int(receipt["blockNumber"]),
         block_hash=as_bytes(receipt["blockHash"]),
-        sender=str(to_checksum_address(receipt["from"])),
+        sender=checksummed(receipt["from"]),
         gas_used=as_int(receipt["gasUsed"]),
         gas_price=as_int(receipt.get("effectiveGasPrice") or "0x0"),
         logs=tuple(parse_log(entry) for entry in receipt["logs"]),
@@ -53,8 +60,8 @@ def parse_transaction(transaction: dict[str, Any], receipt: dict[str, Any]) -> T
     return Transaction(
         tx_hash=as_bytes(transaction["hash"]),
         block=as_int(receipt["blockNumber"]),
-        sender=str(to_checksum_address(transaction["from"])),
-        to=str(to_checksum_address(transaction["to"])) if transaction.get("to") else "",
+        sender=checksummed(transaction["from"]),
+        to=checksummed(transaction["to"]) if transaction.get("to") else "",
         data=as_bytes(transaction["input"]),
         value=as_int(transaction["value"]),
         nonce=as_int(transaction["nonce"]),

@@ -1,195 +1,149 @@
-"""What pages need beyond the events: block times, gas, specs, metrics, blobs and who answers. Read once, then remembered."""
+"""What pages need beyond the events: block times, gas, specs, metrics. Asked for aside, then remembered."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import cache
 
 from agents.chain.events import Event
 from agents.crypto import wire
+from agents.crypto.packing import SlotLayout
 from agents.domain import Phase
-from agents.errors import DefedError, InvalidInput, NotFound, Unreachable
+from agents.errors import DefedError, NotFound, Unreachable
 from agents.explorer.index import Index
+from agents.explorer.lookup import Lookup
 from agents.learning.evaluation_sums import summary
 from agents.learning.tasks import open_task
 from agents.nodes.connection import Connection
 from agents.protocol.frame import StudyFrame
 from agents.protocol.view import RoundView, StudyView
 
-K = TypeVar("K")
-V = TypeVar("V")
-MAX_BLOB_BYTES = 256 << 20
-BLOB_SECONDS = 15.0
-REACH_SECONDS = 60.0
-
-
-class Cache(Generic[K, V]):
-    """The newest `size` results; an error is not remembered."""
-
-    def __init__(self, size: int) -> None:
-        self._size, self._lock = size, threading.Lock()
-        self._known: OrderedDict[K, V] = OrderedDict()
-
-    def get(self, key: K, make: Callable[[], V]) -> V:
-        with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
-        value = make()
-        with self._lock:
-            self._known[key] = value
-            while len(self._known) > self._size:
-                self._known.popitem(last=False)
-        return value
-
-    def peek(self, key: K) -> V | None:
-        with self._lock:
-            return self._known.get(key)
-
-
-@dataclass(frozen=True)
-class Reach:
-    """Whether an organisation's IPFS node answered when it was dialled, at unix time `at`."""
-
-    ok: bool
-    detail: str
-    at: float
-
-
-@dataclass(frozen=True)
-class Blob:
-    """A blob as it was fetched: its size, or why it could not be had or was refused."""
-
-    size: int | None
-    detail: str
+PAGE_SECONDS = 1.5
+AGAIN_SECONDS = 5.0
+SWEEP_SECONDS = 60.0
 
 
 class Facts:
-    def __init__(self, connection: Connection, index: Index) -> None:
-        self.connection, self.index = connection, index
-        self._gas: Cache[bytes, int] = Cache(200_000)
-        self._round_gas: Cache[int, int] = Cache(100_000)
-        self._frames: Cache[int, StudyFrame] = Cache(64)
-        self._metrics: Cache[int, dict[str, float | None]] = Cache(20_000)
-        self._reach: dict[str, Reach] = {}
+    """`page_seconds` is how long one page waits for what it has not got. Numbers of studies and rounds go with `index.forks`: after a
+    reorganisation the same number may name another."""
 
-    def time_of(self, event: Event) -> int:
-        """Unix seconds of the event's block."""
-        return self.connection.client.block_by_hash(event.meta.block_hash).timestamp
+    def __init__(self, connection: Connection, index: Index, page_seconds: float = PAGE_SECONDS) -> None:
+        self.connection, self.index, self.page_seconds = connection, index, page_seconds
+        chain, ipfs = ThreadPoolExecutor(8, "chain"), ThreadPoolExecutor(2, "specs")
+        self._pools = (chain, ipfs)
+        self._times: Lookup[bytes, int] = Lookup(self._time, chain, 100_000)
+        self._gas: Lookup[bytes, int] = Lookup(self._gas_used, chain, 300_000)
+        self._balances: Lookup[str, int] = Lookup(self._balance, chain, 1000, keep=AGAIN_SECONDS)
+        self._frames: Lookup[tuple[int, int], StudyFrame] = Lookup(lambda key: connection.frame(key[1]), ipfs, 64)
+        self._metrics: Lookup[tuple[int, int], dict[str, float | None]] = Lookup(self._read_metrics, ipfs, 20_000)
+        self._round_gas: dict[tuple[int, int], int] = {}
 
-    def gas_of_tx(self, tx_hash: bytes) -> int:
-        def read() -> int:
-            receipt = self.connection.client.receipt(tx_hash)
-            if receipt is None:
-                raise NotFound("the chain has no such transaction")
-            return receipt.gas_used
+    def stop(self) -> None:
+        for pool in self._pools:
+            pool.shutdown(wait=False, cancel_futures=True)
 
-        return self._gas.get(tx_hash, read)
+    # -- the chain ---------------------------------------------------------------------------------------------------------------
 
-    def gas_of_round(self, round_: int) -> int:
-        """All gas that transactions of the round paid for."""
-        events = self.index.tables.by_round.get(round_, [])
-        return sum(self.gas_of_tx(tx) for tx in {e.meta.tx_hash for e in list(events)})
+    def times(self, events: Iterable[Event]) -> dict[bytes, int]:
+        """Unix seconds by block hash, of those blocks whose time is known in time."""
+        hashes = {event.meta.block_hash for event in events}
+        self._together(self._times, hashes, self.page_seconds)
+        return {h: at for h in hashes if (at := self._times.known(h)) is not None}
 
-    def known_gas(self, round_: int) -> int | None:
-        """As `gas_of_round` for an ended round, if it was read already."""
-        return self._round_gas.peek(round_)
+    def gas_of_tx(self, tx_hash: bytes) -> int | None:
+        """The transaction's gas if it is known; `fill` makes it known."""
+        return self._gas.known(tx_hash)
+
+    def gas_of_round(self, round_: int) -> int | None:
+        """All gas that transactions of the round paid for, if all is known."""
+        key = (self.index.forks, round_)
+        if key in self._round_gas:
+            return self._round_gas[key]
+        spent = [self._gas.known(tx) for tx in self._transactions(round_)]
+        return None if None in spent else sum(gas for gas in spent if gas is not None)
+
+    def gas_of_ended_round(self, round_: int) -> int | None:
+        """As `gas_of_round`, if `fill` found it: cheap enough for every round of a study."""
+        return self._round_gas.get((self.index.forks, round_))
+
+    def balance(self, address: str) -> int | None:
+        """Wei, None if the chain does not say in time."""
+        with suppress(DefedError):
+            return self._balances.get(address, self.page_seconds)
+        return None
 
     def fill(self, study: StudyView, view: RoundView) -> bool:
-        """Read an ended round's gas, and its metrics if it is final; whether anything is newly known. What cannot be had now stays open."""
+        """Ask for a round's gas, and for its metrics if it is final; whether anything is newly known. What cannot be had stays open."""
+        key = (self.index.forks, view.id)
         new = False
-        if view.phase.ended and self._round_gas.peek(view.id) is None:
-            with suppress(DefedError):
-                self._round_gas.get(view.id, lambda: self.gas_of_round(view.id))
+        if key not in self._round_gas:
+            missing = [tx for tx in self._transactions(view.id) if self._gas.known(tx) is None]
+            self._together(self._gas, missing, SWEEP_SECONDS)
+            new = any(self._gas.known(tx) is not None for tx in missing)
+            if view.phase.ended and (spent := self.gas_of_round(view.id)) is not None:
+                self._round_gas[key] = spent
                 new = True
-        if view.phase == Phase.FINALISED and self._metrics.peek(view.id) is None:
+        if view.phase == Phase.FINALISED and self._metrics.known(key) is None:
             with suppress(DefedError):
-                self.read_metrics(study, view)
-                new = True
+                new |= self._metrics.get(key, SWEEP_SECONDS) is not None
         return new
 
-    def frame(self, study: int) -> StudyFrame:
-        """The study's spec and key, checked against the chain.
+    def _transactions(self, round_: int) -> set[bytes]:
+        with self.index.read() as tables:
+            return {e.meta.tx_hash for e in tables.by_round.get(round_, ())}
+
+    def _balance(self, address: str) -> int:
+        return self.connection.client.balance(address)
+
+    def _time(self, block_hash: bytes) -> int:
+        return self.connection.client.block_by_hash(block_hash).timestamp
+
+    def _gas_used(self, tx_hash: bytes) -> int:
+        receipt = self.connection.client.receipt(tx_hash)
+        if receipt is None:
+            raise NotFound("the chain has no such transaction")
+        return receipt.gas_used
+
+    def _together(self, lookup: Lookup[bytes, int], keys: Iterable[bytes], seconds: float) -> None:
+        with suppress(Unreachable):
+            wait([lookup.ask(key) for key in keys if lookup.known(key) is None], seconds)
+
+    # -- studies -----------------------------------------------------------------------------------------------------------------
+
+    def frame(self, study: int, seconds: float | None = None) -> StudyFrame | None:
+        """The study's spec and key, checked against the chain; None while they are read.
 
         Raises:
             DefedError: if IPFS does not deliver them, or they are not those of the chain's hashes.
         """
-        return self._frames.get(study, lambda: self.connection.frame(study))
+        return self._frames.get((self.index.forks, study), self.page_seconds if seconds is None else seconds)
 
-    def update_bytes(self, study: int, view: RoundView) -> int:
+    def known_frame(self, study: int) -> StudyFrame | None:
+        return self._frames.known((self.index.forks, study))
+
+    def update_bytes(self, frame: StudyFrame, view: RoundView) -> int:
         """Bytes of one organisation's update in this round."""
-        frame = self.frame(study)
-        count = frame.layout(view).ciphertexts(frame.values(view))
-        return wire.blob_size(wire.BlobKind.UPDATE, frame.spec.modulus_bits, count)
+        return _update_bytes(frame.spec.modulus_bits, frame.step(view).slot_bits, frame.values(view))
 
     def known_metrics(self, round_: int) -> dict[str, float | None] | None:
         """The metrics of the model that the round started from, if they were read already."""
-        return self._metrics.peek(round_)
+        return self._metrics.known((self.index.forks, round_))
 
-    def read_metrics(self, study: StudyView, view: RoundView) -> None:
-        """Fetch the round's model and remember what its encrypted evaluation says; nothing where the study has none.
-
-        Raises:
-            DefedError: if IPFS does not deliver the model.
-        """
-        frame = self.frame(study.id)
+    def _read_metrics(self, key: tuple[int, int]) -> dict[str, float | None]:
+        """What the encrypted evaluation in the round's model says; nothing where the study has none."""
+        study, view = self.index.round(key[1])
+        frame = self._frames.known((key[0], study.id)) or self.connection.frame(study.id)
         if frame.spec.evaluation is None or frame.step(view).kind not in ("train", "evaluate"):
-            self._metrics.get(view.id, dict)
-            return
-        state = self.connection.fetcher(frame).model(view)
-        self._metrics.get(view.id, lambda: summary(frame.spec, state))
+            return {}
+        return summary(frame.spec, self.connection.fetcher(frame).model(view))
 
-    def aim(self, study: int) -> str:
+    def aim(self, frame: StudyFrame) -> str:
         """The metric that the study goes by."""
-        return open_task(self.frame(study).spec).aim.metric
-
-    def blob(self, cid: str) -> Blob:
-        """Fetch a blob of at most 256 MiB that the chain names, and check its bytes against the CID."""
-        owners = [getattr(e, name) for e in list(self.index.tables.by_cid.get(cid, [])) for name in _OWNERS if hasattr(e, name)]
-        try:
-            if owners:
-                raw = self.connection.peers.fetch(cid, owners[0], MAX_BLOB_BYTES, BLOB_SECONDS)
-            else:
-                raw = self.connection.store.get(cid, MAX_BLOB_BYTES, BLOB_SECONDS)
-        except DefedError as error:
-            return Blob(None, error.message)
-        return Blob(len(raw), "fetched; its bytes are those of the CID")
-
-    def pinned_here(self, cid: str) -> bool | None:
-        """Whether this explorer's own IPFS node pins the blob; None if the node does not answer."""
-        try:
-            return self.connection.store.is_pinned(cid)
-        except DefedError:
-            return None
-
-    def reach(self, address: str) -> Reach | None:
-        return self._reach.get(address)
-
-    def dial(self, address: str) -> Reach:
-        """Dial an organisation's registered IPFS node, at most once a minute."""
-        known = self._reach.get(address)
-        if known is not None and time.time() - known.at < REACH_SECONDS:
-            return known
-        profile = self.index.tables.profiles.get(address)
-        try:
-            if profile is None or not profile.multiaddr:
-                found = Reach(False, "registered no address", time.time())
-            elif self.connection.peers.own_peer_id in profile.multiaddr:
-                found = Reach(True, "this explorer's own node", time.time())
-            else:
-                self.connection.store.connect(profile.multiaddr)
-                found = Reach(True, "answers", time.time())
-        except (Unreachable, InvalidInput) as error:
-            found = Reach(False, error.message, time.time())
-        except DefedError as error:
-            found = Reach(False, f"unknown: {error.message}", time.time())
-        self._reach[address] = found
-        return found
+        return open_task(frame.spec).aim.metric
 
 
-_OWNERS = ("participant", "aggregator", "holder", "poster", "coordinator", "proposer")
+@cache
+def _update_bytes(modulus_bits: int, slot_bits: int, values: int) -> int:
+    return wire.blob_size(wire.BlobKind.UPDATE, modulus_bits, SlotLayout(modulus_bits, slot_bits).ciphertexts(values))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,6 +14,9 @@ from markupsafe import Markup
 
 from agents.domain import BitSet
 from agents.explorer.index import Index
+
+LATEST_SECONDS = 253_402_300_799  # the last second that a calendar date can be written for
+_PAGES = {"study": "study", "round": "round", "parent": "round", "epoch": "epoch", "key_epoch": "epoch"}
 
 
 class Renderer:
@@ -28,10 +33,12 @@ class Renderer:
             "hex": lambda value: "0x" + value.hex() if value else "",
             "short": short,
             "absolute": absolute,
-            "iso": lambda seconds: datetime.fromtimestamp(seconds, UTC).isoformat(),
+            "clock": lambda seconds: _date(seconds).strftime("%H:%M:%S"),
+            "iso": lambda seconds: _date(seconds).isoformat(),
             "ago": lambda seconds: ago(self._clock() - seconds),
             "count": lambda number: f"{number:,}".replace(",", "\N{THIN SPACE}"),
             "size": size,
+            "duration": duration,
             "gwei": lambda wei: f"{wei / 10**9:.4g} gwei",
             "ether": lambda wei: f"{wei / 10**18:.6g} ETH",
             "metric": lambda value: "–" if value is None else f"{value:.4g}",
@@ -45,20 +52,29 @@ class Renderer:
             **context, head=head, trouble=trouble, version=self._index.version, page_name=template
         )
 
-    def _value(self, value: object) -> str | Markup:
-        """An event's or call's value: addresses, hashes and CIDs as links, sets as positions from 1."""
+    def _value(self, value: object, name: str = "") -> str | Markup:
+        """An event's or call's value: numbers of pages, addresses, hashes and CIDs as links, sets as positions from 1."""
+        if name == "deadline" and isinstance(value, int) and value:
+            return absolute(value)
+        if name in _PAGES and isinstance(value, int) and value:
+            return Markup('<a href="/{}/{}">{}</a>').format(_PAGES[name], int(value), int(value))
         if isinstance(value, BitSet):
             return "{" + ", ".join(str(p + 1) for p in value.positions()) + "}"
+        if isinstance(value, Enum):
+            return value.name.lower()
         if isinstance(value, bytes):
             return self._macro("mono", "0x" + value.hex())
         if isinstance(value, tuple):
             return Markup(", ").join(self._value(v) for v in value)
+        if is_dataclass(value) and not isinstance(value, type):
+            value = {f.name: getattr(value, f.name) for f in fields(value)}
+        if isinstance(value, dict):
+            return Markup(", ").join(Markup("{} {}").format(key.replace("_", " "), self._value(v, key)) for key, v in value.items())
         if isinstance(value, str) and len(value) == 42 and value.startswith("0x"):
             return self._macro("address", value)
-        if isinstance(value, str) and value.startswith(("bafy", "bafk")):
+        if isinstance(value, str) and name.endswith("cid") and value:
             return self._macro("cid", value)
-        name = getattr(value, "name", None)
-        return str(name).lower() if name is not None and not isinstance(value, str) else str(value)
+        return Markup("<bdi>{}</bdi>").format(value) if isinstance(value, str) else str(value)
 
     def _macro(self, name: str, value: str) -> Markup:
         return Markup(getattr(self._environment.get_template("macros.html").module, name)(value))
@@ -70,19 +86,24 @@ def short(text: str, ends: int = 6) -> str:
 
 
 def absolute(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return _date(seconds).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _date(seconds: float) -> datetime:
+    return datetime.fromtimestamp(min(seconds, LATEST_SECONDS), UTC)
 
 
 def ago(seconds: float) -> str:
     """Relative to now; a time to come is "in …"."""
+    return f"{duration(seconds)} ago" if seconds >= 0 else f"in {duration(seconds)}"
+
+
+def duration(seconds: float) -> str:
     distance = abs(seconds)
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if distance >= length:
-            text = f"{distance // length:.0f} {unit}"
-            break
-    else:
-        text = f"{distance:.0f} s"
-    return f"{text} ago" if seconds >= 0 else f"in {text}"
+            return f"{distance // length:.0f} {unit}"
+    return f"{distance:.0f} s"
 
 
 def size(number: int | None) -> str:

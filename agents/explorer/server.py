@@ -1,17 +1,16 @@
-"""The explorer's web server: read-only pages, a stream that says when something is new, and a stream of a round's verification."""
+"""The explorer's web server: read-only pages, what browsers ask for aside, a stream that says when something is new."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -20,13 +19,17 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agents.chain.feed import EventFeed
+from agents.chain.sender import checksum
 from agents.errors import DefedError, InvalidInput, NotFound
+from agents.explorer.blobs import Answer, Blobs
 from agents.explorer.facts import Facts
+from agents.explorer.follower import Follower
 from agents.explorer.index import Index
+from agents.explorer.lookup import Lookup
 from agents.explorer.pages import Pages
-from agents.explorer.render import Renderer
-from agents.nodes.auditor import verify_round
+from agents.explorer.paging import Numbers
+from agents.explorer.render import Renderer, size
+from agents.explorer.verification import Verifications
 from agents.nodes.connection import Connection
 
 HERE = Path(__file__).parent
@@ -41,116 +44,126 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+K = TypeVar("K")
 
 
 class Explorer:
-    """One network's explorer: an index kept up by a thread, and the web application over it."""
+    """One network's explorer: an index that a thread keeps up, and the web application over it."""
 
-    def __init__(self, connection: Connection, poll_seconds: float = POLL_SECONDS) -> None:
-        self.connection = connection
-        self.index = Index(EventFeed(connection.client))
-        self.facts = Facts(connection, self.index)
-        self.pages = Pages(self.index, self.facts)
-        self.renderer = Renderer(self.index)
-        self._poll_seconds = poll_seconds
-        self._stop = threading.Event()
-        self._verifying = threading.Semaphore(2)
-        self.trouble = ""
+    def __init__(self, connection: Connection, index: Index, poll_seconds: float = POLL_SECONDS) -> None:
+        self.index = index
+        self.facts, self.blobs = Facts(connection, self.index), Blobs(connection, self.index)
+        self.pages, self.renderer = Pages(self.index, self.facts), Renderer(self.index)
+        self.verifications = Verifications(connection, self.index, self.facts)
+        self.follower = Follower(self.index, self.facts, poll_seconds)
 
-    def app(self, hosts: list[str]) -> Starlette:
+    def app(self, hosts: Sequence[str]) -> Starlette:
         """`hosts` are the names under which a browser may ask; others are refused, against DNS rebinding."""
-        page = self._page
+        page, answer = self._page, self._answer
         routes = [
-            Route("/", page("network", lambda r: self.pages.network(_paged(r)))),
-            Route("/study/{study:int}", page("study", lambda r: self.pages.study(r.path_params["study"], _paged(r)))),
-            Route("/round/{round:int}", page("round", lambda r: self.pages.round(r.path_params["round"]))),
-            Route("/round/{round:int}/verify", self._verify),
-            Route("/block/{block:int}", page("block", lambda r: self.pages.block(r.path_params["block"]))),
-            Route("/tx/{hash}", page("transaction", lambda r: self.pages.transaction(_hash(r)))),
-            Route("/address/{address}", page("address", lambda r: self.pages.address(_address(r), _paged(r)))),
-            Route("/cid/{cid}", page("cid", lambda r: self.pages.cid(r.path_params["cid"]))),
+            Route("/", page("network", lambda r: self.pages.network(_numbers(r)))),
+            Route("/study/{number}", page("study", self._study)),
+            Route("/epoch/{number}", page("epoch", lambda r: self.pages.epoch(_number(r), _numbers(r)))),
+            Route("/round/{number}", page("round", self._round)),
+            Route("/round/{number}/verify", self._verify),
+            Route("/block/{number}", page("block", lambda r: self.pages.block(_number(r), _numbers(r)))),
+            Route("/tx/{hash}", page("transaction", lambda r: self.pages.transaction(_hash(r), _numbers(r)))),
+            Route("/address/{address}", page("address", lambda r: self.pages.address(_address(r), _numbers(r)))),
+            Route("/cid/{cid}", page("cid", lambda r: self.pages.cid(r.path_params["cid"], _numbers(r)))),
+            Route("/cid/{cid}/check", answer(self.blobs.checks, self._cid)),
+            Route("/cid/{cid}/pin", answer(self.blobs.pins, self._cid)),
+            Route("/cid/{cid}/at/{address}", answer(self.blobs.presence, lambda r: (self._cid(r), self._participant(r)))),
+            Route("/reach/{address}", answer(self.blobs.reach, self._participant)),
             Route("/search", self._search),
-            Route("/reach/{address}", self._reach),
             Route("/live", self._live),
-            Route(
-                "/healthz", lambda r: JSONResponse({"block": self.index.head.number if self.index.head else None, "trouble": self.trouble})
-            ),
+            Route("/healthz", self._health),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ]
 
         @asynccontextmanager
-        async def lifespan(app: Starlette) -> Any:
-            threads = [threading.Thread(target=work, name=work.__name__, daemon=True) for work in (self._follow, self._fill)]
-            for thread in threads:
-                thread.start()
+        async def lifespan(app: Starlette) -> AsyncIterator[None]:
+            self.follower.start()
             yield
             self.stop()
 
-        middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(Hardened)]
-        return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
+        middleware = [Middleware(Hardened), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))]
+        return Starlette(routes=routes, middleware=middleware, lifespan=lifespan, exception_handlers={404: self._unknown})
 
     def stop(self) -> None:
         """End the threads and every open stream."""
-        self._stop.set()
-        self.index.touch()
-
-    def _follow(self) -> None:
-        """Poll the chain until stopped; while it cannot be read, pages say so and show what was known."""
-        while not self._stop.is_set():
-            try:
-                self.index.poll()
-                trouble = ""
-            except DefedError as error:
-                trouble = error.message
-            if trouble != self.trouble:
-                self.trouble = trouble
-                self.index.touch()
-            self._stop.wait(self._poll_seconds)
-
-    def _fill(self) -> None:
-        """Read gas and metrics of ended rounds in the background, the newest first."""
-        seen = -1
-        while not self._stop.is_set():
-            seen, new = self.index.wait(seen, LIVE_SECONDS), False
-            for _, study in sorted(self.index.tables.studies.items(), reverse=True):
-                for _, view in sorted(study.rounds.items(), reverse=True):
-                    if self._stop.is_set():
-                        return
-                    new |= self.facts.fill(study, view)
-            if new:
-                self.index.touch()
-                seen = self.index.version
+        self.follower.stop()
+        self.facts.stop()
+        self.blobs.stop()
 
     def _page(self, template: str, make: Callable[[Request], dict[str, Any]]) -> Callable[[Request], Response]:
         def endpoint(request: Request) -> Response:
+            if self.index.head is None:
+                waiting = self.follower.trouble or "The chain's events are being read; this page shows them as soon as they are here."
+                return self._message(200, "Reading the chain", waiting)
             try:
                 context = make(request)
             except NotFound as error:
-                return self._error(404, "Not found", error)
+                return self._message(404, "Not found", error.message, error.hint)
             except DefedError as error:
-                return self._error(503, "Not available now", error)
-            return HTMLResponse(self.renderer.page(template, self.trouble, **context))
+                return self._message(503, "Not available now", error.message, error.hint)
+            return HTMLResponse(self.renderer.page(template, self.follower.trouble, **context))
 
         return endpoint
 
-    def _error(self, status: int, title: str, error: DefedError) -> Response:
-        return HTMLResponse(self.renderer.page("error", self.trouble, title=title, message=error.message, hint=error.hint), status)
+    def _message(self, status: int, title: str, message: str, hint: str = "") -> Response:
+        return HTMLResponse(self.renderer.page("error", "", title=title, message=message, hint=hint), status)
+
+    def _unknown(self, request: Request, error: Exception) -> Response:
+        return self._message(404, "Not found", "There is no such page.")
+
+    def _study(self, request: Request) -> dict[str, Any]:
+        shown = self.pages.study(_number(request), _numbers(request))
+        self.follower.want([row["view"].id for row in shown["rounds"].rows])
+        return shown
+
+    def _round(self, request: Request) -> dict[str, Any]:
+        shown = self.pages.round(_number(request), _numbers(request))
+        self.follower.want([shown["view"].id])
+        return shown
 
     def _search(self, request: Request) -> Response:
         try:
             return RedirectResponse(self.pages.find(request.query_params.get("q", "")), 303)
         except NotFound as error:
-            return self._error(404, "Nothing found", error)
+            return self._message(404, "Nothing found", error.message)
 
-    def _reach(self, request: Request) -> Response:
-        try:
-            address = _address(request)
-        except NotFound as error:
-            return JSONResponse({"ok": False, "detail": error.message}, 404)
-        if address not in self.index.tables.profiles:
-            return JSONResponse({"ok": False, "detail": "no such participant"}, 404)
-        found = self.facts.dial(address)
-        return JSONResponse({"ok": found.ok, "detail": found.detail})
+    def _health(self, request: Request) -> Response:
+        head = self.index.head
+        return JSONResponse({"block": head.number if head else None, "trouble": self.follower.trouble})
+
+    def _answer(self, lookup: Lookup[K, Answer], key: Callable[[Request], K]) -> Callable[[Request], Awaitable[Response]]:
+        """What a lookup says, as JSON; nothing waits for it but this request."""
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                told = await asyncio.shield(asyncio.wrap_future(lookup.ask(key(request))))
+            except NotFound as error:
+                return JSONResponse({"ok": None, "detail": error.message}, 404)
+            except DefedError as error:
+                told = error
+            answer = Answer(None, told.message) if isinstance(told, DefedError) else told
+            return JSONResponse({"ok": answer.ok, "detail": answer.detail} | ({} if answer.size is None else {"size": size(answer.size)}))
+
+        return endpoint
+
+    def _cid(self, request: Request) -> str:
+        cid = str(request.path_params["cid"])
+        with self.index.read() as tables:
+            if cid not in tables.by_cid:
+                raise NotFound("no event of this network names this CID")
+        return cid
+
+    def _participant(self, request: Request) -> str:
+        address = _address(request)
+        with self.index.read() as tables:
+            if address not in tables.profiles:
+                raise NotFound("no such participant")
+        return address
 
     def _live(self, request: Request) -> Response:
         """Server-sent events: the version whenever it changes, a comment now and then so that a dead browser is noticed."""
@@ -158,7 +171,7 @@ class Explorer:
         async def stream() -> AsyncIterator[str]:
             version, silent = -1, 0.0
             yield "retry: 2000\n\n"
-            while not self._stop.is_set():
+            while not self.follower.stopped:
                 if version != self.index.version:
                     version, silent = self.index.version, 0.0
                     yield f"event: version\ndata: {version}\n\n"
@@ -168,38 +181,21 @@ class Explorer:
                 await asyncio.sleep(TICK_SECONDS)
                 silent += TICK_SECONDS
 
-        return StreamingResponse(stream(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+        return _stream(stream())
 
     def _verify(self, request: Request) -> Response:
-        """Server-sent events: each check as it is done, by the code of `defedbio verify`; two at a time at most."""
-        round_ = int(request.path_params["round"])
+        """Server-sent events: each check as it is done."""
 
-        def stream() -> Iterator[str]:
-            if not self._verifying.acquire(blocking=False):
-                yield _event("failed", {"detail": "two verifications are running: try again when one is done"})
-                return
-            try:
-                yield from self._checks(round_)
-            except DefedError as error:
-                yield _event("failed", {"detail": error.message})
-            finally:
-                self._verifying.release()
+        async def stream() -> AsyncIterator[str]:
+            async with aclosing(self.verifications.tell(_number(request))) as tellings:
+                async for name, data in tellings:
+                    yield f"event: {name}\ndata: {json.dumps(data)}\n\n"
 
-        return StreamingResponse(stream(), media_type="text/event-stream", headers={"cache-control": "no-store"})
-
-    def _checks(self, round_: int) -> Iterator[str]:
-        study, view = self.index.round(round_)
-        frame = self.facts.frame(study.id)
-        holders = self.connection.keys.epoch_of(frame.spec.key_epoch).holders
-        good, started = True, time.monotonic()
-        for check in verify_round(self.connection.fetcher(frame), study, view, holders):
-            good &= check.ok
-            yield _event("check", {"name": check.name, "ok": check.ok, "detail": check.detail, "peer": check.peer})
-        yield _event("done", {"verified": good, "seconds": round(time.monotonic() - started, 2)})
+        return _stream(stream())
 
 
 class Hardened:
-    """Only GET and HEAD, and headers that forbid everything a page does not need."""
+    """Only GET and HEAD, nothing for other sites' pages but links here, and headers that forbid everything a page does not need."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -211,6 +207,11 @@ class Hardened:
         if scope["method"] not in ("GET", "HEAD"):
             await Response("the explorer only reads\n", 405)(scope, receive, send)
             return
+        headers = Headers(scope=scope)
+        # A browser says this for every request; another site's page could otherwise have rounds verified and blobs fetched here.
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and headers.get("sec-fetch-mode") != "navigate":
+            await Response("not for other sites\n", 403)(scope, receive, send)
+            return
 
         async def hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -220,19 +221,24 @@ class Hardened:
         await self.app(scope, receive, hardened)
 
 
-def _event(name: str, data: dict[str, Any]) -> str:
-    return f"event: {name}\ndata: {json.dumps(data)}\n\n"
+def _stream(content: AsyncIterator[str]) -> Response:
+    return StreamingResponse(content, media_type="text/event-stream", headers={"cache-control": "no-store"})
 
 
-def _paged(request: Request) -> int:
-    text = request.query_params.get("page", "1")
-    return int(text) if text.isdecimal() and len(text) < 9 else 1
+def _numbers(request: Request) -> Numbers:
+    return Numbers(request.query_params)
+
+
+def _number(request: Request) -> int:
+    text = str(request.path_params["number"])
+    if not (text.isascii() and text.isdecimal() and len(text) < 20):
+        raise NotFound("that is no number")
+    return int(text)
 
 
 def _hash(request: Request) -> bytes:
-    text = str(request.path_params["hash"])
     try:
-        value = bytes.fromhex(text.removeprefix("0x"))
+        value = bytes.fromhex(str(request.path_params["hash"]).removeprefix("0x"))
     except ValueError:
         value = b""
     if len(value) != 32:
@@ -241,8 +247,6 @@ def _hash(request: Request) -> bytes:
 
 
 def _address(request: Request) -> str:
-    from agents.chain.sender import checksum
-
     try:
         return checksum(request.path_params["address"])
     except InvalidInput as error:

@@ -6,6 +6,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { CID } from 'multiformats/cid'
 import { once } from 'node:events'
 import http from 'node:http'
+import { presence } from './presence.mjs'
 
 const LONGEST_WAIT_MS = 10 * 60 * 1000
 const DIAL_WAIT_MS = 15 * 1000
@@ -139,9 +140,16 @@ const CALLS = {
   }),
 
   // What this node is asking its peers for now.
-  'bitswap/wantlist': ({ helia }) => ({
-    Keys: helia.blockBrokers.flatMap((broker) => broker.bitswap.getWantlist().map(({ cid }) => ({ '/': cid.toString() })))
-  }),
+  'bitswap/wantlist': ({ repository }) => ({ Keys: repository.wanted().map((cid) => ({ '/': cid.toString() })) }),
+
+  // Not Kubo's: whether a connected peer says that it has a block.
+  async 'bitswap/presence' ({ helia, repository, query, signal }) {
+    const cid = cidOf(query)
+    const peer = helia.libp2p.getPeers().find((id) => id.toString() === query.get('peer'))
+    if (peer === undefined) throw new Refusal(500, 'not connected to that peer')
+    const broker = helia.blockBrokers.find((broker) => broker.name === 'bitswap')
+    return { Has: await presence(broker.bitswap, cid, peer, () => repository.wanted().some((other) => other.equals(cid)), signal) }
+  },
 
   async 'repo/gc' ({ repository, response }) {
     const removed = await repository.collect()

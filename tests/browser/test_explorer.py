@@ -1,8 +1,12 @@
-"""The explorer in a real browser over a real consortium: every page, live while a round runs, verification, and what must turn red."""
+"""The explorer in a real browser over a real consortium: every page, live while a round runs, verification, and what must turn red.
+
+With DEFEDBIO_SCREENSHOTS=FOLDER the pictures of docs/explorer.md are taken on the way.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -10,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, Request, expect
 
 from agents.chain.abi import encode_call
@@ -21,6 +26,7 @@ from tests.integration.conftest import Study
 MakeStudy = Callable[..., Study]
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 SLOW = 90_000
+PICTURES = os.environ.get("DEFEDBIO_SCREENSHOTS", "")
 
 
 @dataclass
@@ -42,6 +48,23 @@ class Watched:
 
     def open(self, path: str) -> None:
         self.page.goto(self.url + path)
+
+    def picture(self, name: str, width: int = 1200, height: int = 800, scheme: str = "light") -> None:
+        """Of the page as it is, if pictures are asked for."""
+        if not PICTURES:
+            return
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        path = Path(PICTURES) / f"explorer-{name}.png"
+        self.page.screenshot(path=path)
+        with Image.open(path) as taken:
+            few_colours = taken.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+        few_colours.save(path, optimize=True)
+        self.plain()
+
+    def plain(self) -> None:
+        self.page.emulate_media(color_scheme="light")
+        self.page.set_viewport_size({"width": 1200, "height": 900})
 
     def check(self) -> None:
         """Labels, contrast and structure by axe's WCAG A and AA rules, no sideways scrolling, and nothing noted so far."""
@@ -74,10 +97,16 @@ def test_a_study_from_its_first_round_to_a_tampered_blob(watched: Watched, conso
 
     agents = [study.start(o) for o in consortium.organisations]
     _rounds_appear_without_a_reload(page)
+    _a_round_counts_down(watched, study)
     study.finish(agents)
+    watched.open(f"/study/{study.number}")
     expect(page.get_by_role("heading", name="roc_auc by round")).to_be_visible()
+    expect(page.get_by_role("heading", name="gas by round")).to_be_visible()
     expect(page.locator(".badge.complete")).to_be_visible()
+    expect(page.locator("#rounds ~ .scroll td[data-label=gas] .dim")).to_have_count(0)
     assert watched.faults == []
+    watched.picture("study", height=1200)
+    watched.picture("dark", height=1200, scheme="dark")
 
     rounds = study.rounds()
     shown = consortium.cli(consortium.organisations[0], "round", "show", str(rounds[1]["round"]))
@@ -93,19 +122,39 @@ def test_a_study_from_its_first_round_to_a_tampered_blob(watched: Watched, conso
 def _rounds_appear_without_a_reload(page: Page) -> None:
     """The table fills while the agents work; what marks the document survives, so it is the same document."""
     page.evaluate("document.documentElement.dataset.same = 'yes'")
-    expect(page.locator("#rounds + .scroll tbody tr")).to_have_count(3)
+    expect(page.locator("#rounds ~ .scroll tbody tr")).to_have_count(2)
     assert page.evaluate("document.documentElement.dataset.same") == "yes"
+
+
+def _a_round_counts_down(watched: Watched, study: Study) -> None:
+    """The page of the round that runs becomes, by itself, that of a finished one."""
+    page = watched.page
+    watched.open(f"/study/{study.number}")
+    page.locator("#rounds ~ .scroll tbody tr a").first.click()
+    if not page.locator(".badge.finalised").count():
+        expect(page.locator(".countdown")).to_contain_text("left")
+        expect(page.locator(".act small, .badge.finalised").first).to_be_visible()
+        watched.picture("running", height=700)
+    expect(page.locator(".badge.finalised")).to_be_visible()
+    expect(page.locator("#verify")).to_be_visible()
 
 
 def _every_page(watched: Watched, study: Study, round_: int, address: str, cid: str, refused: str) -> list[str]:
     page = watched.page
     watched.open("/")
-    expect(page.locator(".reach.yes")).to_have_count(4)
+    expect(page.locator(".ask.yes")).to_have_count(4)
     expect(page.get_by_role("row", name="integration")).to_contain_text("3 of 3")
+    watched.picture("network", height=1000)
+    page.get_by_role("row", name="active").get_by_role("link").first.click()
+    expect(page.locator("#holders + .scroll .yes")).to_have_count(4)
+    epoch = page.url.removeprefix(watched.url)
     watched.open(f"/round/{round_}")
     expect(page.locator(".stepper .done")).to_have_count(7)
     expect(page.locator("#organisations + .scroll tbody tr")).to_have_count(4)
-    page.locator("#organisations + .scroll a.yes").first.click()
+    expect(page.locator("#organisations + .scroll .act small .dim")).to_have_count(0)
+    watched.picture("round", height=1000)
+    watched.picture("phone", width=390, height=844)
+    page.locator("#organisations + .scroll td a.mono").first.click()
     expect(page.get_by_role("heading", name="Call")).to_be_visible()
     expect(page.locator("main")).to_contain_text("RoundManager.commit")
     transaction = page.url.removeprefix(watched.url)
@@ -118,7 +167,22 @@ def _every_page(watched: Watched, study: Study, round_: int, address: str, cid: 
     expect(page.get_by_role("heading", name="beta")).to_be_visible()
     watched.open(f"/cid/{cid}")
     expect(page.locator("main")).to_contain_text("its bytes are those of the CID")
-    return ["/", f"/study/{study.number}", f"/round/{round_}", transaction, block, f"/tx/{refused}", f"/address/{address}", f"/cid/{cid}"]
+    expect(page.locator("#size")).to_contain_text("kB")
+    expect(page.locator("#keepers + .scroll .ask.yes")).to_have_count(4)
+    expect(page.locator("#keepers + .scroll")).to_contain_text("key holder: keeps every update")
+    expect(page.locator("#keepers + .scroll")).to_contain_text("has it")
+    watched.picture("blob", height=700)
+    return [
+        "/",
+        epoch,
+        f"/study/{study.number}",
+        f"/round/{round_}",
+        transaction,
+        block,
+        f"/tx/{refused}",
+        f"/address/{address}",
+        f"/cid/{cid}",
+    ]
 
 
 def _looks_and_labels(watched: Watched, paths: list[str]) -> None:
@@ -130,8 +194,7 @@ def _looks_and_labels(watched: Watched, paths: list[str]) -> None:
             page.set_viewport_size({"width": width, "height": 900})
             watched.open(path)
             watched.check()
-    page.emulate_media(color_scheme="light")
-    page.set_viewport_size({"width": 1200, "height": 900})
+    watched.plain()
 
 
 def _searches(watched: Watched, consortium: Consortium, round_: dict[str, object], cid: str) -> None:
@@ -145,6 +208,7 @@ def _searches(watched: Watched, consortium: Consortium, round_: dict[str, object
         cid: f"/cid/{cid}",
         str(record["model_hash"]): f"/round/{number}",
         "7": "/block/7",
+        "epoch 1": "/epoch/1",
     }
     for asked, path in cases.items():
         page.locator("#q").fill(asked)
@@ -177,12 +241,14 @@ def _verification(watched: Watched, consortium: Consortium, round_: int, cid: st
     expect(page.locator("#checks li").last).to_contain_text("the round is verified")
     expect(page.locator("#checks li")).to_have_count(8)
     assert page.locator("#checks li.bad").count() == 0
+    watched.picture("verified", height=700)
     blob = consortium.folder / "blob"
     _spoil(consortium, cid, blob)
     page.locator("#verify").click()
     expect(page.locator("#checks li.bad")).to_have_count(1)
     watched.open(f"/cid/{cid}")
-    expect(page.locator("main .no")).to_contain_text("not verified")
+    expect(page.locator("#size ~ dd .no")).to_contain_text("not verified")
+    watched.picture("tampered", height=700)
 
 
 def _spoil(consortium: Consortium, cid: str, kept: Path) -> None:
@@ -221,7 +287,11 @@ def test_it_only_reads_and_only_under_its_own_name(watched: Watched) -> None:
     assert asked("/", "POST")[0] == 405
     assert asked("/", host="evil.example")[0] == 400
     for path in (
+        "/nothing",
         "/study/999",
+        "/study/" + "9" * 5000,
+        "/epoch/999",
+        "/cid/nothing/check",
         "/round/999",
         "/tx/0x12",
         "/tx/0x" + "00" * 32,

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,13 +35,14 @@ def demo(folder: Path) -> Iterator[subprocess.Popen[str]]:
         process.wait(60)
 
 
-def read_until(process: subprocess.Popen[str], text: str) -> None:
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    """The first line that holds `text`."""
     assert process.stdout is not None
     seen = []
     for line in process.stdout:
         seen.append(line)
         if text in line:
-            return
+            return line
     raise AssertionError(f"never said {text!r}: {seen}")
 
 
@@ -61,6 +63,9 @@ def started_for(folder: Path) -> list[int]:
 def test_the_demo_ends_with_a_report_and_nothing_left(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     with demo(folder) as process:
+        address = read_until(process, "watch the rounds at").split(" at ", 1)[1].strip()
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            assert b"DeFed-Bio" in answer.read(), "the explorer serves while the rounds run"
         output = process.communicate(timeout=300)[0]
     assert process.returncode == 0, output
     report = json.loads((folder / "report.json").read_text("utf-8"))
@@ -74,6 +79,7 @@ def test_the_demo_ends_with_a_report_and_nothing_left(tmp_path: Path) -> None:
     assert {"train", "encrypt", "combine"} <= set(report["seconds"]["by_phase"])
     assert report["model_cid"].startswith("baf")
     assert set(report["contracts"]) == {"ParticipantRegistry", "KeyRegistry", "StudyRegistry", "RoundManager"}
+    assert address.startswith(report["explorer"])
     assert report["model_cid"] in output
     assert "everything that was started is stopped" in output
     assert started_for(folder) == []

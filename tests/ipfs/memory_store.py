@@ -84,6 +84,14 @@ class MemoryStore:
         self._check_running()
         return sorted(peer.peer_id for peer in self._peers())
 
+    def presence(self, cid: str, peer_id: str, timeout: float = 10.0) -> bool:
+        parse_cid(cid)
+        self._check_running()
+        peer = next((peer for peer in self._peers() if peer.peer_id == peer_id), None)
+        if peer is None:
+            raise Unreachable(f"{peer_id} did not say whether it has {cid}")
+        return cid in peer.blobs
+
     def collect_garbage(self) -> None:
         self._check_running()
         self.blobs = {cid: data for cid, data in self.blobs.items() if cid in self.pins}

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from agents.errors import BlobMismatch, BlobUnavailable, InvalidInput, MalformedBlob, StoreUnreachable
+from agents.errors import BlobMismatch, BlobUnavailable, InvalidInput, MalformedBlob, StoreUnreachable, Unreachable
 from ipfs.cid import cid_of
 from ipfs.kubo import KuboStore, Retry
 
@@ -247,3 +247,21 @@ class TestClient:
     def test_a_bad_retry_rule_is_refused(self, rule: dict[str, float]) -> None:
         with pytest.raises(InvalidInput, match="bad retry rule"):
             Retry(**rule)  # type: ignore[arg-type]
+
+
+class TestPresence:
+    def test_a_node_without_the_call_cannot_tell(self, node: LyingNode, store: KuboStore) -> None:
+        node.answers["bitswap/presence"] = error("404 page not found", 404)
+        with pytest.raises(Unreachable, match="this IPFS node cannot ask another what it has"):
+            store.presence(CID, "12D3KooWpeer")
+
+    def test_the_peer_is_named_and_the_wait_bounded(self, node: LyingNode, store: KuboStore) -> None:
+        node.answers["bitswap/presence"] = reply(b'{"Has": true}')
+        assert store.presence(CID, "12D3KooWpeer", 1.5)
+        assert node.calls == [("bitswap/presence", {"arg": [CID], "peer": ["12D3KooWpeer"], "timeout": ["1500ms"]})]
+
+    @pytest.mark.parametrize("body", [b"{}", b'{"Has": "yes"}', b"[]", b"not JSON"])
+    def test_nonsense_is_no_answer(self, node: LyingNode, store: KuboStore, body: bytes) -> None:
+        node.answers["bitswap/presence"] = reply(body)
+        with pytest.raises(Unreachable, match="did not say whether it has"):
+            store.presence(CID, "12D3KooWpeer")

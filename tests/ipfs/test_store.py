@@ -169,6 +169,32 @@ class TestBlobStore:
             pair.first.pin(cid, 0.3)
         assert not pair.first.is_pinned(cid)
 
+    @pytest.mark.parametrize("size", [100, CHUNK, 3 * CHUNK])
+    def test_a_peer_says_whether_it_has_a_blob(self, pair: Pair, size: int) -> None:
+        """Asked again at once it answers again, also after its answer changed and after a fetch."""
+        data = os.urandom(size)
+        cid, peer = cid_of(data), pair.second.identity().peer_id
+        assert [pair.first.presence(cid, peer) for _ in range(2)] == [False, False]
+        pair.second.add(data)
+        assert [pair.first.presence(cid, peer) for _ in range(3)] == [True, True, True]
+        assert pair.first.get(cid, size, 10.0) == data
+        assert pair.first.presence(cid, peer)
+        pair.second.unpin(cid)
+        pair.second.collect_garbage()
+        # Bitswap's answers carry no question: one to the last question, or to the fetch, may still have been on its way.
+        assert not all(pair.first.presence(cid, peer) for _ in range(5))
+
+    def test_asking_for_a_blob_fetches_nothing(self, pair: Pair) -> None:
+        cid = pair.second.add(os.urandom(CHUNK))
+        assert pair.first.presence(cid, pair.second.identity().peer_id)
+        assert not pair.second.presence(cid_of(os.urandom(9)), pair.first.identity().peer_id)
+        assert not pair.second.presence(cid, pair.first.identity().peer_id), "the first one has not got it by asking"
+
+    def test_a_stranger_says_nothing(self, pair: Pair) -> None:
+        cid = pair.first.add(b"known here")
+        with pytest.raises(Unreachable, match="did not say whether it has"):
+            pair.first.presence(cid, "12D3KooWD3f8rMKF2sYEn3xVi9HrHGAWhLAa6sA5ciL8Ji36sSbS", 1.0)
+
     def test_unpinning_what_is_not_pinned_does_nothing(self, pair: Pair) -> None:
         pair.first.unpin(cid_of(os.urandom(32)))
 

@@ -25,46 +25,88 @@ function tellTime() {
   }
 }
 
+// One refresh at a time; what comes meanwhile is caught up with after it.
+let refreshing = false;
+let newest = -1;
+
 async function refresh(version) {
-  if (verifying || Number(main.dataset.version) === version) return;
-  const answer = await fetch(location.href, {headers: {accept: "text/html"}});
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  newest = Math.max(newest, version);
+  if (refreshing || verifying || Number(main.dataset.version) === newest) return;
+  refreshing = true;
+  try {
+    const answer = await fetch(location.href, {headers: {accept: "text/html"}});
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (!verifying) replace(page.getElementById("main"), page.getElementById("status"));
+  } finally {
+    refreshing = false;
+  }
+  if (newest > Number(main.dataset.version)) setTimeout(() => refresh(newest).catch(() => {}), 1000);
+}
+
+/** Put in the new content, keeping what the reader has done: the focus, what is open, how far tables are scrolled, answers, checks. */
+function replace(made, line) {
   const focused = document.activeElement && document.activeElement.id;
   const open = [...main.querySelectorAll("details")].map((details) => details.open);
+  const scrolled = [...main.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
+  const answers = new Map([...main.querySelectorAll("[data-ask].told")].map((element) => [element.dataset.ask, element]));
   const checks = document.getElementById("checks");
-  const before = new Set([...main.querySelectorAll("tbody tr")].map((row) => row.textContent));
-  const made = page.getElementById("main");
+  const amount = document.getElementById("size");
+  const before = new Set([...main.querySelectorAll("tbody tr")].map(fixed));
   main.replaceChildren(...made.childNodes);
   main.dataset.version = made.dataset.version;
-  status.replaceChildren(...page.getElementById("status").childNodes);
+  status.replaceChildren(...line.childNodes);
   [...main.querySelectorAll("details")].forEach((details, i) => { details.open = open[i] ?? false; });
-  for (const row of main.querySelectorAll("tbody tr")) if (before.size && !before.has(row.textContent)) row.classList.add("fresh");
-  const empty = document.getElementById("checks");
-  if (checks && empty) empty.replaceWith(checks);
+  [...main.querySelectorAll(".scroll")].forEach((box, i) => { box.scrollLeft = scrolled[i] ?? 0; });
+  for (const element of main.querySelectorAll("[data-ask]")) if (answers.has(element.dataset.ask)) element.replaceWith(answers.get(element.dataset.ask));
+  for (const row of main.querySelectorAll("tbody tr")) if (before.size && !before.has(fixed(row))) row.classList.add("fresh");
+  if (checks && document.getElementById("checks")) document.getElementById("checks").replaceWith(checks);
+  if (amount && document.getElementById("size")) document.getElementById("size").replaceWith(amount);
   if (focused && document.getElementById(focused)) document.getElementById(focused).focus({preventScroll: true});
   tellTime();
-  askReach();
+  askAside();
 }
+
+/** A row's text without what changes by itself. */
+function fixed(row) {
+  const copy = row.cloneNode(true);
+  for (const element of copy.querySelectorAll("time, [data-ask]")) element.remove();
+  return copy.textContent;
+}
+
+// A browser opens few connections to one server: a page that nobody sees gives its own back.
+let stream = null;
 
 function follow() {
-  const stream = new EventSource("/live");
-  stream.addEventListener("version", (event) => refresh(Number(event.data)).catch(() => {}));
-  stream.addEventListener("error", () => status.classList.add("no"));
-  stream.addEventListener("open", () => status.classList.remove("no"));
-  addEventListener("pagehide", () => stream.close());
+  if (document.hidden) {
+    if (stream) stream.close();
+    stream = null;
+  } else if (!stream) {
+    stream = new EventSource("/live");
+    stream.addEventListener("version", (event) => refresh(Number(event.data)).catch(() => {}));
+    stream.addEventListener("error", () => status.classList.add("no"));
+    stream.addEventListener("open", () => status.classList.remove("no"));
+  }
 }
 
-async function askReach() {
-  for (const element of document.querySelectorAll("[data-reach]")) {
-    if (element.textContent !== "not asked yet") continue;
-    element.textContent = "asking …";
-    try {
-      const answer = await (await fetch(`/reach/${element.dataset.reach}`)).json();
-      element.textContent = `${answer.ok ? "✓" : "✗"} ${answer.detail}`;
-      element.classList.add(answer.ok ? "yes" : "no");
-    } catch {
-      element.textContent = "not known";
-    }
+/** What the page could not know at once is asked for aside, four questions at a time. */
+async function askAside() {
+  const waiting = [...document.querySelectorAll("[data-ask]:not(.told)")];
+  for (const element of waiting) element.classList.add("told");
+  await Promise.all([0, 1, 2, 3].map(async () => {
+    for (let element = waiting.shift(); element; element = waiting.shift()) await askOne(element);
+  }));
+}
+
+async function askOne(element) {
+  element.textContent = "asking …";
+  try {
+    const answer = await (await fetch(element.dataset.ask)).json();
+    const mark = answer.ok === null ? "" : answer.ok ? "✓ " : "✗ ";
+    element.textContent = mark + answer.detail;
+    if (answer.ok !== null) element.classList.add(answer.ok ? "yes" : "no");
+    if (answer.size) document.getElementById("size").textContent = answer.size;
+  } catch {
+    element.textContent = "not known";
   }
 }
 
@@ -73,25 +115,25 @@ function verify(button) {
   list.replaceChildren();
   verifying = true;
   button.disabled = true;
-  const stream = new EventSource(`/round/${button.dataset.round}/verify`);
+  const told = new EventSource(`/round/${button.dataset.round}/verify`);
   const say = (text, good) => {
     const item = document.createElement("li");
     item.textContent = text;
     if (!good) item.className = "bad";
     list.append(item);
   };
-  const end = () => { stream.close(); verifying = false; button.disabled = false; };
-  stream.addEventListener("check", (event) => {
+  const end = () => { told.close(); verifying = false; button.disabled = false; };
+  told.addEventListener("check", (event) => {
     const check = JSON.parse(event.data);
     say(`${check.name}: ${check.detail}${check.peer ? ` [${check.peer}]` : ""}`, check.ok);
   });
-  stream.addEventListener("done", (event) => {
+  told.addEventListener("done", (event) => {
     const done = JSON.parse(event.data);
     say(done.verified ? `the round is verified, in ${done.seconds} s` : "the round is NOT verified", done.verified);
     end();
   });
-  stream.addEventListener("failed", (event) => { say(JSON.parse(event.data).detail, false); end(); });
-  stream.addEventListener("error", () => { if (stream.readyState !== EventSource.CLOSED) { say("the connection broke off", false); end(); } });
+  told.addEventListener("failed", (event) => { say(JSON.parse(event.data).detail, false); end(); });
+  told.addEventListener("error", () => { if (told.readyState !== EventSource.CLOSED) { say("the connection broke off", false); end(); } });
 }
 
 document.addEventListener("click", async (event) => {
@@ -116,7 +158,7 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     document.getElementById("q").focus();
   } else if (event.key === "h") {
-    location.href = "/";
+    location.assign("/");
   } else if (link && document.querySelector(link)) {
     location.href = document.querySelector(link).href;
   }
@@ -126,5 +168,8 @@ const kept = localStorage.getItem("theme");
 if (kept) document.documentElement.dataset.theme = kept;
 tellTime();
 setInterval(tellTime, 1000);
-askReach();
+askAside();
 follow();
+document.addEventListener("visibilitychange", follow);
+addEventListener("pagehide", () => { if (stream) stream.close(); stream = null; });
+addEventListener("pageshow", follow);

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from typing import Any
 
 import pytest
-from brownie import accounts, chain
+from brownie import accounts, chain, web3
 from eth_account import Account
 from eth_utils import keccak
 
-from agents.chain.network import Network
+from agents.chain.network import CONTRACTS, Network
 from agents.errors import BlobMismatch, InvalidInput, NotFound, WrongChain
 from agents.spec import StudySpec
 from ipfs.cid import cid_of
-from scripts import admit, chainlib, deploy, inspect_round, open_round, open_study
+from scripts import admit, chainlib, compiler, deploy, inspect_round, open_round, open_study, verification
 from tests.contracts.consortium import CID, Consortium, Life, as_bytes, word
 
 HOUR = 3600
@@ -60,6 +62,62 @@ def test_deploy_makes_the_sender_the_founder_when_none_is_named(monkeypatch):
     deploy.main()
     assert chainlib.contract("ParticipantRegistry").isMember(accounts[0])
     assert chainlib.contract("ParticipantRegistry").memberCount() == 1
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_other_explorers_can_verify_what_was_deployed(deployed, name):
+    """The standard-json input alone, with no file beside it, compiles to the code on the chain, metadata hash included."""
+    folder = chainlib.verification_folder() / name
+    document = json.loads((folder / "standard-input.json").read_text())
+    assert all(set(source) == {"content"} for source in document["sources"].values())
+    output = compiler.compile_standard(document, None)["contracts"][f"contracts/{name}.sol"][name]
+    address = Network.load(chainlib.network_file()).contracts.address(name)
+    on_chain = bytes(web3.eth.get_code(address))
+    immutables = output["evm"]["deployedBytecode"]["immutableReferences"]
+    assert without(immutables, bytes.fromhex(output["evm"]["deployedBytecode"]["object"])) == without(immutables, on_chain)
+    metadata = (folder / "metadata.json").read_bytes()
+    assert metadata.decode() == output["metadata"]
+    assert ipfs_hash(metadata) in on_chain[-int.from_bytes(on_chain[-2:], "big") - 2 :], "the deployed code ends with the metadata's CID"
+    arguments = (folder / "constructor-arguments").read_text()
+    request = json.loads((folder / "sourcify.json").read_text())
+    creation = web3.eth.get_transaction(request["creationTransactionHash"])["input"]
+    assert bytes(creation).hex() == output["evm"]["bytecode"]["object"] + arguments
+    assert (request["stdJsonInput"], request["contractIdentifier"]) == (document, f"contracts/{name}.sol:{name}")
+    assert request["compilerVersion"].startswith("0.8.30+commit.")
+    repository = folder.parent / "contracts" / "full_match" / str(chain.id) / address
+    assert (repository / "metadata.json").read_bytes() == metadata
+    assert {path: (repository / "sources" / path).read_text() for path in json.loads(metadata)["sources"]} == {
+        path: source["content"] for path, source in document["sources"].items()
+    }
+
+
+def without(immutables: dict[str, list[dict[str, int]]], code: bytes) -> bytes:
+    """Deployed code with what the constructor wrote into it set to zero."""
+    masked = bytearray(code)
+    for places in immutables.values():
+        for place in places:
+            masked[place["start"] : place["start"] + place["length"]] = bytes(place["length"])
+    return bytes(masked)
+
+
+def ipfs_hash(data: bytes) -> bytes:
+    """The multihash of the CIDv0 of a file of one block."""
+
+    def field(tag: int, value: bytes) -> bytes:
+        return bytes((tag,)) + varint(len(value)) + value
+
+    def varint(number: int) -> bytes:
+        return bytes((number,)) if number < 128 else bytes((number & 127 | 128,)) + varint(number >> 7)
+
+    unixfs = b"\x08\x02" + field(0x12, data) + b"\x18" + varint(len(data))
+    return b"\x12\x20" + hashlib.sha256(field(0x0A, unixfs)).digest()
+
+
+def test_brownies_own_settings_stop_a_deployment():
+    ours: dict[str, Any] = {name: output["evm"]["bytecode"]["object"] for name, output in compiler.outputs().items()}
+    verification.check_same(ours)
+    with pytest.raises(SystemExit, match="Brownie compiled RoundManager with settings of its own"):
+        verification.check_same(ours | {"RoundManager": "6000"})
 
 
 def test_the_sender_may_be_a_keystore(monkeypatch, tmp_path):

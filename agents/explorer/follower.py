@@ -1,0 +1,98 @@
+"""Two threads: one keeps the index up with the chain, the other asks in the background for what pages will need."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+
+from agents.errors import DefedError, NotFound
+from agents.explorer.facts import SWEEP_SECONDS, Facts
+from agents.explorer.index import Index
+from agents.protocol.view import RoundView, StudyView
+
+IDLE_SECONDS = 15.0
+TELL_SECONDS = 3.0
+MOST_STUDIES = 100  # whose rounds are read without anybody looking
+
+
+class Follower:
+    """`trouble` is why the chain cannot be read now, "" while it can."""
+
+    def __init__(self, index: Index, facts: Facts, poll_seconds: float) -> None:
+        self._index, self._facts, self._poll_seconds = index, facts, poll_seconds
+        self._stopped = threading.Event()
+        self._wanted: deque[int] = deque(maxlen=1000)
+        self.trouble = ""
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped.is_set()
+
+    def start(self) -> None:
+        for work in (self._follow, self._fill):
+            threading.Thread(target=work, name=work.__name__, daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._index.touch()
+
+    def want(self, rounds: list[int]) -> None:
+        """Somebody looks at these rounds: ask for them first."""
+        self._wanted.extend(rounds)
+
+    def _follow(self) -> None:
+        """Poll until stopped; while the chain cannot be read, pages say so and show what was known."""
+        while not self.stopped:
+            trouble = ""
+            try:
+                self._index.poll()
+            except DefedError as error:
+                trouble = error.message
+            if trouble != self.trouble:
+                self.trouble = trouble
+                self._index.touch()
+            self._stopped.wait(self._poll_seconds)
+
+    def _fill(self) -> None:
+        """Go through what is not known yet, the newest first; again from the start as soon as there is something newer."""
+        seen, told, new = -1, 0.0, False
+        while not self.stopped:
+            seen = self._index.wait(seen, IDLE_SECONDS)
+            for found in self._unknown():
+                new |= found
+                if new and time.monotonic() - told >= TELL_SECONDS:
+                    self._index.touch()
+                    told, new = time.monotonic(), False
+                if self.stopped or self._index.version != seen:
+                    break
+            else:
+                if new:
+                    self._index.touch()
+                    told, new = time.monotonic(), False
+
+    def _unknown(self) -> Iterator[bool]:
+        """Ask for one thing after the other; whether each brought something new."""
+        with self._index.read() as tables:
+            studies = [study for _, study in sorted(tables.studies.items(), reverse=True)[:MOST_STUDIES]]
+        for study in studies:
+            yield self._frame(study)
+        for study, view in self._rounds(studies):
+            yield self._facts.fill(study, view)
+
+    def _rounds(self, studies: list[StudyView]) -> Iterator[tuple[StudyView, RoundView]]:
+        for study in studies:
+            for _, view in sorted(study.rounds.items(), reverse=True):
+                while self._wanted:
+                    with suppress(IndexError, NotFound):
+                        yield self._index.round(self._wanted.popleft())
+                yield study, view
+
+    def _frame(self, study: StudyView) -> bool:
+        if not study.spec_cid or self._facts.known_frame(study.id) is not None:
+            return False
+        with suppress(DefedError):
+            return self._facts.frame(study.id, SWEEP_SECONDS) is not None
+        return False

@@ -1,0 +1,124 @@
+"""A round's page: its phases with deadlines, a row for each organisation, the sum's opening and the model."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from agents.chain import events as ev
+from agents.domain import Phase
+from agents.errors import DefedError
+from agents.explorer.facts import Facts
+from agents.explorer.paging import Numbers
+from agents.protocol.frame import StudyFrame
+from agents.protocol.view import RoundView, StudyView
+
+MEMBERS_A_PAGE = 50
+
+# The phase in which a round waits for something, and what for.
+STEPS = (
+    (Phase.OPEN, "Commit", "organisations train and commit to their encrypted updates"),
+    (Phase.COMMITTED, "Reveal", "committed updates are revealed"),
+    (Phase.REVEALED, "Attest", "key holders check the updates and attest to the set"),
+    (Phase.FROZEN, "Aggregate", "the set's product is posted and holders release their shares of it"),
+    (Phase.AGGREGATED, "Open", "the shares are combined into an opening"),
+    (Phase.DECRYPTED, "Model", "holders attest to the new model"),
+    (Phase.FINALISED, "Final", "the new model is on the chain"),
+)
+_COLUMNS = {
+    "committed": ev.UpdateCommitted,
+    "revealed": ev.UpdateRevealed,
+    "checked": ev.SetAttested,
+    "share": ev.ShareReleased,
+    "attested": ev.ModelAttested,
+}
+
+
+def round_page(
+    study: StudyView, view: RoundView, events: list[ev.Event], holders: tuple[str, ...], facts: Facts, pages: Numbers
+) -> dict[str, Any]:
+    frame = None
+    with suppress(DefedError):
+        frame = facts.frame(study.id)
+    entered = {e.phase: e for e in events if isinstance(e, ev.PhaseEntered)}
+    acts = by_organisation(events)
+    reasons = reasons_of(view)
+    page = pages.page("organisations", list(enumerate(study.participants)), MEMBERS_A_PAGE)
+    rows = [organisation(view, position, who, acts.get(who, {}), reasons, who in holders) for position, who in page.rows]
+    for row in rows:
+        row["gas"] = {name: facts.gas_of_tx(event.meta.tx_hash) for name, event in row["acts"].items()}
+    last = max((phase for phase in entered if phase <= Phase.FINALISED), default=Phase.OPEN)
+    return {
+        "study": study,
+        "view": view,
+        "kind": kind_of(frame, view),
+        "steps": [(name, text, state_of(view.phase, phase, last), entered.get(phase)) for phase, name, text in STEPS],
+        "voided": view.phase == Phase.VOIDED,
+        "final": view.phase == Phase.FINALISED,
+        "deadline": view.deadline,
+        "rows": page.holding(rows),
+        "set_size": len(view.frozen),
+        "aggregate": next((p for p in view.aggregates if any(s.aggregate_root == p.root for s in view.shares)), None),
+        "openings": view.openings,
+        "gas": facts.gas_of_round(view.id),
+        "metrics": facts.known_metrics(view.id),
+    }
+
+
+def kind_of(frame: StudyFrame | None, view: RoundView) -> str:
+    """What the round's step does; "" while the spec is not known."""
+    return frame.steps[view.step].kind if frame and view.step < len(frame.steps) else ""
+
+
+def by_organisation(events: list[ev.Event]) -> dict[str, dict[str, ev.Event]]:
+    """By address, its latest act of each column."""
+    found: dict[str, dict[str, ev.Event]] = {}
+    for event in events:
+        for name, kind in _COLUMNS.items():
+            if isinstance(event, kind):
+                who = getattr(event, "participant", "") or getattr(event, "holder", "")
+                found.setdefault(who, {})[name] = event
+    return found
+
+
+def organisation(
+    view: RoundView, position: int, who: str, acts: dict[str, ev.Event], reasons: dict[int, list[str]], holder: bool
+) -> dict[str, Any]:
+    """What one organisation did in the round, and whether its update is in the sum."""
+    if not view.set_hash:
+        verdict, why = "", ""
+    elif position in view.frozen:
+        verdict, why = "in", ""
+    else:
+        verdict = "out"
+        missing = next((f"never {name}" for name in ("committed", "revealed") if name not in acts), "no reason given")
+        why = ", ".join(reasons.get(position, [])) or missing
+    return {
+        "who": who,
+        "holder": holder,
+        "acts": acts,
+        "verdict": verdict,
+        "why": why,
+        "disputed": who in view.disputed,
+        "privacy": view.privacy.get(who),
+    }
+
+
+def state_of(now: Phase, phase: Phase, last: Phase) -> str:
+    """Of one step: done, now, next; void for the step in which a voided round ended. `last` is the last phase entered before that."""
+    if now == Phase.VOIDED:
+        return "done" if phase < last else "void" if phase == last else "next"
+    if now == Phase.FINALISED:
+        return "done"
+    return "now" if now == phase else "done" if phase < now else "next"
+
+
+def reasons_of(view: RoundView) -> dict[int, list[str]]:
+    """By position, the different reasons that holders gave for leaving an update out; what does not parse is left out."""
+    found: dict[int, list[str]] = {}
+    for text in view.reasons.values():
+        for part in text.split(";"):
+            number, _, reason = part.partition(":")
+            if number.isascii() and number.isdecimal() and len(number) < 4 and reason and reason not in found.setdefault(int(number), []):
+                found[int(number)].append(reason)
+    return found

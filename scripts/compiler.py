@@ -1,0 +1,79 @@
+"""The Solidity compiler with the settings of brownie-config.yaml, without Brownie.
+
+The binary comes from SOLCX_BINARY_PATH (build/solc by default) or, where the internet is open, from py-solc-x's download.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from agents.chain.network import CONTRACTS
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTPUTS = [
+    "abi",
+    "metadata",
+    "storageLayout",
+    "evm.bytecode.object",
+    "evm.deployedBytecode.object",
+    "evm.deployedBytecode.immutableReferences",
+]
+
+
+@cache
+def outputs(root: Path = ROOT) -> dict[str, dict[str, Any]]:
+    """Compile the four contracts, once a process: {name: the compiler's output}, `metadata` being JSON text.
+
+    Raises:
+        solcx.exceptions.SolcError: when a source does not compile.
+    """
+    sources = {str(path.relative_to(root)): {"content": path.read_text("utf-8")} for path in sorted((root / "contracts").rglob("*.sol"))}
+    answer = compile_standard({"language": "Solidity", "sources": sources, "settings": settings(root)}, root)
+    return {name: answer["contracts"][f"contracts/{name}.sol"][name] for name in CONTRACTS}
+
+
+def standard_inputs(root: Path = ROOT) -> dict[str, dict[str, Any]]:
+    """By contract, what the compiler needs to make it again and nothing else: its sources, libraries inlined, and the settings."""
+    found = {}
+    for name, output in outputs(root).items():
+        paths = json.loads(output["metadata"])["sources"]
+        sources = {path: {"content": (root / path).read_text("utf-8")} for path in paths}
+        found[name] = {"language": "Solidity", "sources": sources, "settings": settings(root)}
+    return found
+
+
+def compiler_version(root: Path = ROOT) -> str:
+    """With its commit, as verifiers ask for it: 0.8.30+commit.…"""
+    return str(json.loads(outputs(root)[CONTRACTS[0]]["metadata"])["compiler"]["version"])
+
+
+def settings(root: Path = ROOT) -> dict[str, Any]:
+    chosen = _configured(root)
+    return {
+        "evmVersion": chosen["evm_version"],
+        "optimizer": chosen["solc"]["optimizer"],
+        "remappings": chosen["solc"]["remappings"],
+        "outputSelection": {"*": {"*": OUTPUTS}},
+    }
+
+
+def compile_standard(document: dict[str, Any], folder: Path | None) -> dict[str, Any]:
+    """Compile a standard-json input; what it does not hold itself is read below `folder`, or refused without one."""
+    os.environ.setdefault("SOLCX_BINARY_PATH", str(ROOT / "build" / "solc"))
+    import solcx
+
+    version = _configured(ROOT)["solc"]["version"]
+    if version not in map(str, solcx.get_installed_solc_versions()):
+        solcx.install_solc(version)
+    reach = {"base_path": str(folder), "allow_paths": str(folder)} if folder else {}
+    return dict(solcx.compile_standard(document, solc_version=version, **reach))
+
+
+def _configured(root: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load((root / "brownie-config.yaml").read_text("utf-8"))["compiler"])

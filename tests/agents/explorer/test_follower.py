@@ -1,0 +1,52 @@
+"""The two threads: what is new on the chain is shown, and what pages lack is asked for behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from agents.explorer.follower import Follower
+from tests.agents.explorer.world import World
+
+
+@pytest.fixture
+def follower(world: World) -> Iterator[Follower]:
+    made = Follower(world.index, world.facts, poll_seconds=0.01)
+    made.start()
+    yield made
+    made.stop()
+
+
+def until(world: World, condition: Callable[[], bool]) -> None:
+    """Wait from version to version."""
+    version = -1
+    for _ in range(100):
+        if condition():
+            return
+        version = world.index.wait(version, 0.2)
+    raise AssertionError("it never came about")
+
+
+def test_specs_and_gas_are_there_without_anybody_asking(world: World, follower: Follower) -> None:
+    until(world, lambda: world.facts.gas_of_round(1) is not None and world.facts.known_frame(1) is not None)
+    world.round(2)
+    until(world, lambda: world.facts.gas_of_round(2) is not None)
+
+
+def test_a_chain_that_goes_away_and_comes_back_is_told(world: World, follower: Follower) -> None:
+    world.chain.down = True
+    until(world, lambda: follower.trouble == "the node does not answer")
+    world.chain.down = False
+    world.round(2)
+    until(world, lambda: not follower.trouble and len(world.index.study(1).rounds) == 2)
+
+
+def test_a_round_that_somebody_looks_at_comes_first(world: World) -> None:
+    for number in range(2, 6):
+        world.round(number)
+    world.index.poll()
+    follower = Follower(world.index, world.facts, poll_seconds=0.01)
+    follower.want([3, 99])
+    order = [view.id for _, view in follower._rounds([world.index.study(1)])]
+    assert order == [3, 5, 4, 3, 2, 1]

@@ -1,0 +1,78 @@
+"""Everything that others wrote is shown as text: names, reasons, CIDs, times."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from agents.chain import events as ev
+from agents.chain.abi import encode_call
+from agents.chain.records import Call, Transaction
+from agents.explorer.render import absolute, ago, size
+from tests.agents.explorer.world import CONTRACTS, NOW, PEOPLE, STRANGER, World
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
+PAGES = [("network",), ("study", 1), ("round", 1), ("epoch", 1), ("block", 3), ("address", PEOPLE[0]), ("cid", HOSTILE)]
+
+
+@pytest.fixture
+def hostile() -> World:
+    made = World()
+    made.found(names=(HOSTILE, "javascript:alert(1)", "bafy" + HOSTILE, "0x" + HOSTILE[:40]))
+    made.round(1, reasons=f"2:{HOSTILE};{HOSTILE};²:x;999999999999:y;3:")
+    made.chain.emit(ev.ParticipantRegistered, STRANGER, HOSTILE, HOSTILE, bytes(32), f"/dns4/{HOSTILE}/tcp/1")
+    made.chain.emit(ev.KeyEpochRejected, 1, PEOPLE[2], HOSTILE)
+    made.chain.emit(ev.ShareDisputed, 1, PEOPLE[0], PEOPLE[1], HOSTILE)
+    made.index.poll()
+    return made
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page[0])
+def test_markup_in_what_others_wrote_stays_text(hostile: World, page: tuple[object, ...]) -> None:
+    html = hostile.show(str(page[0]), *page[1:])
+    assert "<img" not in html and "<script>alert" not in html
+    assert len(re.findall("<script", html)) == 1, "the explorer's own"
+    links = re.findall(r'(?:href|src|data-ask)="([^"]*)"', html)
+    assert links and all(link.startswith(("/", "?", "#")) and not link.startswith("//") for link in links)
+    hostile.stop()
+
+
+def test_a_deadline_beyond_the_calendar_is_shown(world: World) -> None:
+    from agents.domain import Phase
+
+    world.chain.emit(ev.RoundOpened, 2, 1, 1, 1, PEOPLE[0])
+    world.chain.emit(ev.PhaseEntered, 2, Phase.OPEN, (1 << 64) - 1)
+    world.index.poll()
+    assert "9999-12-31" in world.show("round", 2)
+
+
+def test_every_round_row_shows_block_transaction_gas_and_cid(world: World) -> None:
+    world.facts.fill(*world.index.round(1))
+    html = world.show("round", 1)
+    revealed = next(e for e in world.chain.events if isinstance(e, ev.UpdateRevealed))
+    row = html[html.index(f'title="{PEOPLE[0]}"', html.index('id="organisations"')) :]
+    row = row[: row.index("</tr>")]
+    assert f'href="/tx/0x{revealed.meta.tx_hash.hex()}"' in row
+    assert f'href="/block/{revealed.meta.block}"' in row
+    assert f'href="/cid/{revealed.cid}"' in row
+    assert row.count("1\N{THIN SPACE}000 gas") == 5
+
+
+@pytest.mark.parametrize("succeeded", [True, False])
+def test_a_transaction_shows_its_call_or_the_custom_error_by_name(world: World, succeeded: bool) -> None:
+    call = Call("RoundManager", "reveal", (1, b"r" * 32, HOSTILE, bytes(32), b"s" * 32))
+    to = CONTRACTS.round_manager
+    world.chain.sent = Transaction(bytes(32), 3, STRANGER, to, encode_call(call), 0, 7, 90_000, 10**9, succeeded, ())
+    html = world.show("transaction", bytes(32))
+    assert "RoundManager.reveal" in html and "update root" in html and 'href="/round/1"' in html
+    assert ("RoundManagerNotEnrolled" in html) is not succeeded
+    assert "<img" not in html
+    world.chain.sent = Transaction(bytes(32), 3, STRANGER, to, b"\x01" * 5, 0, 7, 90_000, 10**9, True, ())
+    assert "5 bytes of calldata that are no call" in world.show("transaction", bytes(32))
+
+
+def test_times_and_sizes_as_people_say_them() -> None:
+    assert absolute(NOW) == "2023-11-14 22:13:20 UTC"
+    assert [ago(s) for s in (5, 65, 7200, 200_000, -90)] == ["5 s ago", "1 min ago", "2 h ago", "2 d ago", "in 1 min"]
+    assert [size(n) for n in (None, 12, 1500, 2_340_000)] == ["–", "12 B", "1.5 kB", "2.34 MB"]
