@@ -18,7 +18,8 @@
     │   ├── BadCiphertext         outside the units below n^2
     │   ├── BadShare              a share whose proof fails
     │   ├── BadOpening            an opening that does not hold
-    │   └── BadTranscript         a key ceremony that does not verify
+    │   ├── BadTranscript         a key ceremony that does not verify
+    │   └── BadProof              evidence that its block header, hash or manifest does not bear out
     ├── ContractRefused     (5)   a transaction the contracts revert, with the custom error's name and values
     ├── StudyHalted         (6)   the study cannot go on (too many voided rounds in a row)
     └── InternalFault      (70)   ours: an invariant that does not hold
@@ -122,6 +123,10 @@ class BadOpening(PeerFault):
 
 
 class BadTranscript(PeerFault):
+    pass
+
+
+class BadProof(PeerFault):
     pass
 
 

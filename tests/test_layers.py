@@ -1,11 +1,13 @@
 """The import layers of docs and design, read from the source text of agents/ and ipfs/: nothing is imported to check them.
 
-cli -> explorer -> nodes -> protocol -> {learning | crypto | chain | ipfs} -> floor (domain, errors, spec, config, ...).
+cli -> client -> {explorer | audit} -> nodes -> protocol -> {learning | crypto | chain | ipfs} -> floor (domain, errors, spec, config, ...).
 """
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +15,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = frozenset({"learning", "crypto", "chain", "ipfs"})
-HEIGHT = {"floor": 0, **dict.fromkeys(ROOMS, 1), "protocol": 2, "nodes": 3, "explorer": 4, "cli": 5}
+HEIGHT = {"floor": 0, **dict.fromkeys(ROOMS, 1), "protocol": 2, "nodes": 3, "explorer": 4, "audit": 4, "client": 5, "cli": 6}
+# What `from agents import ...` brings without naming the module it is in.
+PUBLIC = {"agents.Client": "client"}
+# The package's door: run by every import of ours, so what it brings must wait until somebody asks.
+DOOR = "agents/__init__.py"
 # The start of the file names that may import a foreign package, whose types stay behind that door.
 DOORS = {
     "gmpy2": "agents/crypto/numbers.py",
     "web3": "agents/chain/",
     "ipfshttpclient": "ipfs/kubo.py",
+    "reportlab": "agents/audit/pdf.py",
     "torch": "agents/learning/",
+    "trie": "agents/chain/proofs.py",
+    "distributed": "agents/protocol/cluster.py",
+    "dask": "agents/protocol/cluster.py",
 }
 # Reading one of these formats runs what the file says.
 UNSAFE_MODULES = frozenset({"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"})
@@ -28,6 +38,8 @@ UNSAFE_CALLS = frozenset({"eval", "exec", "__import__"})
 
 def layer_of(module: str) -> str | None:
     """The layer that a dotted module name belongs to; None for packages that are not ours."""
+    if module in PUBLIC:
+        return PUBLIC[module]
     first, _, rest = module.partition(".")
     if first == "ipfs":
         return "ipfs"
@@ -60,13 +72,25 @@ def imports(tree: ast.AST, path: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, node.args[0].value
 
 
+def when_asked(tree: ast.AST) -> set[int]:
+    """Lines that do not run when the module is imported: those of functions, and those for the type checker."""
+    waiting: set[int] = set()
+    for node in ast.walk(tree):
+        typing_only = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        if isinstance(node, ast.FunctionDef) or typing_only:
+            waiting |= {line for part in node.body for line in range(part.lineno, (part.end_lineno or part.lineno) + 1)}
+    return waiting
+
+
 def violations(source: str, path: str) -> list[str]:
     """Each breach of the layers in one file, as `path:line: what`."""
     tree = ast.parse(source, path)
-    own = layer_of(module_name(path))
-    assert own is not None, f"{path} is in no layer"
+    layer = layer_of(module_name(path))
+    assert layer is not None, f"{path} is in no layer"
     found = []
+    asked = when_asked(tree) if path == DOOR else set()
     for line, name in imports(tree, path):
+        own = "client" if line in asked else layer
         other, foreign = layer_of(name), name.partition(".")[0]
         if other in ROOMS and own in ROOMS and other != own:
             found.append(f"{path}:{line}: the room {own} imports the room {other}")
@@ -93,6 +117,11 @@ def sources() -> list[str]:
     return sorted(file.relative_to(ROOT).as_posix() for top in ("agents", "ipfs") for file in (ROOT / top).rglob("*.py"))
 
 
+def test_a_module_of_ours_loads_without_the_client() -> None:
+    program = "import sys, agents.errors; sys.exit(any(name.startswith('agents.client') for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+
+
 def test_there_is_something_to_check() -> None:
     assert {"agents/errors.py", "ipfs/__init__.py"} <= set(sources())
 
@@ -116,10 +145,15 @@ def test_a_file_keeps_to_its_layer(path: str) -> None:
         ("agents/protocol/x.py", "from ..nodes import organisation", "protocol imports upwards from nodes"),
         ("agents/nodes/x.py", "import importlib\nimportlib.import_module('agents.cli.main')", "nodes imports upwards from cli"),
         ("agents/nodes/x.py", "from agents.__main__ import main", "nodes imports upwards from cli"),
+        ("agents/nodes/x.py", "def f():\n    from agents import Client", "nodes imports upwards from client"),
+        ("agents/client/x.py", "from agents.cli.common import emit", "client imports upwards from cli"),
+        ("agents/__init__.py", "from agents.client import Client", "floor imports upwards from client"),
+        ("agents/__init__.py", "def f():\n    from agents.cli import main", "client imports upwards from cli"),
         ("agents/crypto/paillier.py", "from gmpy2 import powmod", "gmpy2 belongs to agents/crypto/numbers.py"),
         ("agents/protocol/x.py", "import web3.exceptions", "web3 belongs to agents/chain/"),
         ("ipfs/store.py", "import ipfshttpclient", "ipfshttpclient belongs to ipfs/kubo.py"),
         ("agents/nodes/x.py", "import torch", "torch belongs to agents/learning/"),
+        ("agents/crypto/x.py", "def f():\n    from distributed import Client", "distributed belongs to agents/protocol/cluster.py"),
         ("agents/learning/x.py", "import pickle", "pickle runs what a file says"),
         ("agents/cli/x.py", "eval('1')", "eval runs text as code"),
         ("agents/cli/x.py", "import builtins\nbuiltins.exec('1')", "exec runs text as code"),
@@ -144,6 +178,8 @@ def test_the_checker_finds_a_planted_breach(path: str, source: str, complaint: s
         ("agents/chain/client.py", "from web3 import Web3"),
         ("agents/protocol/perform.py", "from agents.crypto import wire\nfrom ..learning import local\nfrom ipfs.store import BlobStore"),
         ("agents/__main__.py", "from .cli.main import main"),
+        ("agents/cli/x.py", "from agents import Client"),
+        ("agents/__init__.py", "if TYPE_CHECKING:\n    from agents.client import Client\ndef f():\n    from agents.client import Client"),
         ("ipfs/kubo.py", "import ipfshttpclient\nfrom agents.errors import StoreUnreachable"),
     ],
 )

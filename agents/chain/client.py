@@ -11,12 +11,14 @@ from agents.chain.abi import decode_answer, decode_refusal, encode_call
 from agents.chain.journal import MemoryJournal, TxJournal
 from agents.chain.network import CONTRACTS, Network
 from agents.chain.parse import as_bytes, as_int, parse_block, parse_head, parse_log, parse_receipt, parse_transaction, to_hex
+from agents.chain.proofs import Header, encode_receipt, header_of
 from agents.chain.records import Block, Call, ClientOptions, Head, RawLog, Receipt, Transaction
 from agents.chain.rpc import Rpc, RpcError, revert_data
 from agents.chain.sender import Sender, checksum
 from agents.errors import ChainUnreachable, ContractRefused, InvalidInput, WrongChain
 
 _LOG_CHUNK = 2000
+_PROOF_CHUNK = 100
 _CACHED_BLOCKS = 4096
 
 
@@ -182,6 +184,60 @@ class ChainClient:
         """The block of this number with its transactions' hashes, None if there is none."""
         found = self._rpc.ask("eth_getBlockByNumber", hex(number), False)
         return None if found is None else parse_block(found)
+
+    def header(self, number: int) -> Header:
+        """The header of the block of this number, hashed to its hash.
+
+        Raises:
+            ChainUnreachable: if the node has no such block. InvalidInput: if the header is of a form that this version does not know.
+        """
+        found = self._rpc.ask("eth_getBlockByNumber", hex(number), False)
+        if found is None:
+            raise ChainUnreachable(f"the node at {self.rpc_shown} has no block {number}")
+        return header_of(found)
+
+    def encoded_receipts(self, header: Header) -> list[bytes]:
+        """All receipts of a block as its trie holds them.
+
+        Raises:
+            ChainUnreachable: if the node gives none, or others than those of the header.
+        """
+        try:
+            found = self._rpc("eth_getBlockReceipts", hex(header.number))
+        except RpcError:
+            found = [self._rpc.ask("eth_getTransactionReceipt", to_hex(tx)) for tx in self.transaction_hashes(header)]
+        if not found or any(receipt is None for receipt in found):
+            raise ChainUnreachable(f"the node at {self.rpc_shown} has no receipts of block {header.number}", "ask an archive node")
+        return [encode_receipt(receipt) for receipt in found]
+
+    def encoded_transactions(self, header: Header) -> list[bytes] | None:
+        """All transactions of a block as its trie holds them; None where the node does not give them encoded."""
+        try:
+            found = [self._rpc("eth_getRawTransactionByHash", to_hex(tx)) for tx in self.transaction_hashes(header)]
+        except RpcError:
+            return None
+        return None if any(not raw for raw in found) else [as_bytes(raw) for raw in found]
+
+    def transaction_hashes(self, header: Header) -> list[bytes]:
+        """Hashes of a block's transactions, in order."""
+        return list(parse_block(self._rpc.ask("eth_getBlockByHash", to_hex(header.hash), False)).transactions)
+
+    def state_nodes(self, address: str, slots: Sequence[int], header: Header) -> list[bytes] | None:
+        """The trie nodes that lead to an account and its storage slots at a block (EIP-1186); None where the node does not give them."""
+        nodes: list[bytes] = []
+        for start in range(0, max(len(slots), 1), _PROOF_CHUNK):
+            wanted = [to_hex(slot.to_bytes(32, "big")) for slot in slots[start : start + _PROOF_CHUNK]]
+            try:
+                found = self._rpc("eth_getProof", address, wanted, hex(header.number))
+            except RpcError:
+                return None
+            nodes += [as_bytes(node) for node in found["accountProof"]]
+            nodes += [as_bytes(node) for proof in found["storageProof"] for node in proof["proof"]]
+        return nodes
+
+    def code(self, address: str, header: Header) -> bytes:
+        """A contract's code at a block."""
+        return as_bytes(self._rpc.ask("eth_getCode", address, hex(header.number)))
 
     def get_logs(
         self, from_block: int, to_block: int, addresses: Sequence[str], topics: Sequence[Sequence[bytes] | None] = ()

@@ -1,0 +1,8 @@
+"""Evidence of a study that stands by itself: made from chain and IPFS, checked without either."""
+
+from __future__ import annotations
+
+from agents.audit.check import check_bundle, verdict_of
+from agents.audit.make import make_bundle
+
+__all__ = ["check_bundle", "make_bundle", "verdict_of"]

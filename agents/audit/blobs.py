@@ -1,0 +1,89 @@
+"""The blobs of a study: which there are, and reading a bundle's own as if peers delivered them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agents.audit.bundle import Files, read
+from agents.audit.record import Record
+from agents.crypto import wire
+from agents.domain import Phase
+from agents.errors import BlobUnavailable, InvalidInput, MalformedBlob, PeerFault
+from agents.learning.state import size_cap
+from agents.nodes.connection import MAX_TRANSCRIPT_BYTES
+from agents.protocol.fetch import Peers
+from agents.protocol.frame import StudyFrame
+from agents.protocol.report import Reporter
+from agents.protocol.view import RoundView
+from agents.spec import MAX_SPEC_BYTES
+from ipfs.cid import check_cid, parse_cid
+
+ENCRYPTED = frozenset({"update", "aggregate", "share"})
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A blob that the chain names. `kind` is a word for it; verification cannot do without a `needed` one; `most` in bytes."""
+
+    cid: str
+    owner: str
+    kind: str
+    most: int
+    needed: bool
+
+
+def documents(record: Record) -> Iterator[Wanted]:
+    """The two that say what everything else means."""
+    opened = record.view
+    yield Wanted(opened.spec_cid, opened.coordinator, "spec", MAX_SPEC_BYTES, True)
+    yield Wanted(record.proposal.transcript_cid, record.proposal.proposer, "key transcript", MAX_TRANSCRIPT_BYTES, True)
+
+
+def round_blobs(frame: StudyFrame, view: RoundView) -> Iterator[Wanted]:
+    """What a finalised round published. What is not `needed` may be what its set left out, or another word for the same."""
+    if view.phase != Phase.FINALISED:
+        return
+    layout = frame.layout(view)
+    count, bits = layout.ciphertexts(frame.values(view)), frame.spec.modulus_bits
+
+    def size(kind: wire.BlobKind) -> int:
+        return wire.blob_size(kind, bits, count)
+
+    for position, reveal in sorted(view.reveals.items()):
+        yield Wanted(reveal.cid, reveal.participant, "update", size(wire.BlobKind.UPDATE), position in view.frozen)
+    for post in view.aggregates:
+        yield Wanted(post.cid, post.sender, "aggregate", size(wire.BlobKind.AGGREGATE), False)
+    for share in view.shares:
+        yield Wanted(share.cid, share.holder, "share", size(wire.BlobKind.SHARE), False)
+    for post in view.openings:
+        yield Wanted(post.cid, post.sender, "opening", size(wire.BlobKind.OPENING), False)
+    for attestation in view.attestations:
+        yield Wanted(attestation.cid, attestation.holder, "model", size_cap(frame.spec), False)
+
+
+def blob_name(cid: str) -> str:
+    return f"blobs/{cid}"
+
+
+class BundlePeers(Peers):
+    """Stands for the peers of rounds that are over: what they published is in the bundle or nowhere. There is no node behind it."""
+
+    def __init__(self, files: Files, report: Reporter) -> None:
+        self.files, self.report = files, report
+
+    def holds(self, cid: str) -> bool:
+        return blob_name(cid) in self.files.sizes()
+
+    def fetch(self, cid: str, owner: str, max_bytes: int, seconds: float) -> bytes:
+        try:
+            parse_cid(cid)
+            if not self.holds(cid):
+                raise BlobUnavailable(f"the bundle does not hold {cid}")
+            data = read(self.files, blob_name(cid), max_bytes)
+            check_cid(cid, data)
+        except InvalidInput as error:
+            raise MalformedBlob(error.message, peer=owner) from error
+        except PeerFault as error:
+            raise error.blame(owner) from None
+        return data

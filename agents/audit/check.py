@@ -1,0 +1,257 @@
+"""Check a bundle with no network: manifest, headers, proofs, storage, documents, every round by `verify_round`, and the report itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from agents.audit import render
+from agents.audit.blobs import BundlePeers, round_blobs
+from agents.audit.bundle import CRATE, MANIFEST, MAX_JSON_BYTES, Files, Manifest, Zip, bundle_id, digests, is_packed_as, open_bundle, read
+from agents.audit.evidence import BlockFile, proven_events, read_blocks, read_network, read_state
+from agents.audit.facts import Evidence
+from agents.audit.record import Record, record_of
+from agents.audit.storage import expected, foreign_rounds
+from agents.chain.client import ChainClient
+from agents.chain.proofs import Header
+from agents.crypto.ceremony import CeremonyTranscript
+from agents.errors import BadProof, BlobUnavailable, InvalidInput, PeerFault
+from agents.learning.evaluation_sums import summary
+from agents.nodes.auditor import Check, verify_round
+from agents.nodes.connection import MAX_TRANSCRIPT_BYTES, spec_of, transcript_of
+from agents.protocol.fetch import Fetcher
+from agents.protocol.frame import StudyFrame
+from agents.protocol.report import Reporter
+from agents.protocol.view import RoundView
+from agents.spec import MAX_SPEC_BYTES
+
+Verdict = Literal["verified", "partly verified", "NOT verified"]
+
+
+@dataclass(frozen=True)
+class NotPossible(Check):
+    """A step for which the bundle has not the means; it neither holds nor fails."""
+
+
+def verdict_of(checks: Iterable[Check]) -> Verdict:
+    """What all checks together say."""
+    listed = list(checks)
+    if not all(check.ok for check in listed):
+        return "NOT verified"
+    return "partly verified" if any(isinstance(check, NotPossible) for check in listed) else "verified"
+
+
+def check_bundle(path: Path, expected_id: str = "", rpc: str = "") -> Iterator[Check]:
+    """Every check of a bundle, as it is made; see BundleCheck."""
+    return BundleCheck(path, expected_id, rpc).run()
+
+
+class BundleCheck:
+    """One check of a bundle. `expected_id` is the bundle's id as its maker told it; `rpc` a node to compare the headers with: no other
+    network is used. `id`, `manifest` and `anchor` are there as far as `run` has come."""
+
+    def __init__(self, path: Path, expected_id: str = "", rpc: str = "") -> None:
+        self.path, self.rpc = path, rpc
+        self.expected_id = expected_id.lower().removeprefix("0x")
+        self.id = ""
+        self.manifest: Manifest | None = None
+        self.anchor: Header | None = None
+
+    def run(self) -> Iterator[Check]:
+        """In order; later checks are left out where an earlier one on which they rest has failed.
+
+        Raises:
+            InvalidInput: if there is no bundle at the path. ChainUnreachable: if the node does not answer.
+        """
+        try:
+            with open_bundle(self.path) as files:
+                yield from self._checks(files)
+        except BadProof as error:
+            yield Check("files", False, error.message)
+
+    def _checks(self, files: Files) -> Iterator[Check]:
+        made = list(self._manifest(files))
+        yield from made
+        if self.manifest is None or not all(check.ok for check in made):
+            return
+        examination = Examination(files, self.manifest)
+        done = []
+        for check in examination.run():
+            done.append(check)
+            yield check
+        if examination.evidence is None:
+            return
+        self.anchor = examination.evidence.anchor
+        yield self._report(files, self.manifest, examination.evidence, done)
+        if self.rpc:
+            yield _compared(examination.blocks, ChainClient(self.rpc, examination.evidence.network))
+
+    def _manifest(self, files: Files) -> Iterator[Check]:
+        raw = read(files, MANIFEST, MAX_JSON_BYTES)
+        self.id = bundle_id(raw)
+        if self.expected_id and self.id != self.expected_id:
+            detail = f"{MANIFEST}: the bundle's id is {self.id}, not {self.expected_id}: it is another bundle, or it was changed"
+            yield Check("manifest", False, detail)
+            return
+        try:
+            self.manifest = Manifest.from_bytes(raw)
+        except InvalidInput as error:
+            yield Check("manifest", False, f"{MANIFEST}: {error.message}")
+            return
+        wrong = [Check("manifest", False, detail) for detail in _wrong_files(files, self.manifest)]
+        yield from wrong
+        if wrong:
+            return
+        if isinstance(files, Zip) and not is_packed_as(files, self.path):
+            yield Check("manifest", False, f"{self.path.name}: the zip file's own structure was changed")
+            return
+        known = "the one you gave" if self.expected_id else "not compared with one that you know"
+        yield Check("manifest", True, f"{len(self.manifest.files)} files match; id {self.id}, {known}")
+
+    def _report(self, files: Files, manifest: Manifest, evidence: Evidence, checks: list[Check]) -> Check:
+        """The report, written anew from the evidence, must be the one in the bundle."""
+        if manifest.rendering != render.fingerprint():
+            written = "written by another version of this software, so that it cannot be held against the evidence"
+            if self.expected_id:
+                return Check("report", True, f"{written}; it is the one of the bundle's id")
+            return NotPossible("report", True, f"{written}: read what this check prints, or give the bundle's id")
+        for name, content in render.documents(evidence, checks, verdict_of(checks)).items():
+            if files.sizes().get(name) != len(content) or read(files, name, len(content)) != content:
+                return Check("report", False, f"{name} says something else than the evidence")
+        return Check("report", True, f"report, controls and {CRATE} are what the evidence gives, byte for byte")
+
+
+class Examination:
+    """The checks of the evidence itself; the same when a bundle is made and when it is checked. `evidence` is there once it all folds."""
+
+    def __init__(self, files: Files, manifest: Manifest) -> None:
+        self.files, self.manifest = files, manifest
+        self.blocks: list[BlockFile] = []
+        self.evidence: Evidence | None = None
+        self._peers = BundlePeers(files, Reporter(lambda record: None))
+
+    def run(self) -> Iterator[Check]:
+        name = "headers"
+        try:
+            network = read_network(self.files)
+            self.blocks = read_blocks(self.files)
+            headers = {block.header.number: block.header for block in self.blocks}
+            anchor = headers.get(self.manifest.anchor)
+            if anchor is None or anchor.number != max(headers) or network.chain_id != self.manifest.chain_id:
+                raise InvalidInput("the bundle has not the header of the block as of which it speaks")
+            yield Check(
+                name, True, f"{len(headers)} headers hash to their blocks, the last to 0x{anchor.hash.hex()} (block {anchor.number})"
+            )
+
+            name = "receipts"
+            events, senders = proven_events(network, self.blocks)
+            receipts = sum(len(block.entries) for block in self.blocks)
+            yield Check(name, True, f"{receipts} receipts with {len(events)} events lead from their headers' roots")
+            unsigned = receipts - len(senders)
+            name = "transactions"
+            if unsigned:
+                yield NotPossible(name, True, f"{unsigned} of {receipts} transactions are without proof: the node gave them no encoding")
+            else:
+                yield Check(name, True, f"{receipts} transactions lead from their headers' roots; their signers are known")
+
+            name = "events"
+            record = record_of(self.manifest.study, events)
+            yield Check(name, True, f"study {record.view.id}: {len(record.view.participants)} enrolled, {len(record.view.rounds)} rounds")
+
+            name = "state"
+            state = read_state(self.files)
+            if state is None:
+                yield NotPossible(name, True, "no state proofs: the node gave none, so that events left out would not be found")
+            else:
+                words = state.check(network, anchor, expected(record), foreign_rounds(record), record.view.id)
+                yield Check(name, True, f"{words} storage words at block {anchor.number} are what the events add up to: none is missing")
+
+            name = "spec"
+            study = record.view
+            spec = spec_of(self._peers.fetch(study.spec_cid, study.coordinator, MAX_SPEC_BYTES, 0), record.study)
+            yield Check(name, True, f"its hash is the chain's, 0x{study.spec_hash.hex()}, and its rules are those on chain")
+
+            name = "key"
+            raw = self._peers.fetch(record.proposal.transcript_cid, record.epoch.proposer, MAX_TRANSCRIPT_BYTES, 0)
+            transcript = transcript_of(raw, record.epoch, network)
+            yield Check(name, True, _key(record, transcript))
+            frame = StudyFrame(network.chain_id, network.contracts.round_manager, study.id, spec, transcript.key)
+        except BlobUnavailable as error:
+            yield Check(name, False, error.message)
+            return
+        except PeerFault as error:
+            yield Check(name, False, error.message, error.peer)
+            return
+        except InvalidInput as error:
+            yield Check(name, False, error.message)
+            return
+        fetcher = Fetcher(frame, self._peers, os.urandom, 0.0)
+        self.evidence = Evidence(network, anchor, headers, record, senders, frame, self.manifest, metrics_of(fetcher, record))
+        for view in record.view.finalised:
+            yield from self._round(fetcher, record, view)
+
+    def _round(self, fetcher: Fetcher, record: Record, view: RoundView) -> Iterator[Check]:
+        label = f"round {view.id}: "
+        try:
+            for check in verify_round(fetcher, record.view, view, record.epoch.holders):
+                yield Check(label + check.name, check.ok, check.detail, check.peer)
+        except InvalidInput as error:
+            yield Check(label + "evidence", False, error.message)
+        except BlobUnavailable as error:
+            left_out = not self.manifest.updates and self._is_left_out(fetcher.frame, view)
+            if left_out:
+                yield NotPossible(label + "updates", True, "left out when the bundle was made: product and opening cannot be redone")
+                yield self._model(fetcher, label, view)
+            else:
+                yield Check(label + "blobs", False, error.message)
+
+    def _is_left_out(self, frame: StudyFrame, view: RoundView) -> bool:
+        return not any(self._peers.holds(w.cid) for w in round_blobs(frame, view) if w.kind == "update")
+
+    def _model(self, fetcher: Fetcher, label: str, view: RoundView) -> Check:
+        try:
+            raw = fetcher.model_bytes(view)
+        except (PeerFault, BlobUnavailable) as error:
+            return Check(label + "model bytes", False, error.message)
+        return Check(label + "model bytes", True, f"{len(raw)} bytes of the hash that the holders attested to, 0x{view.model_hash.hex()}")
+
+
+def metrics_of(fetcher: Fetcher, record: Record) -> dict[int, dict[str, float | None]]:
+    """What each finalised round measured of the model that it started from, where the study evaluates under encryption."""
+    frame, found = fetcher.frame, dict[int, dict[str, float | None]]()
+    if frame.spec.evaluation is None:
+        return found
+    for view in record.view.finalised:
+        if frame.step(view).kind in ("train", "evaluate"):
+            with suppress(PeerFault, BlobUnavailable, InvalidInput):  # the round's own checks say so
+                found[view.id] = dict(summary(frame.spec, fetcher.model(view)))
+    return found
+
+
+def _key(record: Record, transcript: CeremonyTranscript) -> str:
+    confirmed = len(record.epoch.confirmations)
+    of = f"{transcript.threshold} of {len(transcript.holders)} holders, {transcript.key.public_key.bits} bits"
+    return f"the transcript is the chain's and its proofs hold: {of}, {confirmed} confirmed"
+
+
+def _wrong_files(files: Files, manifest: Manifest) -> Iterator[str]:
+    present = dict(digests(files))
+    for name in sorted(manifest.files.keys() | present.keys()):
+        if name not in present:
+            yield f"{name} is missing"
+        elif name not in manifest.files:
+            yield f"{name} was added: the manifest does not name it"
+        elif present[name] != manifest.files[name]:
+            yield f"{name} was changed: it is not the file of the manifest's hash"
+
+
+def _compared(blocks: list[BlockFile], client: ChainClient) -> Check:
+    for block in blocks:
+        head = client.block(block.header.number)
+        if head is None or head.hash != block.header.hash:
+            return Check("node", False, f"block {block.header.number} at {client.rpc_shown} is another one than the bundle's")
+    return Check("node", True, f"{len(blocks)} headers are those of the node at {client.rpc_shown}")

@@ -1,0 +1,45 @@
+"""Everything in a bundle that is written from its evidence, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from agents.audit import controls
+from agents.audit.bundle import CONTROLS, CRATE, HTML, PDF
+from agents.audit.crate import crate
+from agents.audit.facts import Evidence
+from agents.audit.page import html
+from agents.audit.pdf import pdf
+from agents.audit.report import document_of
+from agents.nodes.auditor import Check
+
+
+def documents(evidence: Evidence, checks: Sequence[Check], verdict: str) -> dict[str, bytes]:
+    """File name -> bytes; the same for the same evidence and the same `fingerprint`."""
+    document = document_of(evidence, checks, verdict)
+    return {HTML: html(document), PDF: pdf(document), CRATE: crate(evidence), CONTROLS: controls.raw()}
+
+
+@cache
+def fingerprint() -> str:
+    """Names the code that renders: a report is only held against one that the same code writes."""
+    digest = hashlib.sha256(version("reportlab").encode())
+    sources = [*_below(files("agents.audit")), files("agents.nodes").joinpath("describe.py"), files("agents.nodes").joinpath("auditor.py")]
+    for source in sorted(sources, key=lambda item: item.name):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _below(folder: Traversable) -> list[Traversable]:
+    found = []
+    for item in folder.iterdir():
+        if item.is_dir():
+            found += _below(item) if item.name == "templates" else []
+        elif item.name.endswith((".py", ".json", ".html", ".css")):
+            found.append(item)
+    return found

@@ -1,0 +1,73 @@
+"""`defedbio audit`: make a bundle of evidence of a study, and check one with no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from agents.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, emit, plain, say
+from agents.client.audits import NotPossible
+from agents.client.rounds import Check
+from agents.config import DEFAULT_IPFS_API
+
+app = typer.Typer(help="Evidence: a bundle for a regulator, and its check with no network.", no_args_is_help=True)
+EXITS = {"verified": 0, "partly verified": 1, "NOT verified": 4}
+ADVICE = "compare this block's hash with a node or explorer that you trust, or check again with --rpc"
+
+
+@app.command()
+def make(
+    study: Annotated[int, typer.Option("--study", min=1, help="Study number on the chain.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to make, or a zip file if the name ends in .zip. It must not exist.")],
+    without_updates: Annotated[
+        bool, typer.Option("--without-updates", help="Leave the encrypted updates out: smaller, and only partly verifiable.")
+    ] = False,
+    zip_: Annotated[bool, typer.Option("--zip", help="Make one zip file, whatever its name.")] = False,
+    confirmations: Annotated[int, typer.Option("--confirmations", min=0, help="Leave out this many of the newest blocks.")] = 0,
+    network: NetworkOption = NETWORK,
+    rpc: RpcOption = "",
+    ipfs: IpfsOption = DEFAULT_IPFS_API,
+    json: JsonOption = False,
+) -> None:
+    """Collect proofs, blobs and a report of a study into one bundle. Keep the id that it prints apart from the bundle."""
+    client = connect(network=network, rpc=rpc, ipfs=ipfs)
+    with Console(stderr=True).status("reading the chain") as status:
+        bundle = client.audit.make(
+            study,
+            out,
+            without_updates=without_updates,
+            zip=zip_,
+            confirmations=confirmations,
+            progress=lambda what, done, total: status.update(plain(f"{what} {done}{f' of {total}' if total else ''}")),
+        )
+    made = bundle.made
+    lines = [
+        *(_line(check) for check in made.checks if not check.ok),
+        f"{made.path}: {made.files} files, {made.bytes:,} bytes, as of block {made.anchor}; {made.verdict}",
+        *(f"  could not be had and is not in it: {cid}" for cid in made.missing),
+        f"id {made.id}",
+        f"check it anywhere, with no network: defedbio audit check {made.path} --id {made.id}",
+    ]
+    emit(bundle.as_dict(), json, "\n".join(lines))
+
+
+@app.command()
+def check(
+    bundle: Annotated[Path, typer.Argument(help="Bundle: a folder or a zip file.")],
+    id_: Annotated[str, typer.Option("--id", help="The bundle's id as its maker told it: finds a replaced one.")] = "",
+    rpc: Annotated[str, typer.Option("--rpc", help="Also compare the headers with this Ethereum node; nothing else uses a network.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Check a bundle with no network. Exit code 0: verified; 1: as far as the bundle goes; 4: a check fails; 2: not a bundle."""
+    found = connect().audit.check(bundle, id=id_, rpc=rpc, on_check=lambda check: None if json else say(_line(check)))
+    block = f", as of block {found.anchor[0]}, {found.anchor[1]}" if found.anchor is not None else ""
+    emit(found.as_dict(), json, f"{found.verdict}{block}{f': {ADVICE}' if block and not rpc else ''}")
+    raise typer.Exit(EXITS[found.verdict])
+
+
+def _line(check: Check) -> str:
+    mark = "--  " if isinstance(check, NotPossible) else "ok  " if check.ok else "FAIL"
+    return f"{mark} {check.name:<22} {check.detail}{f' [{check.peer}]' if check.peer else ''}"

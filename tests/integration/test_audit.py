@@ -1,0 +1,87 @@
+"""A bundle of a study that real processes ran, made and checked through the command line; the check where there is no network."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.consortium import cli_command
+from tests.integration.conftest import NAMES, Study
+
+# A namespace without interfaces, where the kernel lets one be made: not even loopback answers there.
+NO_NETWORK = ["unshare", "--user", "--map-root-user", "--net"]
+
+
+@pytest.fixture(scope="session")
+def evidence(finished: Study, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    out = tmp_path_factory.mktemp("audit") / "evidence"
+    made = finished.consortium.cli(
+        finished.consortium.organisations[1], "audit", "make", "--study", str(finished.number), "--out", str(out)
+    )
+    return out, made
+
+
+def check(finished: Study, bundle: Path, *options: str) -> tuple[int, dict[str, Any], str]:
+    """Exit code, JSON and messages of a check in a process that has no network and no addresses to use."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DEFEDBIO_")}
+    nowhere = {"DEFEDBIO_RPC": "http://192.0.2.1:1", "DEFEDBIO_IPFS": "/ip4/192.0.2.1/tcp/1", "HOME": str(bundle.parent)}
+    possible = shutil.which("unshare") is not None and subprocess.run([*NO_NETWORK, "true"], capture_output=True).returncode == 0
+    argv = [*(NO_NETWORK if possible else []), *cli_command(), "audit", "check", str(bundle), "--json", *options]
+    done = subprocess.run(argv, env={**environment, **nowhere}, capture_output=True, text=True, timeout=300)
+    return done.returncode, json.loads(done.stdout) if done.stdout.startswith("{") else {}, done.stderr
+
+
+def test_a_bundle_is_made_and_checked_with_no_network(finished: Study, evidence: tuple[Path, dict[str, Any]]) -> None:
+    bundle, made = evidence
+    assert (made["verdict"], made["missing"]) == ("verified", [])
+    code, told, _ = check(finished, bundle, "--id", made["id"])
+    assert (code, told["verdict"], told["id"], told["not_possible"]) == (0, "verified", made["id"], [])
+    assert told["anchor"] == made["anchor"] and told["compared_with_id"] and not told["compared_with_node"]
+    rounds = {check["name"].split(":")[0] for check in told["checks"] if check["name"].startswith("round ")}
+    assert len(rounds) == len(finished.rounds()) == 3
+    report = (bundle / "report.html").read_text("utf-8")
+    assert all(name in report for name in NAMES) and "Measured of the starting model" in report and "roc_auc" in report
+
+
+def test_the_node_confirms_the_headers(finished: Study, evidence: tuple[Path, dict[str, Any]]) -> None:
+    consortium = finished.consortium
+    told = consortium.cli(consortium.organisations[0], "audit", "check", str(evidence[0]), "--rpc", consortium.rpc)
+    assert told["checks"][-1]["name"] == "node" and told["checks"][-1]["ok"]
+
+
+def test_a_changed_bundle_fails_and_says_where(finished: Study, evidence: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(evidence[0], tmp_path / "evidence"))
+    blob = sorted((bundle / "blobs").iterdir())[0]
+    blob.write_bytes(blob.read_bytes()[:-1] + b"!")
+    code, told, _ = check(finished, bundle)
+    assert code == 4 and told["verdict"] == "NOT verified"
+    assert [c["detail"].split()[0] for c in told["checks"] if not c["ok"]] == [f"blobs/{blob.name}"]
+    code, _, said = check(finished, tmp_path)
+    assert code == 2 and "is not a bundle" in said
+    code, _, said = check(finished, bundle, "--id", "abc")
+    assert code == 2 and "64 hexadecimal digits" in said
+
+
+def test_a_zip_without_updates_is_partly_verified(finished: Study, tmp_path: Path) -> None:
+    consortium, out = finished.consortium, tmp_path / "small.zip"
+    made = consortium.cli(
+        consortium.organisations[0], "audit", "make", "--study", str(finished.number), "--out", str(out), "--without-updates"
+    )
+    code, told, _ = check(finished, out, "--id", made["id"])
+    assert (code, told["verdict"]) == (1, "partly verified")
+    assert all(name.endswith(": updates") for name in told["not_possible"]) and len(told["not_possible"]) == 3
+
+
+def test_nothing_is_overwritten(finished: Study, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    organisation = finished.consortium.organisations[0]
+    argv = [*cli_command(), "audit", "make", "--study", str(finished.number), "--out", str(tmp_path / "there")]
+    done = subprocess.run(argv, env=finished.consortium.environment(organisation), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "exists already" in done.stderr
+    assert list((tmp_path / "there").iterdir()) == []
