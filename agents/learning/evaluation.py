@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -14,8 +16,16 @@ from agents.learning.tasks import Metrics, open_task
 from agents.spec import StudySpec
 
 
-def predict(spec: StudySpec, state: GlobalState, x: npt.NDArray[np.float32], installed: Installed | None = None) -> npt.NDArray[np.float64]:
+def predict(
+    spec: StudySpec,
+    state: GlobalState,
+    x: npt.NDArray[np.float32],
+    installed: Installed | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> npt.NDArray[np.float64]:
     """The task's scores, float64 [n, o], of features x [n, d] in natural units: probabilities, log-hazards, or values in the target's unit.
+
+    `progress` is told (rows done, rows).
 
     Raises:
         InvalidInput: if x does not have the study's features.
@@ -26,6 +36,8 @@ def predict(spec: StudySpec, state: GlobalState, x: npt.NDArray[np.float32], ins
         for start in range(0, len(x), CHUNK_ROWS):
             inputs = torch.from_numpy(model_input(spec, state.scaler, x[start : start + CHUNK_ROWS]))
             pieces.append(module(inputs).double().numpy())
+            if progress is not None:
+                progress(min(start + CHUNK_ROWS, len(x)), len(x))
     return open_task(spec).scores(in_units(spec, state.scaler, np.concatenate(pieces)))
 
 

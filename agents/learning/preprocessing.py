@@ -84,7 +84,7 @@ def target_input(spec: StudySpec, scaler: Scaler | None, y: Float32) -> Float32:
     """Labels as the loss reads them: as they are, or standardised like a feature for regression."""
     if not isinstance(spec.task, RegressionSpec):
         return y
-    shift, scale = _target_scale(spec.task, scaler)
+    shift, scale = target_scale(spec.task, scaler)
     return ((y.astype(np.float64) - shift) / scale).astype(np.float32)
 
 
@@ -92,7 +92,7 @@ def in_units(spec: StudySpec, scaler: Scaler | None, outputs: Float64) -> Float6
     """The inverse of `target_input` for model outputs [n, o]."""
     if not isinstance(spec.task, RegressionSpec):
         return outputs
-    shift, scale = _target_scale(spec.task, scaler)
+    shift, scale = target_scale(spec.task, scaler)
     return outputs * scale + shift
 
 
@@ -118,7 +118,7 @@ def moments(spec: StudySpec, x: Float32, y: Float32) -> Float64:
     return wanted.ravel() / len(x)
 
 
-def _target_scale(task: RegressionSpec, scaler: Scaler | None) -> tuple[float, float]:
+def target_scale(task: RegressionSpec, scaler: Scaler | None) -> tuple[float, float]:
     """(shift, scale) in the target's unit: the federated mean and deviation, or the middle and a quarter of the declared range."""
     span = task.maximum - task.minimum
     if scaler is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from agents.config import write_private
 from agents.errors import InvalidInput, NotFound
 from agents.learning.custom import Maker, load_module
+from agents.spec import StudySpec
 
 MAX_SOURCE_BYTES = 1 << 20
 
@@ -45,6 +46,11 @@ def allowed(folder: Path) -> dict[str, Maker]:
             raise InvalidInput(f"{source} is not the source that was allowed", "read it and allow it again")
         found[path.stem] = load_module(raw, source.name)
     return found
+
+
+def needed(spec: StudySpec, folder: Path) -> dict[str, Maker]:
+    """`allowed`, if the study's model is one of them; else none, so that no source runs without need."""
+    return allowed(folder) if spec.model.kind == "module" else {}
 
 
 def read_modules(sources: Iterable[Path]) -> dict[str, Maker]:

@@ -1,0 +1,28 @@
+"""What the commands about models share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents.client.models import ModelFile
+
+StudyOption = Annotated[int, typer.Option("--study", min=1, help="Study number.")]
+RoundOption = Annotated[int, typer.Option("--round", min=0, help="Round whose model; the newest finalised one when absent.")]
+ModelOption = Annotated[Path | None, typer.Option("--model", help="A local model of the study, once checked, instead of the chain's.")]
+SignOption = Annotated[
+    bool | None,
+    typer.Option("--sign/--no-sign", help="Sign the card with the own account; by default if there is one and its password is given."),
+]
+SignerOption = Annotated[list[str] | None, typer.Option("--signer", help="Address whose signature counts, beside the own account's.")]
+UnsignedOption = Annotated[bool, typer.Option("--unsigned", help="Take a local model for which nobody vouches.")]
+
+
+def beside(written: ModelFile) -> str:
+    """The files written, for a reader."""
+    if written.card is None:
+        return f"written to {written.file}, without a card: nobody vouches for the model"
+    signed = f", signed: {written.signature}" if written.signature is not None else ", not signed"
+    return f"written to {written.file}\ncard {written.card} and {written.page}{signed}"
