@@ -16,6 +16,8 @@ from web3.types import RPCEndpoint
 from agents.chain.records import ClientOptions
 from agents.errors import ChainUnreachable, InternalFault, InvalidInput
 
+log = logging.getLogger(__name__)
+
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RATE_LIMIT_CODES = frozenset({-32005, -32097, 429})
 
@@ -68,6 +70,7 @@ class Rpc:
                         f"the Ethereum node at {self.shown} does not answer: {failure}",
                         f"{self._options.attempts} attempts were made; is it running?",
                     ) from None
+                log.info("%s: %s; again in %g s", self.shown, failure, pause, extra={"retry": "chain"})
                 self._sleep(pause)
                 pause = min(2 * pause, self._options.backoff_limit_seconds)
         raise InternalFault("a request was not attempted")

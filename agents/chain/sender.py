@@ -153,6 +153,7 @@ class Sender:
         started = time.monotonic()
         sent_at: float | None = None
         replacements = len(entry.raw) - 1
+        _tell(key, "pending")
         pause = min(_FIRST_POLL_SECONDS, self._options.poll_seconds)
         while True:
             used = self._nonce("latest") > entry.nonce  # read before the receipts: a receipt that comes in between is then seen below
@@ -160,6 +161,7 @@ class Sender:
                 return self._effect(key, entry, receipt)
             if used:
                 self._journal.delete(key)
+                _tell(key, "settled")
                 return None
             waited = 0.0 if sent_at is None else time.monotonic() - sent_at
             underpriced = False
@@ -192,6 +194,7 @@ class Sender:
         return None
 
     def _effect(self, key: str, entry: _Entry, receipt: dict[str, Any]) -> Receipt | None:
+        _tell(key, "settled")
         if as_int(receipt["status"]) == 1:
             return parse_receipt(receipt)
         call = {"from": entry.sender, "to": entry.to, "data": entry.data, "value": hex(entry.value), "gas": hex(entry.gas)}
@@ -212,7 +215,7 @@ class Sender:
             log.warning("the transaction %s is stuck and the fee limit leaves no room to replace it", entry.hashes[-1])
             return entry
         raw, tx_hash = self._sign(entry.nonce, entry.to, entry.data, entry.value, entry.gas, fees)
-        log.info("replacing the stuck transaction %s by %s", entry.hashes[-1], tx_hash)
+        log.info("replacing the stuck transaction %s by %s", entry.hashes[-1], tx_hash, extra={"retry": "replacement"})
         dearer = _Entry(**(asdict(entry) | {"raw": (*entry.raw, raw), "hashes": (*entry.hashes, tx_hash), "fees": fees}))
         self._journal.put(key, dearer.dump())
         return dearer
@@ -233,6 +236,7 @@ class Sender:
                 raise self._no_funds() from None
             if not resumed:  # refused at the door and never sent before: nothing can come of it
                 self._journal.delete(key)
+                _tell(key, "settled")
             raise ChainUnreachable(f"the node refuses the transaction: {error.message}") from None
         return False
 
@@ -252,6 +256,11 @@ class Sender:
 
     def _no_funds(self) -> InvalidInput:
         return InvalidInput(f"{self._account.address} cannot pay for the transaction", "send it some of the chain's currency")
+
+
+def _tell(key: str, what: str) -> None:
+    """For whoever counts: the transaction of `key` is journalled and not mined (pending), or at its end (settled)."""
+    log.debug("%s is %s", key, what, extra={"queue": what, "key": key})
 
 
 def checksum(address: str) -> str:

@@ -13,22 +13,49 @@ from typing import Annotated, Any
 
 import typer
 
-from agents.cli.common import HOME, NETWORK, HomeOption, IpfsOption, NetworkOption, PasswordFileOption, RpcOption, Session
+from agents.cli.common import HOME, NETWORK, HomeOption, IpfsOption, NetworkOption, PasswordFileOption, RpcOption, connect, plain
+from agents.client.running import LOOPBACK, THREADS, Sink
 from agents.config import DEFAULT_IPFS_API
-from agents.nodes.organisation import LoopOptions
-from agents.nodes.participation import assemble
-from agents.protocol.journal import Journal
-from agents.protocol.report import Reporter, Sink
 
 
 def run(
     study: Annotated[int, typer.Option("--study", min=1, help="Study number on the chain.")],
     data: Annotated[Path | None, typer.Option("--data", help="This organisation's data file; never leaves this machine.")] = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads for training.")] = 1,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads for training, and for cryptography.")] = 1,
+    executor: Annotated[
+        str,
+        typer.Option(
+            "--executor",
+            help="What computes powers: threads, or this organisation's own Dask cluster, dask+tls://HOST:PORT. The cluster gets the key "
+            "share and what hides updates, so trust it like this machine. dask:// is for loopback; docs/cluster.md has the rest.",
+        ),
+    ] = THREADS,
     poll: Annotated[float, typer.Option("--poll", min=0.05, help="Seconds between looks at the chain.")] = 1.0,
     patience: Annotated[
         float, typer.Option("--patience", min=1, help="Seconds that chain or IPFS may stay away before the agent stops.")
     ] = 600.0,
+    metrics: Annotated[bool, typer.Option("--metrics/--no-metrics", help="Serve Prometheus metrics.")] = True,
+    metrics_host: Annotated[
+        str, typer.Option("--metrics-host", help="Address of the metrics; anyone who reaches it can read them.")
+    ] = LOOPBACK,
+    metrics_port: Annotated[
+        int | None, typer.Option("--metrics-port", min=0, max=65535, help="Port of the metrics; 0 a free one. 9460, or a free one.")
+    ] = None,
+    log_file: Annotated[
+        Path | None, typer.Option("--log-file", help="JSON records, at most four files of 10 MB. agent.log in the study's folder.")
+    ] = None,
+    hook_command: Annotated[
+        list[str] | None,
+        typer.Option("--hook-command", help="Program to run on every event, which is JSON on its input; no shell. Repeatable."),
+    ] = None,
+    hook_url: Annotated[
+        list[str] | None,
+        typer.Option("--hook-url", envvar="DEFEDBIO_HOOK_URL", help="Address that gets every event as signed JSON. Repeatable."),
+    ] = None,
+    hook_secret_file: Annotated[
+        Path | None,
+        typer.Option("--hook-secret-file", envvar="DEFEDBIO_HOOK_SECRET_FILE", help="File with the secret that web hooks are signed with."),
+    ] = None,
     home: HomeOption = HOME,
     network: NetworkOption = NETWORK,
     rpc: RpcOption = "",
@@ -37,22 +64,25 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="One JSON record a line instead of text.")] = False,
 ) -> None:
     """Follow the chain and take part until the study ends. Safe to stop and start at any time: it goes on where its journal ends."""
-    from agents.learning.local import use_threads
-
-    use_threads(threads)
-    session = Session(home, network, rpc, ipfs, password_file)
-    session.reporter = Reporter(json_sink if json else text_sink())
-    folder = session.home.study(session.network.chain_id, session.network.contracts.round_manager, study)
-    journal = Journal(folder / "journal.sqlite")
-    try:
-        connection = session.signer(journal)
-        node = assemble(connection, session.home, study, data, session.password, journal, LoopOptions(poll_seconds=poll, patience=patience))
-        _stop_on_signals(node.stop)
-        node.tools.report.note(f"node {node.tools.address} follows study {study}")
-        complete = node.run()
-        node.tools.report.note("the study is complete" if complete else "stopped; start again to go on")
-    finally:
-        journal.close()
+    stop = threading.Event()
+    _stop_on_signals(stop)
+    connect(home, network, rpc, ipfs, password_file).run(
+        study,
+        data,
+        threads=threads,
+        executor=executor,
+        poll=poll,
+        patience=patience,
+        metrics=metrics,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
+        log_file=log_file,
+        hook_command=hook_command or (),
+        hook_url=hook_url or (),
+        hook_secret_file=hook_secret_file,
+        on_record=json_sink if json else text_sink(),
+        stop=stop,
+    )
 
 
 def _stop_on_signals(stop: threading.Event) -> None:
@@ -64,7 +94,8 @@ def _stop_on_signals(stop: threading.Event) -> None:
 
 
 def json_sink(record: dict[str, Any]) -> None:
-    print(jsonlib.dumps(record, sort_keys=True), flush=True)
+    if record["status"] != "state":
+        print(jsonlib.dumps(record, sort_keys=True), flush=True)
 
 
 def text_sink() -> Sink:
@@ -87,8 +118,8 @@ def text_sink() -> Sink:
             lead = "\r\033[K" if live else ""
             sys.stderr.write(f"{lead}{clock} {where}{record['phase']:<14} {status} {record['seconds']:.2f} s{extra}\n")
         elif record["phase"] == "round":
-            sys.stderr.write(f"{clock} {where}finalised: model {record['model']}\n")
-        elif status == "note":
-            sys.stderr.write(f"{clock} {where}{record.get('message') or record.get('entered', '')}\n")
+            sys.stderr.write(f"{clock} {where}finalised: model {plain(record['model'])}\n")
+        elif status == "note" and not record.get("fatal"):  # what ends the node is the command's error, with what to do
+            sys.stderr.write(f"{clock} {where}{plain(record.get('message') or record.get('entered', ''))}\n")
 
     return sink

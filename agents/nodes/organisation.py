@@ -7,9 +7,10 @@ import time
 from dataclasses import dataclass, field
 
 from agents.chain.events import Event
-from agents.chain.feed import EventFeed
+from agents.chain.feed import EventFeed, FeedState
 from agents.domain import Phase
-from agents.errors import BlobUnavailable, ContractRefused, PeerFault, StudyHalted, Unreachable
+from agents.errors import BlobUnavailable, ContractRefused, PeerFault, StoreUnreachable, StudyHalted, Unreachable
+from agents.nodes.telling import round_events, study_facts
 from agents.protocol import actions as act
 from agents.protocol.decide import Clock, Role, decide
 from agents.protocol.perform import facts_of, perform
@@ -28,6 +29,7 @@ RACES = frozenset(
     }
 )
 MAX_SAME_REFUSALS = 5
+RACE_TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class OrganisationNode:
     _refused: str = ""
     _refused_at: float = 0.0
     _refusals: int = 0
+    _told: dict[str, object] = field(default_factory=dict)
 
     def run(self) -> bool:
         """Work until the study is complete (True) or `stop` is set (False).
@@ -62,19 +65,25 @@ class OrganisationNode:
             Unreachable: when chain or IPFS stay away for longer than `patience`.
             ContractRefused, PeerFault, InternalFault: when going on would be wrong or useless.
         """
+        report = self.tools.report
         trouble_since: float | None = None
         backoff = self.options.first_backoff
         while not self.stop.is_set():
             try:
                 if self.turn():
+                    report.state(event="study.complete", id=f"{self._scope()}/{self.tools.frame.study}/study.complete")
                     return True
+                if trouble_since is not None:
+                    report.state(waiting=False)
                 trouble_since, backoff = None, self.options.first_backoff
             except Unreachable as error:
                 moment = time.monotonic()
                 trouble_since = trouble_since if trouble_since is not None else moment
                 if moment - trouble_since + backoff > self.options.patience:
                     raise
-                self.tools.report.note(f"{error.message}; again in {backoff:.0f} s")
+                first = {"event": "node.trouble"} if moment == trouble_since else {}
+                away = "ipfs" if isinstance(error, StoreUnreachable | BlobUnavailable) else "chain"
+                report.note(f"{error.message}; again in {backoff:.0f} s", level="warning", retry=away, waiting=True, **first)
                 self.stop.wait(backoff)
                 backoff = min(2 * backoff, self.options.longest_backoff)
         return False
@@ -90,8 +99,10 @@ class OrganisationNode:
         if action is None:
             self.stop.wait(self.options.poll_seconds)
             return False
+        work = _round_of(study, action)
         try:
-            perform(self.tools, study, action)
+            with self.tools.report.within(**work):
+                perform(self.tools, study, action)
             self._refused, self._refusals = "", 0
         except ContractRefused as error:
             self._bear(error)
@@ -100,14 +111,14 @@ class OrganisationNode:
             # While a round runs its deadline bounds the wait for a peer; after it, `run` does.
             if study.latest is None or study.latest.phase.ended:
                 raise
-            self.tools.report.note(error.message)
+            self.tools.report.note(error.message, level="warning", retry="fetch", **work)
             self.stop.wait(self.options.poll_seconds)
         except PeerFault as error:
             # A peer's fault costs the round at most, never this node: it will not act on what it refused. After the round no deadline
             # bounds the trying, so the operator must look.
             if study.latest is None or study.latest.phase.ended:
                 raise
-            self.tools.report.note(f"refused: {error.message}", peer=error.peer)
+            self.tools.report.note(f"refused: {error.message}", peer=error.peer, retry="fetch", **work)
             self.stop.wait(self.options.poll_seconds)
         return False
 
@@ -122,8 +133,11 @@ class OrganisationNode:
                 raise error
         elif self._refusals >= MAX_SAME_REFUSALS:
             raise error
-        if self._refusals == 1:
-            self.tools.report.note(error.message)
+        # A lost race is everyday business, and worth a word only when it goes on.
+        if self._refusals == (RACE_TOLD if error.name in RACES else 1):
+            self.tools.report.note(error.message, retry="refusal")
+        else:
+            self.tools.report.state(retry="refusal")
 
     def refresh(self) -> StudyView:
         state = self.feed.poll()
@@ -133,6 +147,9 @@ class OrganisationNode:
             self._study, events = StudyView(frame.study, frame.spec.max_voids), state.events
         if events:
             self._study = fold(self._study, events)
+            for told in round_events(events, self._study, self.tools.address, self._scope()):
+                self.tools.report.state(**told)
+        self._tell_state(state, self._study)
         view = self._study.latest
         seen = (view.id, view.phase) if view else (0, Phase.NONE)
         if seen != self._seen:
@@ -146,6 +163,16 @@ class OrganisationNode:
             {"phase": "chain", "status": "note", "round": view.id, "step": view.step, "entered": view.phase.name.lower()}
         )
 
+    def _tell_state(self, state: FeedState, study: StudyView) -> None:
+        facts = study_facts(study, self.tools.address, self.tools.frame.spec.privacy)
+        now = {"block": state.latest.number, "block_time": state.latest.timestamp, **facts}
+        if now != self._told:
+            self._told = now
+            self.tools.report.state(**now)
+
+    def _scope(self) -> str:
+        return f"{self.tools.frame.chain_id}/{self.tools.frame.contract.lower()}"
+
     def role(self, study: StudyView) -> Role:
         enrolled = study.participants
         position = enrolled.index(self.tools.address) if self.tools.address in enrolled else None
@@ -153,3 +180,9 @@ class OrganisationNode:
 
     def clock(self, study: StudyView) -> Clock:
         return Clock(time.time(), time.monotonic() - self._seen_at)
+
+
+def _round_of(study: StudyView, action: act.Action) -> dict[str, int]:
+    """The round that an action is for; none for the one that opens the next."""
+    round_id = getattr(action, "round", 0)
+    return {"round": round_id, "step": study.rounds[round_id].step} if round_id else {}

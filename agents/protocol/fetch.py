@@ -11,6 +11,7 @@ from agents.chain.registry import ParticipantRegistry
 from agents.crypto import threshold, wire
 from agents.crypto.merkle import keccak256
 from agents.crypto.numbers import Rand
+from agents.crypto.slices import Executor
 from agents.crypto.threshold import Opening
 from agents.errors import BlobMismatch, BlobUnavailable, InternalFault, InvalidInput, PeerFault, StoreUnreachable, Unreachable
 from agents.learning.state import GlobalState, genesis, size_cap
@@ -47,7 +48,7 @@ class Peers:
         except StoreUnreachable:
             raise
         except (Unreachable, InvalidInput) as error:
-            self.report.note(f"cannot dial the node of {owner}: {error.message}", peer=owner)
+            self.report.note(f"cannot dial the node of {owner}: {error.message}", peer=owner, retry="dial")
 
     def fetch(self, cid: str, owner: str, max_bytes: int, seconds: float) -> bytes:
         """Bytes of a CID that `owner` published, checked against the CID.
@@ -106,7 +107,7 @@ class Fetcher:
             raise error.blame(share.holder) from None
         return payload
 
-    def opening(self, view: RoundView, post: Post, ciphertexts: Sequence[int]) -> list[Opening]:
+    def opening(self, view: RoundView, post: Post, ciphertexts: Sequence[int], executor: Executor | None = None) -> list[Opening]:
         """A posted opening that holds for the aggregate's `ciphertexts` (P6).
 
         Raises:
@@ -117,7 +118,7 @@ class Fetcher:
             openings = wire.decode_opening(self._blob(header, post.cid, post.sender), header, self.frame.key.public_key)
             if wire.opening_root(openings, self.frame.key.public_key) != post.root:
                 raise BlobMismatch("the opening's root is not the one on the chain")
-            threshold.check_openings(self.frame.key, ciphertexts, openings, self.rand)
+            threshold.check_openings(self.frame.key, ciphertexts, openings, self.rand, executor)
         except PeerFault as error:
             raise error.blame(post.sender) from None
         return openings

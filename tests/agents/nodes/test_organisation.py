@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agents.chain.events import Event
 from agents.chain.feed import FeedState
 from agents.chain.records import Head
 from agents.domain import Phase
@@ -26,6 +27,10 @@ class Feed:
     forked_at: int | None = None
     polls: int = 0
     _told: int = 0
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        return tuple(self.ledger.events)
 
     def poll(self) -> FeedState:
         self.polls += 1

@@ -1,0 +1,81 @@
+"""Reads that may find nobody: a running agent's metrics, a journal that an agent may hold."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from agents.chain.client import ChainClient
+from agents.errors import DefedError, Unreachable
+from agents.nodes.metrics import PREFIX
+
+T = TypeVar("T")
+METRICS_SECONDS = 2.0
+MAX_METRICS_BYTES = 1 << 20
+MAX_ENTRY_BYTES = 1 << 16
+
+
+@dataclass
+class Findings:
+    """Reads that may fail; what failed is told, not raised."""
+
+    problems: list[str] = field(default_factory=list)
+
+    def attempt(self, what: str, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except DefedError as error:
+            self.problems.append(f"{what}: {error.message}")
+        return None
+
+
+def read_metrics(url: str) -> dict[str, float]:
+    """A node's own metrics by name without prefix, `name/label` for those with one label.
+
+    Raises:
+        Unreachable: if they cannot be had.
+    """
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=METRICS_SECONDS) as response:
+            text = response.read(MAX_METRICS_BYTES).decode("utf-8")
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    except (OSError, ValueError) as error:
+        raise Unreachable(f"the agent's metrics cannot be read: {type(error).__name__}") from None
+    own = [sample for sample in samples if sample.name.startswith(f"{PREFIX}_")]
+    return {"/".join([s.name.removeprefix(f"{PREFIX}_"), *s.labels.values()]): s.value for s in own if "le" not in s.labels}
+
+
+def pending_transactions(journal: Path, client: ChainClient) -> int | None:
+    """How many journalled transactions are not mined, of a journal that no agent holds; None if one does. Opened to be read only."""
+    if not journal.exists():
+        return 0
+    try:
+        with closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=1.0)) as database:
+            entries = sorted(_transactions(database), key=lambda entry: -int(entry["nonce"]))
+    except sqlite3.Error:
+        return None
+    pending = 0
+    for entry in entries:
+        # Nonces are used in their order: below a mined one all are.
+        if any(client.receipt(bytes.fromhex(tx_hash[2:])) is not None for tx_hash in entry["hashes"]):
+            break
+        pending += 1
+    return pending
+
+
+def _transactions(database: sqlite3.Connection) -> Iterator[dict[str, Any]]:
+    query = "SELECT value FROM record WHERE (key LIKE 'round/%' OR key LIKE 'study/%') AND length(value) < ?"
+    for (value,) in database.execute(query, (MAX_ENTRY_BYTES,)):
+        with suppress(ValueError):
+            entry = json.loads(bytes(value))
+            if isinstance(entry, dict) and {"nonce", "hashes", "raw"} <= entry.keys():
+                yield entry
