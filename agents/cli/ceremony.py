@@ -15,11 +15,10 @@ from agents.cli.common import (
     NetworkOption,
     PasswordFileOption,
     RpcOption,
-    Session,
+    connect,
     emit,
 )
 from agents.config import DEFAULT_IPFS_API
-from agents.nodes import ceremony
 
 app = typer.Typer(help="Threshold key ceremonies: deal a key, confirm a share, show an epoch.", no_args_is_help=True)
 EpochOption = Annotated[int, typer.Option("--epoch", min=1, help="Key epoch number.")]
@@ -41,12 +40,12 @@ def deal(
 
     A dealer that kept the factors could read every update: run this on a machine that all holders trust, and see docs/threat-model.md.
     """
-    connection = Session(home, network, rpc, ipfs, password_file).signer()
-    epoch = ceremony.deal(connection, bits, threshold, holder)
+    dealt = connect(home, network, rpc, ipfs, password_file).ceremony.deal(holder, threshold, bits)
     text = (
-        f"key epoch {epoch}: {threshold} of {len(holder)}, {bits} bits\nEach holder now runs `defedbio ceremony confirm --epoch {epoch}`."
+        f"key epoch {dealt.epoch}: {threshold} of {len(holder)}, {bits} bits\n"
+        f"Each holder now runs `defedbio ceremony confirm --epoch {dealt.epoch}`."
     )
-    emit({"epoch": epoch, "threshold": threshold, "holders": holder, "bits": bits}, json, text)
+    emit(dealt.as_dict(), json, text)
 
 
 @app.command()
@@ -60,16 +59,13 @@ def confirm(
     json: JsonOption = False,
 ) -> None:
     """Holder side: fetch the transcript, check the own share against it, keep it encrypted, confirm on chain (or reject there)."""
-    session = Session(home, network, rpc, ipfs, password_file)
-    connection = session.signer()
-    registry = session.network.contracts.key_registry
-    path = session.home.share(session.network.chain_id, registry, epoch)
-    ceremony.confirm(connection, epoch, session.transport_private(), path, session.password)
-    state = connection.keys.epoch_of(epoch)
-    confirmed = len(state.confirmations)
-    count = f"{confirmed} of {len(state.holders)} holders have confirmed: {state.status.name.lower()}"
-    text = f"share of key epoch {epoch} checked and kept in {path}\n{count}"
-    emit({"epoch": epoch, "confirmed": confirmed, "holders": len(state.holders), "status": state.status.name.lower()}, json, text)
+    ceremony = connect(home, network, rpc, ipfs, password_file).ceremony
+    done = ceremony.confirm(epoch)
+    text = (
+        f"share of key epoch {epoch} checked and kept in {ceremony.share_file(epoch)}\n"
+        f"{done.confirmed} of {done.holders} holders have confirmed: {done.status}"
+    )
+    emit(done.as_dict(), json, text)
 
 
 @app.command()
@@ -81,19 +77,7 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show an epoch and check its public transcript."""
-    connection = Session(network_path=network, rpc=rpc, ipfs=ipfs).reader()
-    state, transcript = connection.transcript(epoch)
-    bits, status = transcript.key.public_key.bits, state.status.name.lower()
-    holders = [{"address": h, "confirmed": i in state.confirmations} for i, h in enumerate(state.holders)]
-    data = {
-        "epoch": epoch,
-        "status": status,
-        "threshold": state.threshold,
-        "bits": bits,
-        "holders": holders,
-        "transcript_hash": "0x" + state.transcript_hash.hex(),
-        "transcript_verified": True,
-    }
-    lines = [f"key epoch {epoch}: {status}, {state.threshold} of {len(holders)}, {bits} bits, transcript verified"]
-    lines += [f"  {holder['address']} {'confirmed' if holder['confirmed'] else 'waiting'}" for holder in holders]
-    emit(data, json, "\n".join(lines))
+    shown = connect(network=network, rpc=rpc, ipfs=ipfs).ceremony.show(epoch)
+    lines = [f"key epoch {epoch}: {shown.status}, {shown.threshold} of {len(shown.holders)}, {shown.bits} bits, transcript verified"]
+    lines += [f"  {holder.address} {'confirmed' if holder.confirmed else 'waiting'}" for holder in shown.holders]
+    emit(shown.as_dict(), json, "\n".join(lines))

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, Session, emit, read_spec
+from agents.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, emit
 from agents.config import DEFAULT_IPFS_API
 from agents.errors import InvalidInput
-from agents.learning.data import open_adapter
 
 app = typer.Typer(help="Check local data. Nothing of it is sent anywhere, no value is printed.", no_args_is_help=True)
 
@@ -28,10 +27,6 @@ def check(
     """Say which rows and columns do not fit the study's schema. Exit code 0 when the file fits, 1 when it does not."""
     if (spec is None) == (study == 0):
         raise InvalidInput("name the schema", "pass either --study or --spec")
-    if spec is not None:
-        parsed = read_spec(spec)
-    else:
-        _, parsed = Session(network_path=network, rpc=rpc, ipfs=ipfs).reader().spec(study)
-    report = open_adapter(parsed).check(data)
+    report = connect(network=network, rpc=rpc, ipfs=ipfs).data.check(spec or study, data)
     emit(report.to_json(), json, report.to_text())
     raise typer.Exit(0 if report.ok else 1)

@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-
 import typer
 from rich.table import Table
 
-from agents.cli.common import HOME, NETWORK, HomeOption, IpfsOption, JsonOption, NetworkOption, RpcOption, Session, emit, plain
-from agents.config import DEFAULT_IPFS_API, read_json
-from agents.errors import DefedError
-from agents.nodes.connection import Connection
-from ipfs.node import find_node_binary
-
-PACKAGES = ("web3", "eth-account", "py-solc-x", "eth-brownie", "torch", "phe", "gmpy2", "ipfshttpclient", "rdkit")
-CLOCK_SKEW_SECONDS = 30
-
-
-@dataclass(frozen=True)
-class Finding:
-    """`level` is ok, warning or error."""
-
-    name: str
-    level: str
-    detail: str
+from agents.cli.common import HOME, NETWORK, HomeOption, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, emit, plain
+from agents.config import DEFAULT_IPFS_API
 
 
 def doctor(
@@ -38,90 +17,9 @@ def doctor(
     json: JsonOption = False,
 ) -> None:
     """Check packages, account, chain, contracts, IPFS and the registered profile. Exit code 1 when something is an error."""
-    session = Session(home, network, rpc, ipfs)
-    findings = [*_installed(), *_account(session), *_outside(session)]
+    findings = connect(home, network, rpc, ipfs).doctor()
     table = Table("check", "", "detail")
     for finding in findings:
         table.add_row(finding.name, finding.level, plain(finding.detail))
-    emit([vars(f) for f in findings], json, table)
-    raise typer.Exit(1 if any(f.level == "error" for f in findings) else 0)
-
-
-def _installed() -> Iterator[Finding]:
-    yield Finding("python", "ok" if sys.version_info[:2] == (3, 11) else "warning", sys.version.split()[0])
-    for package in PACKAGES:
-        try:
-            yield Finding(package, "ok", version(package))
-        except PackageNotFoundError:
-            yield Finding(package, "error", "not installed: run `make setup`")
-    yield _try("node (for the embedded IPFS)", lambda: str(find_node_binary()), failing="warning")
-
-
-def _account(session: Session) -> Iterator[Finding]:
-    yield _try("account", session.own_address, failing="warning")
-    yield _try(
-        "transport key",
-        lambda: str(read_json(session.home.transport, "transport key", "run `defedbio account new`")["public"]),
-        failing="warning",
-    )
-
-
-def _outside(session: Session) -> Iterator[Finding]:
-    ipfs_finding = _try("ipfs", lambda: (lambda i: f"{i.agent_version} {i.peer_id}")(session.store.identity()))
-    yield ipfs_finding
-    connections: list[Connection] = []
-
-    def connect() -> str:
-        connections.append(session.reader())
-        return f"{connections[0].client.rpc_shown} chain {session.network.chain_id}, block {connections[0].client.head().number}"
-
-    yield _try("chain and contracts", connect)
-    if not connections:
-        return
-    connection = connections[0]
-    skew = abs(time.time() - connection.client.head().timestamp)
-    yield Finding(
-        "newest block's age", "ok" if skew < CLOCK_SKEW_SECONDS else "warning", f"{skew:.0f} s: an idle chain or a wrong clock if large"
-    )
-    if session.home.account.exists():
-        yield from _membership(session, connection, ipfs_finding.level == "ok")
-
-
-def _membership(session: Session, connection: Connection, ipfs_up: bool) -> Iterator[Finding]:
-    address = session.own_address()
-    member = connection.registry.is_member(address)
-    yield Finding(
-        "membership", "ok" if member else "warning", "member" if member else "not a member: `defedbio register`, then members vote"
-    )
-    yield Finding("balance for gas", *_balance(connection.client.balance(address)))
-    try:
-        profile = connection.registry.profile_of(address)
-    except DefedError as error:
-        yield Finding("profile", "warning", str(error))
-        return
-    public = read_json(session.home.transport, "transport key", "run `defedbio account new`")["public"]
-    same = profile.transport_key.hex() == public
-    yield Finding(
-        "transport key on chain",
-        "ok" if same else "error",
-        "the own one" if same else "another than the own: run `defedbio register` again",
-    )
-    if ipfs_up:
-        peer = session.store.identity().peer_id
-        match = peer in profile.multiaddr
-        yield Finding(
-            "multiaddress on chain",
-            "ok" if match else "error",
-            profile.multiaddr if match else "names another IPFS node: `defedbio register` again",
-        )
-
-
-def _balance(wei: int) -> tuple[str, str]:
-    return ("ok" if wei else "error", f"{wei / 1e18:.6f} ether")
-
-
-def _try(name: str, check: Callable[[], str], failing: str = "error") -> Finding:
-    try:
-        return Finding(name, "ok", check())
-    except DefedError as error:
-        return Finding(name, failing, str(error))
+    emit([finding.as_dict() for finding in findings], json, table)
+    raise typer.Exit(1 if any(finding.level == "error" for finding in findings) else 0)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.common import NETWORK, IpfsOption, NetworkOption, RpcOption, Session, say
+from agents.cli.common import NETWORK, IpfsOption, NetworkOption, RpcOption, connect, say
 from agents.config import DEFAULT_IPFS_API
 
 
@@ -21,7 +21,5 @@ def explorer(
     allow_host: Annotated[list[str] | None, typer.Option("--allow-host", help="Another host name under which browsers may ask.")] = None,
 ) -> None:
     """Serve a read-only web page of members, studies, rounds and blobs, live, from the chain and IPFS. Ctrl-C ends it."""
-    from agents.explorer.serve import serve
-
-    connection = Session(network_path=network, rpc=rpc, ipfs=ipfs).reader()
-    serve(connection, host, port, ["127.0.0.1", "localhost", "[::1]", host, *(allow_host or [])], lambda url: say(f"explorer at {url}"))
+    client = connect(network=network, rpc=rpc, ipfs=ipfs)
+    client.explorer.serve_until_signal(lambda url: say(f"explorer at {url}"), host=host, port=port, allow_host=allow_host or ())

@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.common import HOME, HomeOption, JsonOption
-from agents.config import Home
-from ipfs.node import NodeReady
-from ipfs.node import serve as serve_node
+from agents.cli.common import HOME, HomeOption, JsonOption, connect
+from agents.client.ipfs import NodeReady
 
 app = typer.Typer(help="The embedded IPFS node. Kubo serves as well: pass --ipfs to the other commands.", no_args_is_help=True)
 
@@ -36,11 +34,4 @@ def serve(
                 flush=True,
             )
 
-    folder = Home(home.expanduser())
-    serve_node(
-        folder.ipfs,
-        rpc_port=rpc_port,
-        listen=tuple(listen or ["/ip4/127.0.0.1/tcp/0"]),
-        announce=tuple(announce or []),
-        on_ready=on_ready,
-    )
+    connect(home).ipfs.serve_until_signal(on_ready, rpc_port=rpc_port, listen=listen or ["/ip4/127.0.0.1/tcp/0"], announce=announce or [])

@@ -22,9 +22,11 @@ COMMANDS = {
     "simulate": "agents.cli.simulate",
     "data": "agents.cli.data",
     "run": "agents.cli.run",
+    "top": "agents.cli.top",
     "round": "agents.cli.rounds",
     "model": "agents.cli.model",
     "verify": "agents.cli.verify",
+    "audit": "agents.cli.audit",
     "explorer": "agents.cli.explorer",
 }
 

@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.common import HOME, HomeOption, JsonOption, emit
-from agents.config import Home
-from agents.nodes.modules import allow as allow_source
-from agents.nodes.modules import allowed
+from agents.cli.common import HOME, HomeOption, JsonOption, connect, emit
 
 app = typer.Typer(help="Your own torch modules: nothing that a study names runs here unless you allowed it.", no_args_is_help=True)
 
@@ -22,12 +19,12 @@ def allow(
     json: JsonOption = False,
 ) -> None:
     """Run the file once to check it, keep a copy, and print the hash that a study's spec must name. Read the file before."""
-    digest = allow_source(Home(home.expanduser()).modules, source)
+    digest = connect(home).module.allow(source)
     emit({"sha256": digest, "file": str(source)}, json, f"allowed: {source.name}\nsha256 {digest}")
 
 
 @app.command("list")
 def list_(home: HomeOption = HOME, json: JsonOption = False) -> None:
     """The hashes of the modules that studies may use here."""
-    found = sorted(allowed(Home(home.expanduser()).modules))
+    found = connect(home).module.list()
     emit([{"sha256": digest} for digest in found], json, "\n".join(found) or "no module is allowed")

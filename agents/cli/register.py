@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from agents.chain.values import Profile
 from agents.cli.common import (
     HOME,
     NETWORK,
@@ -16,11 +15,10 @@ from agents.cli.common import (
     NetworkOption,
     PasswordFileOption,
     RpcOption,
-    Session,
+    connect,
     emit,
 )
-from agents.config import DEFAULT_IPFS_API, read_json
-from agents.crypto.merkle import keccak256
+from agents.config import DEFAULT_IPFS_API
 
 
 def register(
@@ -37,21 +35,6 @@ def register(
     json: JsonOption = False,
 ) -> None:
     """Publish or replace the own profile: name, transport key and IPFS multiaddress. Members then vote to admit a newcomer."""
-    session = Session(home, network, rpc, ipfs, password_file)
-    public = bytes.fromhex(read_json(session.home.transport, "transport key", "run `defedbio account new` first")["public"])
-    address = multiaddr or next(iter(session.store.identity().multiaddrs), "")
-    profile = Profile(name, metadata, public, address)
-    connection = session.signer()
-    head = connection.client.head().number
-    fingerprint = keccak256(f"{name}|{metadata}|{public.hex()}|{address}|{head}".encode()).hex()
-    receipt = connection.registry.register(f"register/{fingerprint}", profile)
-    member = connection.registry.is_member(connection.client.address)
-    state = "a member" if member else "a candidate: members admit it with `brownie run admit`"
-    data = {
-        "address": connection.client.address,
-        "multiaddr": address,
-        "member": member,
-        "gas": receipt.gas_used,
-        "tx": "0x" + receipt.tx_hash.hex(),
-    }
-    emit(data, json, f"{name} is registered as {connection.client.address}, {state}\nIPFS {address or '(none)'}\ngas {receipt.gas_used}")
+    done = connect(home, network, rpc, ipfs, password_file).register(name, multiaddr=multiaddr, metadata=metadata)
+    state = "a member" if done.member else "a candidate: members admit it with `brownie run admit`"
+    emit(done.as_dict(), json, f"{name} is registered as {done.address}, {state}\nIPFS {done.multiaddr or '(none)'}\ngas {done.gas}")

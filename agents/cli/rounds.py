@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from typing import Annotated, Any
+from dataclasses import astuple
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from agents.cli.common import NETWORK, JsonOption, NetworkOption, RpcOption, Session, emit, plain, say, study_view
-from agents.domain import Phase
-from agents.errors import NotFound
-from agents.protocol.view import RoundView, StudyView
+from agents.cli.common import NETWORK, JsonOption, NetworkOption, RpcOption, connect, emit, plain, say
+from agents.client.rounds import RoundRecord
 
 app = typer.Typer(help="Rounds: list them, show one's whole record.", no_args_is_help=True)
 
@@ -24,25 +22,11 @@ def list_rounds(
     json: JsonOption = False,
 ) -> None:
     """List a study's rounds."""
-    connection = Session(network_path=network, rpc=rpc).reader()
-    connection.studies.study_of(study)
-    view = study_view(connection, study)
-    rows = [
-        {
-            "round": r.id,
-            "step": r.step,
-            "phase": r.phase.name.lower(),
-            "committed": len(r.commitments),
-            "revealed": len(r.reveals),
-            "in_set": len(r.frozen),
-            "model_cid": r.model_cid,
-        }
-        for _, r in sorted(view.rounds.items())
-    ]
+    rows = connect(network=network, rpc=rpc).round.list(study)
     table = Table("round", "step", "phase", "committed", "revealed", "in set", "model", title=f"study {study}")
     for row in rows:
-        table.add_row(*(plain(row[k]) for k in row))
-    emit(rows, json, table)
+        table.add_row(*map(plain, astuple(row)))
+    emit([row.as_dict() for row in rows], json, table)
 
 
 @app.command()
@@ -53,70 +37,22 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show a round's record: who committed, revealed, was in the set and why, shares, opening, model."""
-    connection = Session(network_path=network, rpc=rpc).reader()
-    on_chain = connection.rounds.round_of(round_)
-    study = study_view(connection, on_chain.study)
-    view = study.rounds.get(round_)
-    if view is None:
-        raise NotFound(f"round {round_} is not in the node's logs yet")
-    data = record_of(study, view)
-    emit(data, json, _table(data))
+    record = connect(network=network, rpc=rpc).round.show(round_)
+    emit(record.as_dict(), json, _table(record))
     if not json:
-        say(f"aggregate {data['aggregate_root']}\nopening {data['opening_root']}\nmodel {data['model_hash']} at {data['model_cid'] or '-'}")
+        say(f"aggregate {record.aggregate_root}\nopening {record.opening_root}\nmodel {record.model_hash} at {record.model_cid or '-'}")
 
 
-def record_of(study: StudyView, view: RoundView) -> dict[str, Any]:
-    """The round as JSON-able facts."""
-    shares = {s.holder: s for s in view.shares}
-    attestors = {a.holder for a in view.attestations}
-    aggregate = next((p.root for p in view.aggregates if any(s.aggregate_root == p.root for s in view.shares)), b"")
-    rows = []
-    for position, address in enumerate(study.participants):
-        reveal = view.reveals.get(position)
-        rows.append(
-            {
-                "participant": address,
-                "committed": address in view.commitments,
-                "revealed": reveal is not None,
-                "update_cid": reveal.cid if reveal else "",
-                "in_set": position in view.frozen,
-                "share": address in shares,
-                "share_disputed": address in view.disputed,
-                "attested_model": address in attestors,
-            }
-        )
-    return {
-        "round": view.id,
-        "study": view.study,
-        "step": view.step,
-        "phase": view.phase.name.lower(),
-        "deadline": view.deadline,
-        "overdue": not view.phase.ended and time.time() > view.deadline,
-        "parent": view.parent,
-        "participants": rows,
-        "left_out": {holder: reasons for holder, reasons in view.reasons.items() if reasons},
-        "aggregate_root": _hex(aggregate),
-        "opening_root": _hex(view.opening_root),
-        "model_hash": _hex(view.model_hash),
-        "model_cid": view.model_cid,
-        "voided": view.phase == Phase.VOIDED,
-    }
-
-
-def _table(data: dict[str, Any]) -> Table:
+def _table(record: RoundRecord) -> Table:
     table = Table(
-        "participant", "committed", "revealed", "in set", "share", "model", "update", title=f"round {data['round']}: {data['phase']}"
+        "participant", "committed", "revealed", "in set", "share", "model", "update", title=f"round {record.round}: {record.phase}"
     )
-    for row in data["participants"]:
-        share = "disputed" if row["share_disputed"] else _tick(row["share"])
-        flags = (_tick(row["committed"]), _tick(row["revealed"]), _tick(row["in_set"]), share, _tick(row["attested_model"]))
-        table.add_row(row["participant"], *flags, plain(row["update_cid"]))
+    for part in record.participants:
+        share = "disputed" if part.share_disputed else _tick(part.share)
+        flags = (_tick(part.committed), _tick(part.revealed), _tick(part.in_set), share, _tick(part.attested_model))
+        table.add_row(part.participant, *flags, plain(part.update_cid))
     return table
 
 
 def _tick(value: bool) -> str:
     return "yes" if value else "-"
-
-
-def _hex(value: bytes) -> str:
-    return "0x" + value.hex() if value else "-"

@@ -1,0 +1,7 @@
+"""What one organisation can do, for programs and notebooks; the command line is its first user."""
+
+from __future__ import annotations
+
+from agents.client.client import Client
+
+__all__ = ["Client"]

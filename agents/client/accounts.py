@@ -1,0 +1,90 @@
+"""Who this organisation is: its account, its transport key, and the profile it publishes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from agents.chain.accounts import create_keystore
+from agents.chain.values import Profile
+from agents.client.session import TRANSPORT_LABEL, Session
+from agents.client.values import Value
+from agents.config import write_private
+from agents.crypto.merkle import keccak256
+from agents.crypto.sealing import generate_transport_key
+from agents.crypto.vault import seal_with_password
+from agents.errors import InvalidInput
+
+MIN_PASSWORD = 8
+
+
+@dataclass(frozen=True)
+class Account(Value):
+    """`transport_key` is the public one, 64 hexadecimal digits."""
+
+    address: str
+    transport_key: str
+
+
+@dataclass(frozen=True)
+class NewAccount(Account):
+    """`keystore` is the file of the account, encrypted."""
+
+    keystore: str
+
+
+@dataclass(frozen=True)
+class Registration(Value):
+    """A published profile. `member` is False until the members admitted the organisation; `tx` and `gas` are the transaction's."""
+
+    address: str
+    multiaddr: str
+    member: bool
+    gas: int
+    tx: str
+
+
+class Accounts:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def new(self) -> NewAccount:
+        """Create the account and the transport key, both encrypted with the client's password.
+
+        Raises:
+            InvalidInput: if the folder has one of them already, or the password is shorter than 8 characters.
+        """
+        home = self._session.home
+        for path in (home.account, home.transport):
+            if path.exists():
+                raise InvalidInput(f"{path} exists already", "an organisation has one account a folder; use another --home for another")
+        password = self._session.read_password(confirm=True)
+        if len(password) < MIN_PASSWORD:
+            raise InvalidInput(f"the password must have at least {MIN_PASSWORD} characters")
+        home.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private, public = generate_transport_key(os.urandom)
+        box = seal_with_password(private, password, TRANSPORT_LABEL, os.urandom)
+        write_private(home.transport, {"format": TRANSPORT_LABEL, "public": public.hex(), "box": box})
+        return NewAccount(create_keystore(home.account, password), public.hex(), str(home.account))
+
+    def show(self) -> Account:
+        """The account's address and the public transport key. Needs no password.
+
+        Raises:
+            NotFound: if there is none yet.
+        """
+        return Account(self._session.own_address(), self._session.transport_public())
+
+
+def register(session: Session, name: str, multiaddr: str, metadata: str) -> Registration:
+    """See Client.register."""
+    public = bytes.fromhex(session.transport_public())
+    address = multiaddr or next(iter(session.store.identity().multiaddrs), "")
+    profile = Profile(name, metadata, public, address)
+    with session.signing() as connection:
+        own = connection.client.address
+        head = connection.client.head().number
+        fingerprint = keccak256(f"{name}|{metadata}|{public.hex()}|{address}|{head}".encode()).hex()
+        receipt = connection.registry.register(f"register/{fingerprint}", profile)
+        member = connection.registry.is_member(own)
+    return Registration(own, address, member, receipt.gas_used, "0x" + receipt.tx_hash.hex())

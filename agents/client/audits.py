@@ -1,0 +1,132 @@
+"""Evidence of a study: make a bundle, and check one with no network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agents.audit.check import BundleCheck, NotPossible, Verdict, verdict_of
+from agents.audit.make import Made, make_bundle
+from agents.client.session import Session
+from agents.client.values import hex_of
+from agents.errors import InvalidInput
+from agents.nodes.auditor import Check
+
+__all__ = ["Audit", "Bundle", "Examined", "NotPossible"]
+
+StrPath = str | os.PathLike[str]
+HEXADECIMAL = frozenset("0123456789abcdef")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle as it was made. Keep `made.id` apart from it: with the id, a replaced bundle is known."""
+
+    made: Made
+
+    def as_dict(self) -> dict[str, Any]:
+        made = self.made
+        return {
+            "bundle": str(made.path),
+            "id": made.id,
+            "verdict": made.verdict,
+            "anchor": {"block": made.anchor, "hash": hex_of(made.anchor_hash)},
+            "files": made.files,
+            "bytes": made.bytes,
+            "missing": list(made.missing),
+            "checks": [asdict(check) for check in made.checks],
+        }
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A checked bundle. `verdict` is "verified", "partly verified" (as far as the bundle goes) or "NOT verified"; `anchor` are number and
+    hash of the block as of which it speaks, None if the check did not come so far. Compare the hash with a node or explorer that you
+    trust, unless the check compared it with a node (`with_node`)."""
+
+    bundle: str
+    id: str
+    study: int | None
+    verdict: Verdict
+    anchor: tuple[int, str] | None
+    with_node: bool
+    with_id: bool
+    checks: tuple[Check, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "bundle": self.bundle,
+            "id": self.id,
+            "study": self.study,
+            "verdict": self.verdict,
+            "anchor": {"block": self.anchor[0], "hash": self.anchor[1]} if self.anchor is not None else None,
+            "compared_with_node": self.with_node,
+            "compared_with_id": self.with_id,
+            "not_possible": [check.name for check in self.checks if isinstance(check, NotPossible)],
+            "checks": [asdict(check) for check in self.checks],
+        }
+
+
+class Audit:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def make(
+        self,
+        study: int,
+        out: StrPath,
+        *,
+        without_updates: bool = False,
+        zip: bool = False,
+        confirmations: int = 0,
+        progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    ) -> Bundle:
+        """Collect proofs, blobs and a report of a study into a folder, or a zip file if asked or if the name ends in .zip.
+
+        Args:
+            without_updates: leave the encrypted updates out: smaller, and only partly verifiable.
+            confirmations: leave out this many of the newest blocks.
+            progress: gets what is being done, how much of it is, and how much there is (0: unknown).
+
+        Raises:
+            InvalidInput: if `out` is there. NotFound: for an unknown study. Unreachable, PeerFault: if chain or IPFS does not give what is
+                needed.
+        """
+        # A connection of its own: the confirmations are this bundle's.
+        with closing(replace(self._session)) as own:
+            connection = own.reader()
+            connection.client.confirmations = confirmations
+            return Bundle(make_bundle(connection, study, Path(out), updates=not without_updates, zipped=zip, progress=progress))
+
+    def check(self, bundle: StrPath, *, id: str = "", rpc: str = "", on_check: Callable[[Check], None] = lambda check: None) -> Examined:
+        """Check a bundle; needs no account, chain or IPFS.
+
+        Args:
+            id: the bundle's id as its maker told it; finds a replaced bundle.
+            rpc: also compare every header with this Ethereum node. Nothing else uses the network.
+            on_check: gets each check as soon as it is made.
+
+        Raises:
+            InvalidInput: if there is no bundle, or for what is no id.
+        """
+        if id and (len(id.removeprefix("0x")) != 64 or not set(id.lower().removeprefix("0x")) <= HEXADECIMAL):
+            raise InvalidInput("an id is 64 hexadecimal digits", "`defedbio audit make` printed it")
+        audit = BundleCheck(Path(bundle), id, rpc)
+        checks = []
+        for made in audit.run():
+            checks.append(made)
+            on_check(made)
+        return Examined(
+            bundle=os.fspath(bundle),
+            id=audit.id,
+            study=audit.manifest.study if audit.manifest is not None else None,
+            verdict=verdict_of(checks),
+            anchor=(audit.anchor.number, hex_of(audit.anchor.hash)) if audit.anchor is not None else None,
+            with_node=bool(rpc),
+            with_id=bool(id),
+            checks=tuple(checks),
+        )

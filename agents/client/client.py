@@ -1,0 +1,314 @@
+"""The client: an organisation's settings, and what it can do with them, in the groups of the command line."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from agents.chain.network import CONTRACTS
+from agents.client.password import Secret
+from agents.client.session import Session, silent
+from agents.client.values import Value
+from agents.config import DEFAULT_HOME, DEFAULT_IPFS_API, DEFAULT_NETWORK_FILE
+from agents.errors import InvalidInput
+from agents.protocol.report import Sink
+
+# Each group's module is loaded when it is used: most commands need one, and some bring torch or a web server.
+if TYPE_CHECKING:
+    from agents.client.accounts import Accounts, Registration
+    from agents.client.audits import Audit
+    from agents.client.ceremonies import Ceremonies
+    from agents.client.data import Data
+    from agents.client.doctor import Finding
+    from agents.client.explorer import Explorer
+    from agents.client.ipfs import Ipfs
+    from agents.client.models import Models
+    from agents.client.modules import Modules
+    from agents.client.rounds import Rounds
+    from agents.client.simulation import SimulatedRound, Simulation
+    from agents.client.status import States
+    from agents.client.studies import Spec, Studies
+    from agents.nodes.auditor import Check
+    from agents.nodes.status import Status
+
+StrPath = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class NetworkFacts(Value):
+    """`contracts` are addresses by Solidity name; `deploy_block` is the first block that can hold an event of theirs."""
+
+    chain_id: int
+    contracts: dict[str, str]
+    deploy_block: int
+
+
+class Client:
+    """One organisation's view of its network: everything that `defedbio` can do, as methods with the commands' names.
+
+    Settings that are not given come from DEFEDBIO_HOME, DEFEDBIO_NETWORK, DEFEDBIO_RPC, DEFEDBIO_IPFS, DEFEDBIO_PASSWORD_FILE and
+    DEFEDBIO_PASSWORD, and else are the command line's defaults. Nothing is opened, connected or asked before a method needs it, and the
+    password only by those that sign. Results are frozen dataclasses; errors are those of agents.errors. One thread at a time.
+    """
+
+    def __init__(
+        self,
+        home: StrPath | None = None,
+        network: StrPath | None = None,
+        rpc: str | None = None,
+        ipfs: str | None = None,
+        *,
+        password: str | None = None,
+        password_file: StrPath | None = None,
+        on_record: Sink = silent,
+    ) -> None:
+        """
+        Args:
+            home: the organisation's folder: keys, journal, IPFS repository.
+            network: the network file that the deployment wrote.
+            rpc: Ethereum RPC endpoint; the network file's when absent.
+            ipfs: multiaddress of the own IPFS node's RPC.
+            password, password_file: of the account and the keys; at most one of them. Without, the password is asked for when there is
+                somebody to ask.
+            on_record: gets what long operations report about themselves (agents.protocol.report).
+
+        Raises:
+            InvalidInput: if both a password and a file are given.
+        """
+        if password is not None and password_file is not None:
+            raise InvalidInput("both a password and a password file are given", "pass one of them")
+        if password is None:
+            password_file = password_file or os.environ.get("DEFEDBIO_PASSWORD_FILE") or None
+        self._session = Session(
+            home_path=Path(home or os.environ.get("DEFEDBIO_HOME") or DEFAULT_HOME),
+            network_path=Path(network or os.environ.get("DEFEDBIO_NETWORK") or DEFAULT_NETWORK_FILE),
+            rpc=rpc or os.environ.get("DEFEDBIO_RPC") or "",
+            ipfs=ipfs or os.environ.get("DEFEDBIO_IPFS") or DEFAULT_IPFS_API,
+            password_file=Path(password_file).expanduser() if password_file is not None else None,
+            given_password=Secret(password) if password is not None else None,
+            sink=on_record,
+        )
+
+    def __repr__(self) -> str:
+        return f"Client(home={str(self._session.home_path)!r}, network={str(self._session.network_path)!r}, ipfs={self._session.ipfs!r})"
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of connections. A closed client connects again if it is used again."""
+        self._session.close()
+
+    @property
+    def address(self) -> str:
+        """The own account's address. Needs no password. Raises NotFound if there is none yet."""
+        return self._session.own_address()
+
+    @property
+    def network(self) -> NetworkFacts:
+        """What the network file says. Raises NotFound, InvalidInput if it cannot be had."""
+        network = self._session.network
+        return NetworkFacts(network.chain_id, dict(zip(CONTRACTS, network.contracts.all(), strict=True)), network.deploy_block)
+
+    @cached_property
+    def account(self) -> Accounts:
+        from agents.client.accounts import Accounts
+
+        return Accounts(self._session)
+
+    @cached_property
+    def ipfs(self) -> Ipfs:
+        from agents.client.ipfs import Ipfs
+
+        return Ipfs(self._session)
+
+    @cached_property
+    def ceremony(self) -> Ceremonies:
+        from agents.client.ceremonies import Ceremonies
+
+        return Ceremonies(self._session)
+
+    @cached_property
+    def study(self) -> Studies:
+        from agents.client.studies import Studies
+
+        return Studies(self._session)
+
+    @cached_property
+    def module(self) -> Modules:
+        from agents.client.modules import Modules
+
+        return Modules(self._session)
+
+    @cached_property
+    def data(self) -> Data:
+        from agents.client.data import Data
+
+        return Data(self._session)
+
+    @cached_property
+    def model(self) -> Models:
+        from agents.client.models import Models
+
+        return Models(self._session)
+
+    @cached_property
+    def audit(self) -> Audit:
+        from agents.client.audits import Audit
+
+        return Audit(self._session)
+
+    @cached_property
+    def explorer(self) -> Explorer:
+        from agents.client.explorer import Explorer
+
+        return Explorer(self._session)
+
+    @cached_property
+    def round(self) -> Rounds:
+        from agents.client.rounds import Rounds
+
+        return Rounds(self._session)
+
+    def doctor(self) -> list[Finding]:
+        """What is installed, reachable, mismatched; what cannot be reached is a finding of level error and raises nothing."""
+        from agents.client.doctor import examine
+
+        return list(examine(self._session))
+
+    def register(self, name: str, *, multiaddr: str = "", metadata: str = "") -> Registration:
+        """Publish or replace the own profile (R1). Members then vote to admit a newcomer.
+
+        Args:
+            name: at most 64 bytes, public.
+            multiaddr: where others reach the own IPFS node; the first that the node names when absent.
+            metadata: CID of public metadata, if any.
+
+        Raises:
+            NotFound, Unreachable, ContractRefused: as they come.
+        """
+        from agents.client.accounts import register
+
+        return register(self._session, name, multiaddr, metadata)
+
+    def simulate(
+        self,
+        spec: Spec,
+        data: Sequence[StrPath],
+        *,
+        test: StrPath | None = None,
+        seed: int = 0,
+        exact: bool = False,
+        out: StrPath | None = None,
+        module: Sequence[StrPath] = (),
+        threads: int = 1,
+        on_round: Callable[[SimulatedRound], None] = lambda done: None,
+    ) -> Simulation:
+        """Run a study on local files, for tuning a spec before anyone enrols: no chain, no IPFS, no keys, no encryption.
+
+        Args:
+            spec: a file, a document or a parsed spec.
+            data: one file for each organisation.
+            test: a labelled file on which every global model is measured.
+            seed: of the minibatches, and of the rounding.
+            exact: quantise and sum integers as the encrypted rounds do.
+            out: where to write the last model (safetensors).
+            module: sources of the study's own torch module.
+            threads: of the CPU, for training.
+            on_round: gets each round as soon as it is done.
+
+        Raises:
+            InvalidSpec, InvalidData, InvalidInput: for a spec, files or their number that do not fit, or if `out` exists.
+        """
+        from agents.client.simulation import simulate
+
+        return simulate(spec, data, test, seed, exact, out, module, threads, on_round)
+
+    def run(
+        self,
+        study: int,
+        data: StrPath | None = None,
+        *,
+        threads: int = 1,
+        executor: str = "threads",
+        poll: float = 1.0,
+        patience: float = 600.0,
+        metrics: bool = True,
+        metrics_host: str = "127.0.0.1",
+        metrics_port: int | None = None,
+        log_file: StrPath | None = None,
+        hook_command: Sequence[str] = (),
+        hook_url: Sequence[str] = (),
+        hook_secret_file: StrPath | None = None,
+        on_record: Sink | None = None,
+        stop: threading.Event | None = None,
+    ) -> bool:
+        """Follow the chain and take part in the study until it is complete (True), or `stop` is set (False). It goes on where its journal
+        ends, however it ended before; one process at a time may run a study's agent.
+
+        Args:
+            data: this organisation's file, which never leaves this machine; a holder of the key that is not enrolled needs none.
+            threads: of the CPU, for training and for cryptography.
+            executor: what computes powers, `threads` or this organisation's own Dask cluster, which must be trusted like this machine
+                (docs/cluster.md).
+            poll: seconds between looks at the chain.
+            patience: seconds that chain or IPFS may stay away before it ends.
+            metrics, metrics_host, metrics_port: serve Prometheus metrics, by default on loopback port 9460 or a free one.
+            log_file: JSON records; agent.log in the study's folder when absent.
+            hook_command, hook_url: programs and addresses that get every event; addresses need `hook_secret_file`.
+            on_record: gets every record of the node (agents.protocol.report); the client's own when absent.
+
+        Raises:
+            NotFound, InvalidInput: when it was not accepted, or the data does not fit. StudyHalted: when the study cannot go on.
+            Unreachable: when chain or IPFS stay away for longer than `patience`.
+        """
+        from agents.client.running import run, secret_of
+        from agents.nodes.organisation import LoopOptions
+        from agents.nodes.service import Operations
+        from agents.protocol.executor import Place
+
+        secret = secret_of(_path(hook_secret_file)) if hook_url else b""
+        operations = Operations(metrics, metrics_host, metrics_port, _path(log_file), hook_command, hook_url, secret)
+        loop = LoopOptions(poll_seconds=poll, patience=patience)
+        sink = on_record or self._session.sink
+        return run(self._session, study, _path(data), threads, Place.parse(executor), loop, operations, sink, stop or threading.Event())
+
+    def verify(self, round: int, on_check: Callable[[Check], None] = lambda check: None) -> list[Check]:
+        """Re-check a finished round from chain and IPFS alone (R5): commitments, set, updates, product, opening, model and its bytes, up
+        to the first check that fails; the round holds if every check is ok. `on_check` gets each as soon as it is made.
+
+        Raises:
+            NotFound: for an unknown round. InvalidInput: for one that is not finalised.
+            BlobUnavailable: when a needed blob cannot be had; nothing is proven then.
+        """
+        from agents.client.rounds import verify
+
+        return verify(self._session, round, on_check)
+
+    def top(self, study: int) -> Status:
+        """The organisation's own state in a study now: its round and part in it, its agent if one runs here, gas, privacy budget, peers.
+        What cannot be known is None, and `problems` says why. The next call for the same study reads only what is new.
+
+        Raises:
+            NotFound: for an unknown study, or without an account. ChainUnreachable: without a chain there is no state.
+        """
+        return self._states.now(study)
+
+    @cached_property
+    def _states(self) -> States:
+        from agents.client.status import States
+
+        return States(self._session)
+
+
+def _path(given: StrPath | None) -> Path | None:
+    return None if given is None else Path(given)

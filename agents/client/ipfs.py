@@ -1,0 +1,40 @@
+"""The embedded IPFS node. Kubo serves as well: name its RPC when the client is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from agents.client.session import Session
+from ipfs.node import DEFAULT_LISTEN, DEFAULT_RPC_PORT, EmbeddedNode, NodeReady, serve
+
+__all__ = ["EmbeddedNode", "Ipfs", "NodeReady"]
+
+
+class Ipfs:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def serve(
+        self, *, rpc_port: int = DEFAULT_RPC_PORT, listen: Sequence[str] = DEFAULT_LISTEN, announce: Sequence[str] = ()
+    ) -> EmbeddedNode:
+        """The organisation's node, to be used in a `with` statement: it runs inside, and `ready` says where.
+
+        Args:
+            rpc_port: loopback port of its RPC; 0 picks a free one, so give `ready.rpc` to the client that shall use it.
+            listen: multiaddresses to accept peers on. announce: public ones to tell others.
+
+        Raises:
+            InvalidInput, StoreUnreachable: when it starts, without Node.js 22 or if another node has the repository.
+        """
+        return EmbeddedNode(self._session.home.ipfs, rpc_port=rpc_port, listen=listen, announce=announce)
+
+    def serve_until_signal(
+        self,
+        on_ready: Callable[[NodeReady], None],
+        *,
+        rpc_port: int = DEFAULT_RPC_PORT,
+        listen: Sequence[str] = DEFAULT_LISTEN,
+        announce: Sequence[str] = (),
+    ) -> None:
+        """The same until SIGINT or SIGTERM; for the main thread of a process that does nothing else."""
+        serve(self._session.home.ipfs, rpc_port=rpc_port, listen=listen, announce=announce, on_ready=on_ready)

@@ -1,0 +1,148 @@
+"""What happened in a study's rounds, and whether it holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from agents.client.session import Session
+from agents.client.values import Value, hex_of
+from agents.domain import Phase
+from agents.errors import NotFound
+from agents.nodes.auditor import Check, verify_round
+from agents.protocol.view import RoundView, StudyView
+
+__all__ = ["Check", "Part", "RoundRecord", "RoundSummary", "Rounds"]
+
+
+@dataclass(frozen=True)
+class RoundSummary(Value):
+    """`committed`, `revealed` and `in_set` count organisations; `model_cid` is empty until the round is finalised."""
+
+    round: int
+    step: int
+    phase: str
+    committed: int
+    revealed: int
+    in_set: int
+    model_cid: str
+
+
+@dataclass(frozen=True)
+class Part(Value):
+    """What one organisation did in a round. `share` and `attested_model` are its acts as a holder of the key."""
+
+    participant: str
+    committed: bool
+    revealed: bool
+    update_cid: str
+    in_set: bool
+    share: bool
+    share_disputed: bool
+    attested_model: bool
+
+
+@dataclass(frozen=True)
+class RoundRecord(Value):
+    """A round as the chain tells it. `deadline` is the phase's, in unix seconds; `left_out` gives by holder why it left somebody out;
+    `parent` is the round whose model this one started from, 0 for none; hashes are "-" until they are there."""
+
+    round: int
+    study: int
+    step: int
+    phase: str
+    deadline: int
+    overdue: bool
+    parent: int
+    participants: tuple[Part, ...]
+    left_out: Mapping[str, str]
+    aggregate_root: str
+    opening_root: str
+    model_hash: str
+    model_cid: str
+    voided: bool
+
+
+RoundSummaries = list[RoundSummary]
+
+
+class Rounds:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def show(self, round: int) -> RoundRecord:
+        """Who committed, revealed, was in the set and why, shares, opening, model.
+
+        Raises:
+            NotFound: for an unknown round.
+        """
+        connection = self._session.reader()
+        study = connection.study_view(connection.rounds.round_of(round).study)
+        view = study.rounds.get(round)
+        if view is None:
+            raise NotFound(f"round {round} is not in the node's logs yet")
+        return record_of(study, view)
+
+    def list(self, study: int) -> RoundSummaries:
+        """A study's rounds in their order.
+
+        Raises:
+            NotFound: for an unknown study.
+        """
+        connection = self._session.reader()
+        connection.studies.study_of(study)
+        return [
+            RoundSummary(r.id, r.step, r.phase.name.lower(), len(r.commitments), len(r.reveals), len(r.frozen), r.model_cid)
+            for _, r in sorted(connection.study_view(study).rounds.items())
+        ]
+
+
+def verify(session: Session, round: int, on_check: Callable[[Check], None]) -> list[Check]:
+    """See Client.verify."""
+    connection = session.reader()
+    on_chain = connection.rounds.round_of(round)
+    frame = connection.frame(on_chain.study)
+    study = connection.study_view(on_chain.study)
+    holders = connection.keys.epoch_of(frame.spec.key_epoch).holders
+    checks = []
+    for check in verify_round(connection.fetcher(frame), study, study.rounds[round], holders):
+        checks.append(check)
+        on_check(check)
+    return checks
+
+
+def record_of(study: StudyView, view: RoundView) -> RoundRecord:
+    sharers, attestors = {s.holder for s in view.shares}, {a.holder for a in view.attestations}
+    aggregate = next((p.root for p in view.aggregates if any(s.aggregate_root == p.root for s in view.shares)), b"")
+    parts = []
+    for position, address in enumerate(study.participants):
+        reveal = view.reveals.get(position)
+        parts.append(
+            Part(
+                participant=address,
+                committed=address in view.commitments,
+                revealed=reveal is not None,
+                update_cid=reveal.cid if reveal else "",
+                in_set=position in view.frozen,
+                share=address in sharers,
+                share_disputed=address in view.disputed,
+                attested_model=address in attestors,
+            )
+        )
+    return RoundRecord(
+        round=view.id,
+        study=view.study,
+        step=view.step,
+        phase=view.phase.name.lower(),
+        deadline=view.deadline,
+        overdue=not view.phase.ended and time.time() > view.deadline,
+        parent=view.parent,
+        participants=tuple(parts),
+        left_out={holder: reasons for holder, reasons in view.reasons.items() if reasons},
+        aggregate_root=hex_of(aggregate),
+        opening_root=hex_of(view.opening_root),
+        model_hash=hex_of(view.model_hash),
+        model_cid=view.model_cid,
+        voided=view.phase == Phase.VOIDED,
+    )

@@ -1,0 +1,112 @@
+"""A study's learning part in one process, for tuning a spec before anyone enrols."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from agents.client.studies import Spec, parse
+from agents.client.values import Value
+from agents.errors import InvalidInput
+from agents.nodes.modules import read_modules
+
+StrPath = str | os.PathLike[str]
+Metrics = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class SimulatedRound(Value):
+    """One round of kind statistics, moments, train or evaluate. `evaluation` are the metrics that encrypted evaluation would show of the
+    model from which the round started, `test` those of the model that it made on the labelled file; `sat_out` gives reasons by file."""
+
+    step: int
+    kind: str
+    statistics: dict[str, Any] | None = None
+    evaluation: Metrics | None = None
+    test: Metrics | None = None
+    sat_out: dict[str, str] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Without what the round does not have."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def row(self) -> dict[str, Any]:
+        """Step, kind and metrics side by side, named like "evaluation roc_auc"."""
+        metrics = {"evaluation": self.evaluation or {}, "test": self.test or {}}
+        return {
+            "step": self.step,
+            "kind": self.kind,
+            **{f"{where} {name}": value for where, found in metrics.items() for name, value in found.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Simulation(Value):
+    exact: bool
+    seed: int
+    stopped_early: bool
+    rounds: tuple[SimulatedRound, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"rounds": [r.as_dict() for r in self.rounds]}
+
+    def table(self) -> list[dict[str, Any]]:
+        """A row a round, for pandas.DataFrame."""
+        return [r.row() for r in self.rounds]
+
+
+def simulate(
+    spec: Spec,
+    data: Sequence[StrPath],
+    test: StrPath | None,
+    seed: int,
+    exact: bool,
+    out: StrPath | None,
+    modules: Sequence[StrPath],
+    threads: int,
+    on_round: Callable[[SimulatedRound], None],
+) -> Simulation:
+    """See Client.simulate."""
+    from agents.learning import statistics
+    from agents.learning.data import open_adapter
+    from agents.learning.evaluation import evaluate
+    from agents.learning.evaluation_sums import summary
+    from agents.learning.local import use_threads
+    from agents.learning.simulation import plain, stream
+    from agents.learning.simulation import simulate as run
+    from agents.protocol.simulate import exact as exactly
+    from agents.protocol.simulate import secrets_from
+
+    if out is not None and Path(out).exists():
+        raise InvalidInput(f"{os.fspath(out)} exists already")
+    parsed = parse(spec)
+    if not parsed.minimum <= len(data) <= parsed.seats:
+        raise InvalidInput(f"the study is for {parsed.minimum} to {parsed.seats} organisations, and {len(data)} files are named")
+    use_threads(threads)
+    adapter, paths = open_adapter(parsed), [Path(path) for path in data]
+    datasets = [adapter.load(path) for path in paths]
+    tested = adapter.load(Path(test)) if test is not None else None
+    installed = read_modules(map(Path, modules))
+    seed_of, combine = exactly(secrets_from(seed)) if exact else (stream(seed), plain(seed=seed))
+    rounds = []
+    for done in run(parsed, datasets, seed_of, combine, parsed.minimum, installed):
+        kind, state = done.step.kind, done.state
+        counted = kind == "statistics"
+        evaluated = parsed.evaluation is not None and kind in ("train", "evaluate")
+        rounds.append(
+            SimulatedRound(
+                step=done.step.index,
+                kind=kind,
+                statistics=statistics.report(parsed, statistics.totals_of(state.extras)) if counted else None,
+                evaluation=summary(parsed, state) if evaluated else None,
+                test=evaluate(parsed, state, tested, installed) if tested is not None and kind == "train" else None,
+                sat_out={paths[site].name: reason for site, reason in done.sat_out.items()} or None,
+            )
+        )
+        on_round(rounds[-1])
+    if out is not None:
+        Path(out).write_bytes(state.to_bytes())
+    return Simulation(exact, seed, state.stopped, tuple(rounds))

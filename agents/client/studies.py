@@ -1,0 +1,161 @@
+"""Studies: publish one, read one, accept and join one."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agents.client.session import Session
+from agents.client.values import Value, hex_of
+from agents.crypto.merkle import keccak256
+from agents.errors import InvalidInput
+from agents.learning.plan import schedule
+from agents.nodes.acceptance import accept as record_acceptance
+from agents.nodes.connection import rules_of
+from agents.nodes.describe import describe
+from agents.spec import StudySpec
+
+# A spec in a file, as a document, or parsed already; or a study's number on the chain.
+Spec = str | os.PathLike[str] | Mapping[str, Any] | StudySpec
+AnySpec = int | Spec
+Confirm = Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Opened(Value):
+    study: int
+    spec_cid: str
+    spec_hash: str
+    gas: int
+
+
+@dataclass(frozen=True)
+class StudySummary(Value):
+    """`participants` are addresses in the order of enrolment; a study has `steps` rounds, `steps_done` of them finalised."""
+
+    study: int
+    name: str
+    coordinator: str
+    spec_hash: str
+    key_epoch: int
+    participants: tuple[str, ...]
+    seats: int
+    steps: int
+    steps_done: int
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Enrolment(Value):
+    """`position` counts from 1."""
+
+    study: int
+    position: int
+    seats: int
+    spec_hash: str
+
+
+class Studies:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def create(self, spec: Spec) -> Opened:
+        """Publish a spec and open the study; the caller becomes its coordinator, without power after (R3).
+
+        Raises:
+            InvalidSpec: for a spec that breaks a rule. InvalidInput: if the key epoch's key is not of the size that the spec asks for.
+        """
+        parsed = parse(spec)
+        digest = keccak256(parsed.raw)
+        with self._session.signing() as connection:
+            epoch, transcript = connection.transcript(parsed.key_epoch)
+            bits = transcript.key.public_key.bits
+            if bits != parsed.modulus_bits:
+                raise InvalidInput(
+                    f"the spec asks for {parsed.modulus_bits}-bit keys, and key epoch {epoch.epoch} has {bits}",
+                    "name another epoch in the spec or hold another ceremony",
+                )
+            cid = connection.store.add(parsed.raw)
+            rules = rules_of(parsed, connection.client.head().timestamp + parsed.deadlines.enrol)
+            key = f"study/{digest.hex()}/{rules.enrol_until}"
+            number, receipt = connection.studies.open(key, parsed.key_epoch, digest, cid, rules)
+        return Opened(number, cid, hex_of(digest), receipt.gas_used)
+
+    def show(self, study: int) -> StudySummary:
+        """A study's rules, participants and progress, its spec checked against the chain's hash.
+
+        Raises:
+            NotFound: for an unknown study. BlobMismatch, InvalidSpec: if its coordinator published something else.
+        """
+        connection = self._session.reader()
+        on_chain, spec = connection.spec(study)
+        view = connection.study_view(study)
+        return StudySummary(
+            study=study,
+            name=spec.name,
+            coordinator=on_chain.coordinator,
+            spec_hash=hex_of(on_chain.spec_hash),
+            key_epoch=on_chain.key_epoch,
+            participants=view.participants,
+            seats=spec.seats,
+            steps=len(schedule(spec)),
+            steps_done=len(view.finalised),
+            complete=view.complete,
+        )
+
+    def spec(self, study: int) -> StudySpec:
+        """The spec, checked against the chain's hash; `json.loads(spec.raw)` is its document."""
+        return self._session.reader().spec(study)[1]
+
+    def describe(self, study: int) -> str:
+        """In words what one must know before one accepts the study."""
+        return describe(study, self.spec(study))
+
+    def join(self, study: int, *, accept: bool = False, confirm: Confirm | None = None) -> Enrolment | None:
+        """Accept the spec, enrol (S2). The node refuses any study whose spec was not accepted here. Joining again changes nothing.
+
+        Args:
+            accept: the spec was read and is accepted.
+            confirm: else decides; is called with the study in words. Where it says no, nothing happens and the result is None.
+
+        Raises:
+            InvalidInput: with neither. ContractRefused: when the study is full or enrolment has ended.
+        """
+        if not accept and confirm is None:
+            raise InvalidInput(f"study {study} was not accepted", "read study.describe, then pass accept=True, or confirm to decide")
+        with self._session.signing() as connection:
+            on_chain, spec = connection.spec(study)
+            if not accept and confirm is not None and not confirm(describe(study, spec)):
+                return None
+            network, address = self._session.network, connection.client.address
+            folder = self._session.home.study(network.chain_id, network.contracts.round_manager, study)
+            record_acceptance(folder, study, on_chain.spec_hash)
+            if connection.studies.participant_index(study, address) == 0:
+                connection.studies.enrol(f"study/{study}/enrol/{address}", study, on_chain.spec_hash)
+            position = connection.studies.participant_index(study, address)
+        return Enrolment(study, position, spec.seats, hex_of(on_chain.spec_hash))
+
+
+def parse(spec: Spec) -> StudySpec:
+    """A spec, parsed and checked.
+
+    Raises:
+        InvalidInput: if the file cannot be read. InvalidSpec: saying where the spec breaks its schema or a rule.
+    """
+    if isinstance(spec, StudySpec):
+        return spec
+    if isinstance(spec, Mapping):
+        return StudySpec.from_bytes(json.dumps(spec, indent=1).encode())
+    try:
+        return StudySpec.from_bytes(Path(spec).read_bytes())
+    except OSError as error:
+        raise InvalidInput(f"the spec {os.fspath(spec)} cannot be read: {type(error).__name__}") from None
+
+
+def resolve(session: Session, spec: AnySpec) -> StudySpec:
+    """As `parse`; a number is that of a study on the chain."""
+    return session.reader().spec(spec)[1] if isinstance(spec, int) else parse(spec)
