@@ -136,7 +136,7 @@ def open_study(consortium: Consortium, epoch: int) -> Iterator[Callable[..., Stu
 
 @pytest.fixture(scope="session")
 def finished(consortium: Consortium, epoch: int) -> Study:
-    """A study that ran to its end, a statistics round and one of training with encrypted evaluation. Tests read it and leave it as it is."""
+    """A study that ran to its end: moments, a round of training, encrypted evaluation. Tests read it and leave it as it is."""
     number = consortium.open_study(spec(epoch, rounds=1, changes={"evaluation": {}}))
     consortium.join(number)
     study = Study(number, consortium)
