@@ -8,7 +8,6 @@ Moduli are odd. Nothing here runs in constant time: the steps do not depend on e
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
@@ -86,19 +85,10 @@ def modulus(n: int, pairs: bool = False) -> Modulus:
     return Modulus(n, size, pairs, (*bare.constants[:2], one, square, size, pairs))
 
 
-def powers(field: Modulus, bases: Sequence[int], exponent: int, workers: int = 1, portable: bool = False) -> list[int]:
-    """[b^exponent for b in bases], bases in [0, value), exponent >= 0; `workers` threads share the list."""
+def powers(field: Modulus, bases: Sequence[int], exponent: int, portable: bool = False) -> list[int]:
+    """[b^exponent for b in bases], bases in [0, value), exponent >= 0."""
     written = exponent.to_bytes(max(1, (exponent.bit_length() + 7) // 8), "little")
-
-    def run(part: Sequence[int]) -> list[int]:
-        return field.read(_call().powers(field.constants, b"".join(map(field.write, part)), written, portable))
-
-    size = -(-len(bases) // (workers * LANES)) * LANES
-    parts = [bases[i : i + size] for i in range(0, len(bases), max(size, 1))]
-    if len(parts) < 2:
-        return [x for part in parts for x in run(part)]
-    with ThreadPoolExecutor(len(parts)) as threads:
-        return [x for part in threads.map(run, parts) for x in part]
+    return field.read(_call().powers(field.constants, b"".join(map(field.write, bases)), written, portable))
 
 
 class Comb:

@@ -1,16 +1,16 @@
 """Big-number arithmetic: the one module that imports gmpy2. Every value in and out is a plain int.
 
-Lists go to the native kernel where it is usable, which works on eight numbers at once, else to gmpy2, with the same results. Both release
-the GIL in lists of powers; `workers` splits those over threads. With `squared` the modulus is the square of the odd number given.
+Lists go to the native kernel where it is usable, which works on eight numbers at once, else to gmpy2, with the same results. The kernel
+releases the GIL, gmpy2 in lists of powers of one exponent. With `squared` the modulus is the square of the odd number given.
 Nothing here runs in constant time (docs/crypto.md, Limits).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import accumulate
+from threading import Lock
 
 import gmpy2
 import numpy as np
@@ -54,27 +54,14 @@ def powmod(base: int, exponent: int, modulus: int) -> int:
     return int(gmpy2.powmod(base, exponent, modulus))
 
 
-def powmod_bases(bases: Sequence[int], exponent: int, modulus: int, workers: int = 1, squared: bool = False) -> list[int]:
-    """[b^exponent mod modulus for b in bases], exponent >= 0, the GIL released; `workers` threads share the list."""
-    if exponent < 0 or workers < 1:
-        raise InvalidInput("the exponent must not be negative, and one worker is the least")
+def powmod_bases(bases: Sequence[int], exponent: int, modulus: int, squared: bool = False) -> list[int]:
+    """[b^exponent mod modulus for b in bases], exponent >= 0, the GIL released."""
+    if exponent < 0:
+        raise InvalidInput("the exponent must not be negative")
     whole = modulus * modulus if squared else modulus
     if _for_kernel(modulus, len(bases)):
-        return kernel.powers(kernel.modulus(modulus, squared), [b % whole for b in bases], exponent, workers)
-    if not bases:
-        return []
-    power, mod = mpz(exponent), mpz(whole)
-
-    def run(part: Sequence[int]) -> list[int]:
-        return [int(x) for x in gmpy2.powmod_base_list([mpz(b) for b in part], power, mod)]
-
-    workers = min(workers, len(bases))
-    if workers == 1:
-        return run(bases)
-    size = -(-len(bases) // workers)
-    parts = [bases[i : i + size] for i in range(0, len(bases), size)]
-    with ThreadPoolExecutor(workers) as threads:
-        return [x for part in threads.map(run, parts) for x in part]
+        return kernel.powers(kernel.modulus(modulus, squared), [b % whole for b in bases], exponent)
+    return [int(x) for x in gmpy2.powmod_base_list([mpz(b) for b in bases], mpz(exponent), mpz(whole))]
 
 
 def _for_kernel(modulus: int, numbers: int) -> bool:
@@ -264,24 +251,30 @@ def _sieve_window(start: mpz) -> list[int]:
 
 
 class CombTable:
-    """Powers of one base for exponents of `digits` bytes: entry (j, d) is base^(d·256^j), so a power costs `digits` products."""
+    """Powers of one base for exponents of `digits` bytes: entry (j, d) is base^(d·256^j), so a power costs `digits` products.
+
+    Sent to another process it travels as what it is made of, and is made there once.
+    """
 
     def __init__(self, base: int, modulus: int, digits: int, squared: bool = False) -> None:
         whole = modulus * modulus if squared else modulus
-        self.digits = digits
+        self.base, self.modulus, self.digits, self.squared = base % whole, modulus, digits, squared
         self._fast: kernel.Comb | None = None
         if _for_kernel(modulus, LEAST_FOR_KERNEL):
-            self._fast = kernel.Comb(kernel.modulus(modulus, squared), base % whole, digits)
+            self._fast = kernel.Comb(kernel.modulus(modulus, squared), self.base, digits)
             return
-        self._modulus = mpz(whole)
+        self._whole = mpz(whole)
         self._rows: list[list[mpz]] = []
-        step = mpz(base)
+        step = mpz(self.base)
         for _ in range(digits):
             row = [mpz(1)]
             for _ in range(255):
-                row.append(row[-1] * step % self._modulus)
+                row.append(row[-1] * step % self._whole)
             self._rows.append(row)
-            step = row[-1] * step % self._modulus
+            step = row[-1] * step % self._whole
+
+    def __reduce__(self) -> tuple[Callable[..., CombTable], tuple[int, int, int, bool]]:
+        return comb_table, (self.base, self.modulus, self.digits, self.squared)
 
     def powers(self, exponents: bytes) -> list[int]:
         """base^e for each e of `digits` little-endian bytes, written one after the other; the kernel releases the GIL."""
@@ -293,7 +286,17 @@ class CombTable:
 
     def _power(self, exponent: bytes) -> int:
         total = mpz(1)
-        mod = self._modulus
+        mod = self._whole
         for row, digit in zip(self._rows, exponent, strict=True):
             total = total * row[digit] % mod
         return int(total)
+
+
+_making = Lock()
+_made = lru_cache(maxsize=2)(CombTable)
+
+
+def comb_table(base: int, modulus: int, digits: int, squared: bool = False) -> CombTable:
+    """The table of these numbers, of which a process keeps the newest two."""
+    with _making:
+        return _made(base, modulus, digits, squared)

@@ -14,9 +14,10 @@ from functools import cached_property
 
 import phe
 
-from agents.crypto import numbers
+from agents.crypto import numbers, slices
 from agents.crypto.merkle import keccak256
 from agents.crypto.numbers import Rand
+from agents.crypto.slices import Executor
 from agents.crypto.transcript import hash_to_number
 from agents.domain import MIN_MODULUS_BITS
 from agents.errors import BadCiphertext, InvalidInput, InvalidKey
@@ -91,23 +92,25 @@ class FixedBaseTable:
         self.exponent_bytes = (key.bits // 2 + 7) // 8
         self._comb = numbers.CombTable(key.hs, key.n, self.exponent_bytes, squared=True)
 
-    def obfuscators(self, rand: Rand, count: int) -> list[int]:
+    def obfuscators(self, rand: Rand, count: int, executor: Executor | None = None) -> list[int]:
         """h_s^r for `count` fresh r of |n|/2 bits."""
-        return self._comb.powers(rand(self.exponent_bytes * count))
+        return slices.comb_powers(self._comb, rand(self.exponent_bytes * count), executor)
 
 
 class ObfuscatorPool:
     """Obfuscators made ahead. Each leaves the pool once and is not kept; an empty pool makes one on demand.
 
-    `fill` may run in a background thread beside `take`: deque operations are atomic, and no obfuscator can be taken twice.
+    `fill` may run in a background thread beside `take`: deque operations are atomic, and no obfuscator can be taken twice. Whoever runs
+    the executor could open what is encrypted with the pool.
     """
 
-    def __init__(self, key: PublicKey, rand: Rand, table: FixedBaseTable | None = None) -> None:
+    def __init__(self, key: PublicKey, rand: Rand, table: FixedBaseTable | None = None, executor: Executor | None = None) -> None:
         if table is not None and table.key != key:
             raise InvalidInput("the table belongs to another key")
         self.key = key
         self._rand = rand
         self._table = table or FixedBaseTable(key)
+        self._executor = executor
         self._ready: deque[int] = deque()
 
     def __len__(self) -> int:
@@ -115,8 +118,7 @@ class ObfuscatorPool:
 
     def fill(self, count: int) -> None:
         """Add `count` obfuscators."""
-        for start in range(0, count, AT_ONCE):
-            self._ready.extend(self._table.obfuscators(self._rand, min(AT_ONCE, count - start)))
+        self._ready.extend(self._table.obfuscators(self._rand, count, self._executor))
 
     def take(self) -> int:
         """One obfuscator that nobody else gets."""
@@ -172,8 +174,8 @@ def prefix_products(key: PublicKey, updates: Sequence[Sequence[int]]) -> Iterato
     A slice at a time is made, so that a large model's prefixes are never in memory together.
     """
     columns = _columns(updates)
-    slices = (columns[i : i + AT_ONCE] for i in range(0, len(columns), AT_ONCE))
-    return (row for part in slices for row in numbers.prefix_products(part, key.n_squared))
+    parts = (columns[i : i + AT_ONCE] for i in range(0, len(columns), AT_ONCE))
+    return (row for part in parts for row in numbers.prefix_products(part, key.n_squared))
 
 
 def _columns(updates: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:

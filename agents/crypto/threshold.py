@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import factorial
 
-from agents.crypto import numbers
+from agents.crypto import numbers, slices
 from agents.crypto.numbers import Rand
 from agents.crypto.paillier import PublicKey, check_ciphertexts
+from agents.crypto.slices import Executor
 from agents.crypto.transcript import hash_to_number
 from agents.domain import MAX_HOLDERS, MIN_MODULUS_BITS
 from agents.errors import BadOpening, BadShare, BadTranscript, InvalidInput, InvalidKey
@@ -188,11 +189,14 @@ def deal_from_primes(
     return key, [KeyShare(i, sum(a * i**k for k, a in enumerate(coefficients)) % order) for i in range(1, holders + 1)]
 
 
-def share(key: ThresholdKey, keyshare: KeyShare, ciphertexts: Sequence[int], workers: int = 1) -> list[int]:
-    """x_i = (c mod n)^(2Δ s_i) mod n for every ciphertext. The caller has checked the ciphertexts and journalled the release (P5)."""
+def share(key: ThresholdKey, keyshare: KeyShare, ciphertexts: Sequence[int], executor: Executor | None = None) -> list[int]:
+    """x_i = (c mod n)^(2Δ s_i) mod n for every ciphertext. The caller has checked the ciphertexts and journalled the release (P5).
+
+    Slices carry the key share: the executor must be as trusted as this process.
+    """
     if not 1 <= keyshare.index <= key.holders:
         raise InvalidKey(f"the share's index must be 1..{key.holders}")
-    return numbers.powmod_bases([c % key.n for c in ciphertexts], 2 * key.delta * keyshare.value, key.n, workers)
+    return slices.powers([c % key.n for c in ciphertexts], 2 * key.delta * keyshare.value, key.n, executor)
 
 
 def check_share_values(key: PublicKey, shares: Sequence[int], count: int) -> None:
@@ -206,7 +210,9 @@ def check_share_values(key: PublicKey, shares: Sequence[int], count: int) -> Non
         raise BadShare("a share value is not a unit modulo n")
 
 
-def combine(key: ThresholdKey, ciphertexts: Sequence[int], shares: Mapping[int, Sequence[int]], workers: int = 1) -> list[Opening]:
+def combine(
+    key: ThresholdKey, ciphertexts: Sequence[int], shares: Mapping[int, Sequence[int]], executor: Executor | None = None
+) -> list[Opening]:
     """Openings from the shares of `threshold` holders, by holder index 1..T; of more, the lowest indices are used.
 
     The result does not depend on which holders' shares are used, nor on the shares' signs: it is the one opening that holds.
@@ -226,10 +232,10 @@ def combine(key: ThresholdKey, ciphertexts: Sequence[int], shares: Mapping[int, 
             check_share_values(key.public_key, shares[i], len(ciphertexts))
         except BadShare as fault:
             raise BadShare(f"holder {i}: {fault.message}") from None
-    roots = _combine_roots(key, {i: shares[i] for i in chosen}, workers)
+    roots = _combine_roots(key, {i: shares[i] for i in chosen}, executor)
     n, d = key.n, key.opening_exponent
-    powers = numbers.powmod_bases(roots, n, n, workers, squared=True)
-    targets = numbers.powmod_bases(ciphertexts, d, n, workers, squared=True)
+    powers = slices.powers(roots, n, n, executor, squared=True)
+    targets = slices.powers(ciphertexts, d, n, executor, squared=True)
     inverse_d = numbers.invert(d, n)
     openings = []
     # target / power = 1 + n D M: with power = p0 + n p1 and target = t0 + n t1 that says t0 = p0 and D M = (t1 - p1) / p0 mod n.
@@ -243,12 +249,13 @@ def combine(key: ThresholdKey, ciphertexts: Sequence[int], shares: Mapping[int, 
     return openings
 
 
-def _combine_roots(key: ThresholdKey, shares: Mapping[int, Sequence[int]], workers: int) -> list[int]:
+def _combine_roots(key: ThresholdKey, shares: Mapping[int, Sequence[int]], executor: Executor | None) -> list[int]:
     """W = prod (x_i²)^(λ_i) mod n with λ_i = Δ prod_{j≠i} j / (j - i), for every ciphertext."""
-    above, below = [], []
+    above: list[list[int]] = []
+    below: list[list[int]] = []
     for i, values in shares.items():
         exponent = 2 * _lagrange(key.delta, i, list(shares))
-        (above if exponent >= 0 else below).append(numbers.powmod_bases(values, abs(exponent), key.n, workers))
+        (above if exponent >= 0 else below).append(slices.powers(values, abs(exponent), key.n, executor))
     roots = numbers.column_products(list(zip(*above, strict=True)), key.n)
     if not below:
         return roots
@@ -265,7 +272,9 @@ def _lagrange(delta: int, i: int, indices: Sequence[int]) -> int:
     return above // below
 
 
-def check_openings(key: ThresholdKey, ciphertexts: Sequence[int], openings: Sequence[Opening], rand: Rand) -> None:
+def check_openings(
+    key: ThresholdKey, ciphertexts: Sequence[int], openings: Sequence[Opening], rand: Rand, executor: Executor | None = None
+) -> None:
     """Accept only the right openings of all ciphertexts, in one batch with secret random 128-bit exponents.
 
     What passing says, except with probability 2^-128 for a modulus whose prime factors and the odd prime factors of whose order exceed
@@ -287,17 +296,19 @@ def check_openings(key: ThresholdKey, ciphertexts: Sequence[int], openings: Sequ
             raise BadOpening(f"opening {index}: M is outside 0..n-1")
         if numbers.jacobi(opening.w, n) != 1:
             raise BadOpening(f"opening {index}: w is not a unit with Jacobi symbol 1")
-    if not _batch_holds(key, ciphertexts, openings, rand):
+    if not _batch_holds(key, ciphertexts, openings, rand, executor):
         raise BadOpening(f"opening {_first_wrong(key, ciphertexts, openings, rand)} does not open its ciphertext")
 
 
-def _batch_holds(key: ThresholdKey, ciphertexts: Sequence[int], openings: Sequence[Opening], rand: Rand) -> bool:
+def _batch_holds(
+    key: ThresholdKey, ciphertexts: Sequence[int], openings: Sequence[Opening], rand: Rand, executor: Executor | None = None
+) -> bool:
     n, square, d = key.n, key.public_key.n_squared, key.opening_exponent
     weights = [numbers.random_bits(rand, BATCH_BITS) for _ in openings]
-    w = numbers.multi_powmod([o.w for o in openings], weights, n)
+    w = slices.multi_power([o.w for o in openings], weights, n, executor)
     m = sum(e * o.m for e, o in zip(weights, openings, strict=True)) % n
     left = numbers.powmod(w, 2 * n, square) * (1 + 2 * d * m % n * n) % square
-    return left == numbers.powmod(numbers.multi_powmod(ciphertexts, weights, n, squared=True), 2 * d, square)
+    return left == numbers.powmod(slices.multi_power(ciphertexts, weights, n, executor, squared=True), 2 * d, square)
 
 
 def _first_wrong(key: ThresholdKey, ciphertexts: Sequence[int], openings: Sequence[Opening], rand: Rand) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from agents.chain.feed import EventFeed
 from agents.config import Home
+from agents.crypto.slices import Executor
 from agents.errors import InvalidInput, NotFound
 from agents.learning.custom import Maker
 from agents.learning.data import open_adapter
@@ -13,6 +15,7 @@ from agents.learning.data.port import Dataset
 from agents.nodes.acceptance import check_accepted
 from agents.nodes.ceremony import load_share
 from agents.nodes.connection import Connection
+from agents.nodes.metered import MeteredStore
 from agents.nodes.modules import allowed
 from agents.nodes.organisation import LoopOptions, OrganisationNode
 from agents.protocol.frame import StudyFrame
@@ -21,13 +24,21 @@ from agents.protocol.tools import Tools
 
 
 def assemble(
-    connection: Connection, home: Home, study: int, data: Path | None, password: str, journal: Journal, options: LoopOptions
+    connection: Connection,
+    home: Home,
+    study: int,
+    data: Path | None,
+    password: str,
+    journal: Journal,
+    options: LoopOptions,
+    executor: Executor | None = None,
 ) -> OrganisationNode:
     """A node ready to run: as participant if it is enrolled, as key holder if it holds a share.
 
     Raises:
         InvalidInput: when it is neither, lacks data, or the data does not fit. NotFound, WrongPassword, Unreachable as they come.
     """
+    connection = replace(connection, store=MeteredStore(connection.store, connection.report))
     network, address = connection.client.network, connection.client.address
     frame = connection.frame(study)
     folder = home.study(network.chain_id, network.contracts.round_manager, study)
@@ -55,6 +66,7 @@ def assemble(
         dataset=_load(connection, frame, data) if enrolled and data is not None else None,
         installed=_installed(home, frame) if enrolled else {},
         share=load_share(share_path, epoch, frame.key, password) if holder_index else None,
+        executor=executor,
     )
     return OrganisationNode(tools, EventFeed(connection.client, confirmations=frame.spec.confirmations), holder_index, options)
 

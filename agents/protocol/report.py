@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
@@ -56,6 +57,7 @@ class Reporter:
         self._sink = sink
         self._facts = facts
         self._context: ContextVar[_Work | None] = ContextVar("work", default=None)
+        self._counting = Lock()
 
     @property
     def _work(self) -> _Work:
@@ -80,7 +82,8 @@ class Reporter:
         phase = self._work.phase
         if phase is None:
             self.state(received=received, sent=sent)
-        else:
+            return
+        with self._counting:  # a phase may fetch in several threads
             phase.received += received
             phase.sent += sent
 

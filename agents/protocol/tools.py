@@ -13,6 +13,7 @@ import numpy.typing as npt
 from agents.chain.rounds import RoundManager
 from agents.crypto.numbers import Rand
 from agents.crypto.paillier import FixedBaseTable
+from agents.crypto.slices import Executor
 from agents.crypto.threshold import KeyShare
 from agents.errors import InternalFault
 from agents.learning.state import GlobalState, genesis
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class Tools:
-    """`dataset` and `share` are None where the node has none. `updates` caches the ciphertexts of the round at hand by position."""
+    """`dataset` and `share` are None where the node has none. Without an `executor` lists of powers are computed by one thread. `updates`
+    caches the ciphertexts of the round at hand by position."""
 
     frame: StudyFrame
     address: str
@@ -43,6 +45,7 @@ class Tools:
     share: KeyShare | None = field(default=None, repr=False)
     installed: Installed = field(default_factory=dict)
     rand: Rand = os.urandom
+    executor: Executor | None = None
     updates: dict[tuple[int, int], list[int]] = field(default_factory=dict, repr=False)
     checked_at: dict[int, float] = field(default_factory=dict, repr=False)
 

@@ -97,7 +97,7 @@ class MemoryStore:
         self.blobs = {cid: data for cid, data in self.blobs.items() if cid in self.pins}
 
     def _peers(self) -> list[MemoryStore]:
-        return [self.network.nodes[peer_id] for peer_id in self.connected if self.network.nodes[peer_id].running]
+        return [self.network.nodes[peer_id] for peer_id in self.connected.copy() if self.network.nodes[peer_id].running]
 
     def _find(self, cid: str) -> bytes:
         for holder in [self, *random.sample(self._peers(), len(self._peers()))]:

@@ -19,7 +19,7 @@ def check_posted_openings(tools: Tools, study: StudyView, view: RoundView) -> No
     for post in view.openings[seen:]:
         try:
             with tools.report.phase("verify-opening", round=view.id):
-                openings = tools.fetcher.opening(view, post, ciphertexts)
+                openings = tools.fetcher.opening(view, post, ciphertexts, tools.executor)
         except BlobUnavailable as error:
             tools.report.note(f"opening not delivered: {error.message}", round=view.id, peer=post.sender)
         except PeerFault as error:

@@ -68,7 +68,7 @@ def _make_share(tools: Tools, view: RoundView, aggregate_root: bytes) -> dict[st
     assert keyshare is not None
     ciphertexts = own_aggregate(tools, view)
     with tools.report.phase("share", round=view.id) as phase:
-        values = threshold.share(frame.key, keyshare, ciphertexts)
+        values = threshold.share(frame.key, keyshare, ciphertexts, tools.executor)
         statement = share_proof.ShareStatement(frame.key, frame.context(view.id), keyshare.index, aggregate_root, ciphertexts, values)
         proof = share_proof.prove(statement, keyshare, tools.rand).to_bytes(frame.spec.modulus_bits)
         blob = wire.encode_share(frame.header(wire.BlobKind.SHARE, view, tools.address), values, proof)
@@ -120,8 +120,8 @@ def combine_shares(tools: Tools, view: RoundView) -> list[Opening] | None:
         if len(good) >= frame.key.threshold:
             first = dict(sorted(good.items())[: frame.key.threshold])
             try:
-                openings = threshold.combine(frame.key, ciphertexts, first)
-                threshold.check_openings(frame.key, ciphertexts, openings, tools.rand)
+                openings = threshold.combine(frame.key, ciphertexts, first, tools.executor)
+                threshold.check_openings(frame.key, ciphertexts, openings, tools.rand, tools.executor)
                 return openings
             except (BadOpening, BadShare):
                 good = _honest(tools, view, root, ciphertexts, good, proofs)
@@ -129,8 +129,8 @@ def combine_shares(tools: Tools, view: RoundView) -> list[Opening] | None:
             if missing is not None:
                 raise missing
             return None
-        openings = threshold.combine(frame.key, ciphertexts, dict(sorted(good.items())[: frame.key.threshold]))
-        threshold.check_openings(frame.key, ciphertexts, openings, tools.rand)
+        openings = threshold.combine(frame.key, ciphertexts, dict(sorted(good.items())[: frame.key.threshold]), tools.executor)
+        threshold.check_openings(frame.key, ciphertexts, openings, tools.rand, tools.executor)
         return openings
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 
 from agents.chain.rounds import commitment_hash
 from agents.crypto import encoding, packing, wire
@@ -47,7 +48,7 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
         return
     with tools.report.phase("obfuscate", round=view.id):
         table = tools.table
-    pool = ObfuscatorPool(key, tools.rand, table)
+    pool = ObfuscatorPool(key, tools.rand, table, tools.executor)
     filler = threading.Thread(target=pool.fill, args=(layout.ciphertexts(frame.values(view)),), name="obfuscators", daemon=True)
     filler.start()
     try:
@@ -79,7 +80,7 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
 
 
 def _sit_out(tools: Tools, view: RoundView, reason: str) -> None:
-    tools.report.note(f"sits round {view.id} out: {reason}", round=view.id)
+    tools.report.note(f"sits round {view.id} out: {reason}", round=view.id, level="warning", event="node.trouble")
     tools.journal.put(tools.record(view, "sits-out"), {"reason": reason})
 
 
@@ -147,7 +148,8 @@ def fetching(tools: Tools, view: RoundView, positions: Sequence[int]) -> Iterato
     """The updates at these positions, fetched and checked side by side: an organisation that does not answer holds up nobody else's."""
     pool = ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
     try:
-        yield {position: pool.submit(_fetch, tools, view, view.reveals[position]) for position in positions}
+        # Each in the context of the work in hand, so that what it notes and counts is the phase's.
+        yield {position: pool.submit(copy_context().run, _fetch, tools, view, view.reveals[position]) for position in positions}
     finally:
         pool.shutdown(cancel_futures=True)
 

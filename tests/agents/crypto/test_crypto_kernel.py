@@ -50,7 +50,7 @@ def test_powers_are_pythons(problem: tuple[kernel.Modulus, list[int]], exponent:
     field, bases = problem
     want = [pow(b, exponent, field.value) for b in bases]
     for portable in forms():
-        assert kernel.powers(field, bases, exponent, 1, portable) == want
+        assert kernel.powers(field, bases, exponent, portable) == want
 
 
 @needs_kernel
@@ -97,17 +97,8 @@ def test_numbers_of_real_keys(bits: int) -> None:
             exponent = int.from_bytes(os.urandom(20), "big")
             want = [int(gmpy2.powmod(b, exponent, field.value)) for b in bases]
             for portable in forms():
-                assert kernel.powers(field, bases, exponent, 1, portable) == want
+                assert kernel.powers(field, bases, exponent, portable) == want
                 assert kernel.products(field, [bases], True, portable)[0][-1] == prod(bases) % field.value
-
-
-@needs_kernel
-def test_threads_share_a_list_in_order() -> None:
-    field = kernel.modulus((1 << 521) - 1)
-    bases = list(range(1, 60))
-    for workers in (1, 2, 7, 100):
-        assert kernel.powers(field, bases, 65537, workers, True) == [pow(b, 65537, field.n) for b in bases]
-    assert kernel.powers(field, [], 5, 2, True) == []
 
 
 @needs_kernel
@@ -144,7 +135,7 @@ def test_numbers_gives_the_same_with_and_without_it(squared: bool, monkeypatch: 
 
     def everything() -> list[object]:
         return [
-            numbers.powmod_bases(bases, 1 << 80 | 5, n, 2, squared),
+            numbers.powmod_bases(bases, 1 << 80 | 5, n, squared),
             numbers.multi_powmod(bases, exponents, n, squared),
             numbers.column_products(columns, whole),
             numbers.prefix_products(columns, whole),

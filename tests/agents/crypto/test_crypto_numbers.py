@@ -35,13 +35,6 @@ def test_multi_powmod_with_all_exponents_zero_and_many_bases() -> None:
     assert numbers.multi_powmod([3] * 40, [0] * 40, 7) == 1
 
 
-@pytest.mark.parametrize("workers", [1, 2, 5])
-def test_powers_of_a_list_keep_their_order_with_any_number_of_workers(workers: int) -> None:
-    bases = list(range(1, 12))
-    assert numbers.powmod_bases(bases, 12345, MODULUS, workers) == [pow(b, 12345, MODULUS) for b in bases]
-    assert numbers.powmod_bases([], 3, MODULUS, workers) == []
-
-
 def test_negative_exponents_need_a_unit() -> None:
     assert numbers.powmod(3, -2, 7) == pow(3, -2, 7)
     with pytest.raises(InvalidInput, match="without an inverse"):

@@ -68,7 +68,6 @@ def test_p6_every_quorum_publishes_the_same_bytes(small, opened) -> None:
         assert threshold.combine(small.key, ciphertexts, {i: every[i] for i in chosen}) == want
     negated = {i: [small.key.n - x for x in values] for i, values in every.items()}
     assert threshold.combine(small.key, ciphertexts, negated) == want
-    assert threshold.combine(small.key, ciphertexts, every, workers=2) == want
 
 
 def test_openings_are_canonical(small, opened) -> None:
