@@ -75,11 +75,12 @@ async function startHelia (options, repository) {
       transports: [tcp()],
       connectionEncrypters: [noise()],
       streamMuxers: [yamux()],
-      connectionManager: { maxConnections: options.maxConnections },
+      // Organisations behind one proxy share an address: the limit of new connections a second from one address must leave room for all.
+      connectionManager: { maxConnections: options.maxConnections, inboundConnectionThreshold: options.maxConnections },
       services: { identify: identify() }
     }),
-    // Bitswap drops what exceeds these: one entry is one 256 KiB block, and a round is several blobs from several peers at once.
-    { maxWantListSize: 16384, sendBlocksMaxQueueLength: 4096 }
+    // Bitswap drops what exceeds the first two: one entry is one 256 KiB block, and a round is several blobs from several peers at once.
+    { maxWantListSize: 16384, sendBlocksMaxQueueLength: 4096, messageSendTimeout: 60_000 }
   )
   await helia.start()
   repository.attach(helia)

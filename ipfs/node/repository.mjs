@@ -12,6 +12,7 @@ import { CID } from 'multiformats/cid'
 import { createHash } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
+import { Exchange } from './exchange.mjs'
 
 const RAW = 0x55
 const DAG_PB = 0x70
@@ -32,8 +33,13 @@ class CollectableBlockstore extends FsBlockstore {
   #swept = null
   #writing = new Set()
 
-  async put (cid, block, options) {
+  /** Waits while the collector marks and sweeps. */
+  async settled () {
     while (this.#swept != null) await this.#swept
+  }
+
+  async put (cid, block, options) {
+    await this.settled()
     const write = super.put(cid, block, options)
     this.#writing.add(write)
     try {
@@ -54,7 +60,7 @@ class CollectableBlockstore extends FsBlockstore {
   }
 
   async whileQuiet (work) {
-    while (this.#swept != null) await this.#swept
+    await this.settled()
     let open
     this.#swept = new Promise((resolve) => { open = resolve })
     try {
@@ -70,6 +76,7 @@ class CollectableBlockstore extends FsBlockstore {
 export class Repository {
   #helia
   #unixfs
+  #exchange
   #dagPb
   #collecting = null
   #adding = new Set() // adds that have blocks no pin reaches yet
@@ -92,6 +99,12 @@ export class Repository {
     this.#helia = helia
     this.#unixfs = unixfs(helia)
     this.#dagPb = helia.getCodec(DAG_PB)
+    this.#exchange = new Exchange(helia.libp2p, helia.blockBrokers.find(({ name }) => name === 'bitswap').bitswap, this.blockstore)
+  }
+
+  /** CIDs that this node is asking its peers for now. */
+  wanted () {
+    return this.#exchange.wanted()
   }
 
   /** Adds bytes and, if asked, pins them; no collection runs between the first block and the pin. */
@@ -114,18 +127,26 @@ export class Repository {
   }
 
   async read (cid, signal) {
-    return joined(this.#helia.blockstore.get(cid, { signal }))
+    return this.#within(cid, signal, (dag) => joined(dag.get(cid)))
   }
 
-  cat (cid, options) {
-    return this.#unixfs.cat(cid, options)
+  async * cat (cid, options) {
+    const dag = this.#exchange.open(cid, options.signal)
+    try {
+      yield * unixfs({ blockstore: dag }).cat(cid, options)
+      await dag.finish()
+    } finally {
+      dag.close()
+    }
   }
 
   /** Bytes of the file below `cid`; needs its root block only. */
   async size (cid, signal) {
-    if (cid.code === RAW) return (await this.read(cid, signal)).length
-    const stat = await this.#unixfs.stat(cid, { signal })
-    return Number(stat.size)
+    return this.#within(cid, signal, async (dag) => {
+      if (cid.code === RAW) return (await joined(dag.get(cid))).length
+      const stat = await unixfs({ blockstore: dag }).stat(cid, { signal })
+      return Number(stat.size)
+    })
   }
 
   /** Fetches everything below `cid`, then pins it. */
@@ -134,7 +155,10 @@ export class Repository {
     const key = cid.toString()
     this.#pinning.set(key, (this.#pinning.get(key) ?? 0) + 1)
     try {
-      await this.#walk(cid, { signal })
+      await this.#within(cid, signal, async (dag) => {
+        await this.#walk(cid, { dag })
+        await dag.finish()
+      })
       await this.#writePin(cid)
     } finally {
       const left = this.#pinning.get(key) - 1
@@ -178,7 +202,7 @@ export class Repository {
       const kept = new Set()
       const roots = [...await this.pins(), ...this.#pinning.keys()]
       for (const root of roots) {
-        await this.#walk(CID.parse(root), { offline: true, visit: (cid) => kept.add(hashOf(cid)) })
+        await this.#walk(CID.parse(root), { visit: (cid) => kept.add(hashOf(cid)) })
       }
       const removed = []
       for await (const { cid } of this.blockstore.getAll()) {
@@ -200,7 +224,18 @@ export class Repository {
     return { blocks, bytes }
   }
 
+  async #within (root, signal, work) {
+    const dag = this.#exchange.open(root, signal)
+    try {
+      return await work(dag)
+    } finally {
+      dag.close()
+    }
+  }
+
   async #localBlock (cid) {
+    const held = this.#exchange.held(cid)
+    if (held !== undefined) return held
     try {
       return await joined(this.blockstore.get(cid))
     } catch (error) {
@@ -213,8 +248,8 @@ export class Repository {
     await fs.writeFile(path.join(this.pinFolder, cid.toString()), '')
   }
 
-  /** Visits a DAG breadth first. Offline, a block that is not here is visited but not descended into. */
-  async #walk (root, { signal, offline = false, visit = () => {} }) {
+  /** Visits a DAG breadth first. Without `dag` to fetch from, a block that is not here is visited but not descended into. */
+  async #walk (root, { dag, visit = () => {} }) {
     const codec = await this.#dagPb
     let level = [root]
     while (level.length > 0) {
@@ -223,10 +258,10 @@ export class Repository {
         await Promise.all(level.slice(start, start + FETCHES_AT_ONCE).map(async (cid) => {
           visit(cid)
           if (cid.code !== DAG_PB) {
-            if (!offline && !await this.blockstore.has(cid)) await this.read(cid, signal)
+            if (dag !== undefined && !await dag.has(cid)) await joined(dag.get(cid))
             return
           }
-          const block = offline ? await this.#localBlock(cid) : await this.read(cid, signal)
+          const block = dag === undefined ? await this.#localBlock(cid) : await joined(dag.get(cid))
           if (block != null) next.push(...codec.decode(block).Links.map((link) => link.Hash))
         }))
       }
