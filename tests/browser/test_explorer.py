@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from agents.chain.abi import encode_call
 from agents.chain.network import Network
 from agents.chain.records import Call
 from scripts.consortium import ROOT, Consortium, rpc_call
-from tests.integration.conftest import Study
+from tests.integration.fixtures import Study
 
 MakeStudy = Callable[..., Study]
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
@@ -247,8 +248,19 @@ def _verification(watched: Watched, consortium: Consortium, round_: int, cid: st
     page.locator("#verify").click()
     expect(page.locator("#checks li.bad")).to_have_count(1)
     watched.open(f"/cid/{cid}")
-    expect(page.locator("#size ~ dd .no")).to_contain_text("not verified")
+    _look_until_red(page)
     watched.picture("tampered", height=700)
+
+
+def _look_until_red(page: Page) -> None:
+    """A check of the whole blob is remembered for some seconds: look again until there is a newer one."""
+    deadline = time.monotonic() + SLOW / 1000
+    while True:
+        expect(page.locator("[data-ask]", has_text="asking")).to_have_count(0)
+        if page.locator("#size ~ dd .no", has_text="not verified").count():
+            return
+        assert time.monotonic() < deadline, "the spoilt blob never turned red"
+        page.reload()
 
 
 def _spoil(consortium: Consortium, cid: str, kept: Path) -> None:

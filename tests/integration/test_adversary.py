@@ -22,7 +22,7 @@ from agents.protocol.effects import updates
 from agents.protocol.journal import Journal
 from agents.protocol.report import Reporter
 from ipfs.kubo import KuboStore
-from tests.integration.conftest import Study
+from tests.integration.fixtures import Study
 
 MakeStudy = Callable[..., Study]
 DELTA = 3

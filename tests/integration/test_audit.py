@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from scripts.consortium import cli_command
-from tests.integration.conftest import NAMES, Study
+from tests.integration.fixtures import NAMES, Study
 
 # A namespace without interfaces, where the kernel lets one be made: not even loopback answers there.
 NO_NETWORK = ["unshare", "--user", "--map-root-user", "--net"]

@@ -22,7 +22,7 @@ from agents import Client
 from agents.cli.main import main
 from agents.errors import InvalidInput, NotFound
 from scripts.consortium import ROOT, Consortium, Organisation
-from tests.integration.conftest import Study
+from tests.integration.fixtures import Study
 
 NOTEBOOK = ROOT / "docs" / "notebooks" / "study.ipynb"
 SECONDS_A_CELL = 120

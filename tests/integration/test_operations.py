@@ -17,7 +17,7 @@ from typing import Any
 
 from agents.nodes.receivers import signature_holds
 from scripts.consortium import Consortium, Organisation
-from tests.integration.conftest import Study
+from tests.integration.fixtures import Study
 
 SECRET = b"a secret of the receiver and the node"
 PROGRAM = """

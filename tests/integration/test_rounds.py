@@ -16,7 +16,7 @@ from agents.learning.local import hold_out
 from agents.learning.state import GlobalState
 from agents.spec import StudySpec
 from scripts.consortium import Consortium, Process
-from tests.integration.conftest import Study
+from tests.integration.fixtures import Study
 
 MakeStudy = Callable[..., Study]
 KILL_AT = [

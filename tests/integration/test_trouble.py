@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scripts.consortium import Consortium, Organisation, cli_command
-from tests.integration.conftest import Study
+from tests.integration.fixtures import Study
 
 MakeStudy = Callable[..., Study]
 
