@@ -91,7 +91,7 @@ test: setup ## everything that must hold: lint, types, unit, contracts, integrat
 
 unit: setup ## pure Python tests; PYTEST_ARGS="..." is passed on
 	@mkdir -p build/reports build/coverage
-	@$(PYTEST) tests $(CONTRACT_TESTS:%=--ignore=%) $(SLOW_TESTS:%=--ignore=%) --cov --cov-report= --cov-fail-under=0 --junitxml=build/reports/unit.xml $(PYTEST_ARGS)
+	@$(PYTEST) tests $(CONTRACT_TESTS:%=--ignore=%) $(SLOW_TESTS:%=--ignore=%) -n 2 --dist loadfile --cov --cov-report= --cov-fail-under=0 --junitxml=build/reports/unit.xml $(PYTEST_ARGS)
 
 contracts: setup ## contract tests on Anvil, through brownie
 	@mkdir -p build/reports build/home

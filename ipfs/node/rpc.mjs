@@ -45,7 +45,8 @@ async function answer (node, request, response) {
     const result = await CALLS[name](call)
     if (result !== undefined) json(response, 200, result)
   } catch (error) {
-    if (signal.aborted) error.message = `context deadline exceeded (${error.message})`
+    // A new one: the message of an abort cannot be changed.
+    if (signal.aborted && !(error instanceof Refusal)) throw new Error(`context deadline exceeded (${error.message})`, { cause: error })
     throw error
   }
 }

@@ -144,7 +144,7 @@ def _every_page(watched: Watched, study: Study, round_: int, address: str, cid: 
     page = watched.page
     watched.open("/")
     expect(page.locator(".ask.yes")).to_have_count(4)
-    expect(page.get_by_role("row", name="integration")).to_contain_text("3 of 3")
+    expect(page.locator("tr", has=page.locator(f"a[href='/study/{study.number}']"))).to_contain_text("3 of 3")
     watched.picture("network", height=1000)
     page.get_by_role("row", name="active").get_by_role("link").first.click()
     expect(page.locator("#holders + .scroll .yes")).to_have_count(4)

@@ -14,8 +14,7 @@ import onnxruntime as ort
 import pytest
 
 from scripts.consortium import Consortium, Organisation, cli_command
-
-from .conftest import FEATURES, Study
+from tests.integration.fixtures import FEATURES, Study
 
 
 def refused(consortium: Consortium, organisation: Organisation, *args: object) -> tuple[int, str]:

@@ -315,6 +315,10 @@ class TestNetwork:
             assert store.get(cid, len(data), 10.0) == data
             assert block.read_bytes() == data[:262144]
 
+    def test_a_fetch_that_ends_in_its_deadline_says_so(self, store: KuboStore) -> None:
+        with pytest.raises(BlobUnavailable, match="context deadline exceeded"):
+            store.get(cid_of(os.urandom(20)), 100, 0.3)
+
     def test_announced_addresses_are_the_ones_told(self, other: EmbeddedNode, there: KuboStore) -> None:
         """R1: behind NAT a member publishes another address than it listens on."""
         assert there.identity().multiaddrs == other.ready.multiaddrs == (f"/dns4/ipfs.example/tcp/4001/p2p/{other.ready.peer_id}",)
