@@ -226,7 +226,7 @@ def metrics_of(fetcher: Fetcher, record: Record) -> dict[int, dict[str, float | 
     if frame.spec.evaluation is None:
         return found
     for view in record.view.finalised:
-        if frame.step(view).kind in ("train", "evaluate"):
+        if frame.step(view).measures:
             with suppress(PeerFault, BlobUnavailable, InvalidInput):  # the round's own checks say so
                 found[view.id] = dict(summary(frame.spec, fetcher.model(view)))
     return found

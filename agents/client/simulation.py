@@ -95,7 +95,7 @@ def simulate(
     for done in run(parsed, datasets, seed_of, combine, parsed.minimum, installed):
         kind, state = done.step.kind, done.state
         counted = kind == "statistics"
-        evaluated = parsed.evaluation is not None and kind in ("train", "evaluate")
+        evaluated = parsed.evaluation is not None and done.step.measures
         rounds.append(
             SimulatedRound(
                 step=done.step.index,

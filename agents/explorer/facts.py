@@ -135,7 +135,7 @@ class Facts:
         """What the encrypted evaluation in the round's model says; nothing where the study has none."""
         study, view = self.index.round(key[1])
         frame = self._frames.known((key[0], study.id)) or self.connection.frame(study.id)
-        if frame.spec.evaluation is None or frame.step(view).kind not in ("train", "evaluate"):
+        if frame.spec.evaluation is None or not frame.step(view).measures:
             return {}
         return summary(frame.spec, self.connection.fetcher(frame).model(view))
 

@@ -82,7 +82,7 @@ def contribute(
         parts["update"], keep = _update(trainer, step, kept or {}, progress)
         if keep:
             parts["control"] = keep["control"] - (kept or {}).get("control", np.zeros(count(spec)))
-    if spec.evaluation is not None and step.kind in ("train", "evaluate"):
+    if spec.evaluation is not None and step.measures:
         scores = predict(spec, state, held_out.x, installed) if held_out is not None else None
         parts |= {f"{PREFIX}{name}": part for name, part in _measure(spec, held_out, scores).items()}
     if step.kind != "train" and progress is not None:

@@ -38,6 +38,11 @@ class Step:
             raise InvalidSpec("the segments of a step must have equal slots and weight caps")
 
     @property
+    def measures(self) -> bool:
+        """Whether a study with evaluation measures in this step the model that the step starts from."""
+        return self.kind in ("train", "evaluate")
+
+    @property
     def length(self) -> int:
         return sum(s.length for s in self.segments)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from agents.chain.parse import to_hex
 from agents.chain.reports import block_time
 from agents.chain.signing import CardStatement
 from agents.crypto.merkle import keccak256
@@ -89,7 +90,7 @@ class Card:
     def check_file(self, raw: bytes) -> None:
         """Raises InvalidInput unless these are the bytes that the card is about, and it says the same of them everywhere."""
         file = self.file
-        if (len(raw), _hex(hashlib.sha256(raw).digest()), _hex(keccak256(raw))) != (file["bytes"], file["sha256"], file["keccak256"]):
+        if (len(raw), to_hex(hashlib.sha256(raw).digest()), to_hex(keccak256(raw))) != (file["bytes"], file["sha256"], file["keccak256"]):
             raise InvalidInput(
                 "the file is not the one that its card names: another hash", "one of the two was changed; fetch the model again"
             )
@@ -115,9 +116,9 @@ def make_card(connection: Connection, model: Model, raw: bytes, format_: str, me
             "file": {
                 "format": format_,
                 "bytes": len(raw),
-                "sha256": _hex(hashlib.sha256(raw).digest()),
-                "keccak256": _hex(keccak256(raw)),
-                "source": _hex(model.hash),
+                "sha256": to_hex(hashlib.sha256(raw).digest()),
+                "keccak256": to_hex(keccak256(raw)),
+                "source": to_hex(model.hash),
             },
             "chain": chain,
             "study": study_facts(model.spec),
@@ -137,23 +138,23 @@ def chain_facts(connection: Connection, study: StudyView, view: RoundView) -> di
         "round_manager": network.contracts.round_manager,
         "study": study.id,
         "coordinator": study.coordinator,
-        "spec_hash": _hex(study.spec_hash),
+        "spec_hash": to_hex(study.spec_hash),
         "spec_cid": study.spec_cid,
         "key_epoch": study.key_epoch,
         "threshold": connection.keys.epoch_of(study.key_epoch).threshold,
         "round": view.id,
         "step": view.step,
-        "model": {"cid": view.model_cid, "keccak256": _hex(view.model_hash)},
+        "model": {"cid": view.model_cid, "keccak256": to_hex(view.model_hash)},
         "finalised": {
             "block": final.meta.block,
-            "block_hash": _hex(final.meta.block_hash),
-            "transaction": _hex(final.meta.tx_hash),
+            "block_hash": to_hex(final.meta.block_hash),
+            "transaction": to_hex(final.meta.tx_hash),
             "time": block_time(connection.client, final),
         },
         "attested_by": attestors(view),
         "organisations": [_organisation(study, view, ancestors, position) for position in range(len(study.participants))],
         "lineage": [
-            {"round": v.id, "step": v.step, "cid": v.model_cid, "keccak256": _hex(v.model_hash), "organisations": len(v.frozen)}
+            {"round": v.id, "step": v.step, "cid": v.model_cid, "keccak256": to_hex(v.model_hash), "organisations": len(v.frozen)}
             for v in ancestors
         ],
     }
@@ -201,7 +202,7 @@ def study_facts(spec: StudySpec) -> dict[str, Any]:
             "epsilon": privacy.epsilon,
             "delta": privacy.delta,
         },
-        "genesis": _hex(keccak256(genesis(spec).to_bytes())),
+        "genesis": to_hex(keccak256(genesis(spec).to_bytes())),
     }
 
 
@@ -232,10 +233,6 @@ def _canonical(document: dict[str, Any]) -> bytes:
 
 def _no_constant(name: str) -> float:
     raise ValueError(name)
-
-
-def _hex(value: bytes) -> str:
-    return "0x" + value.hex()
 
 
 @cache

@@ -17,8 +17,6 @@ from agents.protocol.frame import StudyFrame
 from agents.protocol.view import RoundView, StudyView
 from agents.spec import StudySpec
 
-MEASURING = ("train", "evaluate")
-
 
 @dataclass(frozen=True)
 class Measured:
@@ -171,7 +169,7 @@ def measured(fetcher: Fetcher, study: StudyView, view: RoundView) -> Measured | 
         return None
     carriers = [view] if fetcher.frame.step(view).kind == "evaluate" else [v for v in study.finalised if v.parent == view.id]
     for carrier in carriers:
-        if fetcher.frame.step(carrier).kind in MEASURING:
+        if fetcher.frame.step(carrier).measures:
             return Measured(carrier.id, summary(fetcher.frame.spec, fetcher.model(carrier)))
     return None
 
