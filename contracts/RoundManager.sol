@@ -164,6 +164,16 @@ contract RoundManager is IRoundManager {
     }
 
     /// @inheritdoc IRoundManager
+    function postOpeningPart(RoundId round, bytes32 partRoot, string calldata cid) external {
+        (RoundLibrary.State storage state, uint256 index) = _asParticipant(round, Phase.Decrypted, Phase.Decrypted);
+        _checkNotEmpty(partRoot);
+        _checkCid(cid);
+
+        state.postOpeningPart(round, index);
+        emit OpeningPartPosted(round, msg.sender, partRoot, cid);
+    }
+
+    /// @inheritdoc IRoundManager
     function postOpening(RoundId round, bytes32 openingRoot, string calldata cid) external {
         (RoundLibrary.State storage state, uint256 index) = _asParticipant(round, Phase.Decrypted, Phase.Decrypted);
         _checkNotEmpty(openingRoot);

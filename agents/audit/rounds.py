@@ -62,6 +62,7 @@ def _acts(evidence: Evidence, view: RoundView, events: Sequence[ev.Event]) -> di
         ev.AggregatePosted: ("aggregator", "posted the aggregate"),
         ev.ShareReleased: ("holder", "released its share"),
         ev.ShareDisputed: ("accuser", "disputed a share"),
+        ev.OpeningPartPosted: ("poster", "combined a part of the opening"),
         ev.OpeningPosted: ("poster", "posted the opening"),
         ev.ModelAttested: ("holder", "attested the model"),
     }
@@ -130,7 +131,7 @@ def left(evidence: Evidence) -> Section:
 
 def _update_bytes(evidence: Evidence, view: RoundView) -> int:
     frame = evidence.frame
-    return wire.blob_size(wire.BlobKind.UPDATE, frame.spec.modulus_bits, frame.layout(view).ciphertexts(frame.values(view)))
+    return wire.blob_size(wire.BlobKind.UPDATE, frame.spec.modulus_bits, frame.ciphertexts(view))
 
 
 def privacy(evidence: Evidence) -> Section:

@@ -18,7 +18,8 @@ EPOCHS, HOLDER_INDEX = 1, 2  # KeyRegistry
 MEMBERS, PROFILES = 1, 2  # ParticipantRegistry
 PRIVACY_SPENT, PROGRESS, ROUNDS = 1, 2, 3  # RoundManager
 TRANSPORT_KEY = 2  # within a profile
-COMMITTED, REVEALED, FROZEN, AGGREGATORS, OPENERS, DECLARED, AGGREGATE_ROOT, MODEL_HASH, COMMITMENTS, ATTESTATIONS = range(2, 12)
+COMMITTED, REVEALED, FROZEN, AGGREGATORS, OPENERS, COMBINERS, DECLARED = range(2, 9)
+AGGREGATE_ROOT, MODEL_HASH, COMMITMENTS, ATTESTATIONS = range(9, 13)
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ def _round(record: Record, view: RoundView) -> Iterator[Word]:
     yield word(base + FROZEN, view.frozen.bits, "the set")
     yield word(base + AGGREGATORS, bits(seats, (p.sender for p in view.aggregates)), "who aggregated")
     yield word(base + OPENERS, bits(seats, (p.sender for p in view.openings)), "who posted an opening")
+    yield word(base + COMBINERS, bits(seats, (p.sender for p in view.parts)), "who posted a part of an opening")
     yield word(base + DECLARED, bits(seats, iter(view.privacy)), "who declared privacy")
     yield word(base + AGGREGATE_ROOT, int.from_bytes(root, "big"), "the aggregate's root")
     yield word(base + MODEL_HASH, int.from_bytes(view.model_hash, "big"), "the model's hash")

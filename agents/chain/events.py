@@ -203,6 +203,14 @@ class ShareDisputed(Event):
 
 
 @dataclass(frozen=True)
+class OpeningPartPosted(Event):
+    round: int
+    poster: str
+    part_root: bytes
+    cid: str
+
+
+@dataclass(frozen=True)
 class OpeningPosted(Event):
     round: int
     poster: str
@@ -258,6 +266,7 @@ EVENTS: tuple[type[Event], ...] = (
     AggregatePosted,
     ShareReleased,
     ShareDisputed,
+    OpeningPartPosted,
     OpeningPosted,
     ModelAttested,
     RoundFinalised,

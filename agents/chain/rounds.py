@@ -59,6 +59,10 @@ class RoundManager:
     def dispute_share(self, key: str, round: int, holder: str, reason: str) -> Receipt:
         return self._send(key, "disputeShare", round, holder, reason)
 
+    def post_opening_part(self, key: str, round: int, part_root: bytes, cid: str) -> Receipt:
+        """P6. The part that is the sender's to combine."""
+        return self._send(key, "postOpeningPart", round, part_root, cid)
+
     def post_opening(self, key: str, round: int, opening_root: bytes, cid: str) -> Receipt:
         """P6."""
         return self._send(key, "postOpening", round, opening_root, cid)

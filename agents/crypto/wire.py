@@ -3,7 +3,7 @@
 Blob = header (82 bytes) ‖ body. Header, big-endian: magic "DFB1" (4), kind (1), chain id (8), contract (20), study (8), round (8),
 sender (20), modulus bits (2), slot bits (1), slots (2), count L (4), body bytes (4). Bodies, with n of N bytes:
 update and aggregate: L ciphertexts of 2N bytes; share: L numbers of N bytes, the proof's length (4), the proof; opening: L pairs (w, M)
-of N bytes each.
+of N bytes each, and of a part of an opening those of its ciphertexts, which its header counts.
 """
 
 from __future__ import annotations
@@ -46,6 +46,10 @@ class BlobKind(IntEnum):
     AGGREGATE = 2
     SHARE = 3
     OPENING = 4
+    OPENING_PART = 5
+
+
+OPENINGS = (BlobKind.OPENING, BlobKind.OPENING_PART)
 
 
 @dataclass(frozen=True)
@@ -139,9 +143,10 @@ def encode_share(header: Header, values: Sequence[int], proof: bytes) -> bytes:
 
 
 def encode_opening(header: Header, openings: Sequence[Opening]) -> bytes:
+    """A whole opening, or a part of one, as the header's kind says."""
     if len(openings) != header.count:
         raise InvalidInput(f"{len(openings)} openings for a header of {header.count}")
-    return _encode(header, BlobKind.OPENING, [x for o in openings for x in (o.w, o.m)], 1)
+    return _encode(header, _opening_kind(header), [x for o in openings for x in (o.w, o.m)], 1)
 
 
 def decode_update(data: bytes, expected: Header, key: PublicKey) -> list[int]:
@@ -174,12 +179,12 @@ def decode_share(data: bytes, expected: Header, key: PublicKey) -> SharePayload:
 
 
 def decode_opening(data: bytes, expected: Header, key: PublicKey) -> list[Opening]:
-    """Openings (w, M), not checked: that is `threshold.check_openings`.
+    """Openings (w, M), all or a part of them as the header's kind says, not checked: that is `threshold.check_openings`.
 
     Raises:
         MalformedBlob: saying what differs from `expected`.
     """
-    flat = _split(_body(data, expected, key, BlobKind.OPENING), key.modulus_bytes)
+    flat = _split(_body(data, expected, key, _opening_kind(expected)), key.modulus_bytes)
     return [Opening(w, m) for w, m in zip(flat[::2], flat[1::2], strict=True)]
 
 
@@ -193,10 +198,10 @@ def share_root(values: Sequence[int], key: PublicKey) -> bytes:
     return merkle.root([merkle.leaf(i, numbers.to_bytes(x, key.modulus_bytes)) for i, x in enumerate(values)])
 
 
-def opening_root(openings: Sequence[Opening], key: PublicKey) -> bytes:
-    """Merkle root over leaf(l, w_l ‖ M_l)."""
+def opening_root(openings: Sequence[Opening], key: PublicKey, start: int = 0) -> bytes:
+    """Merkle root over leaf(l, w_l ‖ M_l), l from `start` on."""
     size = key.modulus_bytes
-    return merkle.root([merkle.leaf(i, numbers.to_bytes(o.w, size) + numbers.to_bytes(o.m, size)) for i, o in enumerate(openings)])
+    return merkle.root([merkle.leaf(i, numbers.to_bytes(o.w, size) + numbers.to_bytes(o.m, size)) for i, o in enumerate(openings, start)])
 
 
 def prefix_leaves(row: int, products: Sequence[int], key: PublicKey) -> list[bytes]:
@@ -218,11 +223,15 @@ def product_and_root(updates: Sequence[Sequence[int]], key: PublicKey) -> tuple[
 def _encode(header: Header, kind: BlobKind, values: Sequence[int], widths: int) -> bytes:
     if header.kind is not kind:
         raise InvalidInput(f"a header of kind {header.kind.name} for a blob of kind {kind.name}")
-    expected = 2 * header.count if kind is BlobKind.OPENING else header.count
+    expected = 2 * header.count if kind in OPENINGS else header.count
     if len(values) != expected:
         raise InvalidInput(f"{len(values)} values for a header of {header.count}")
     size = widths * ((header.modulus_bits + 7) // 8)
     return header.to_bytes() + b"".join(numbers.to_bytes(value, size) for value in values)
+
+
+def _opening_kind(header: Header) -> BlobKind:
+    return header.kind if header.kind in OPENINGS else BlobKind.OPENING
 
 
 def _decode_ciphertexts(data: bytes, expected: Header, key: PublicKey, kind: BlobKind) -> list[int]:

@@ -24,6 +24,7 @@ _PUBLISHERS = {
     "UpdateRevealed": ("participant", "published the update"),
     "AggregatePosted": ("aggregator", "posted the product"),
     "ShareReleased": ("holder", "released the share"),
+    "OpeningPartPosted": ("poster", "combined a part of the opening"),
     "OpeningPosted": ("poster", "posted the opening"),
     "ModelAttested": ("holder", "attested to the model"),
 }

@@ -86,7 +86,7 @@ class Tables:
 
 # A value of these names is one thing's only: what it names can be found by it.
 _TELLING = (
-    *("commitment", "update_root", "aggregate_root", "share_root", "opening_root"),
+    *("commitment", "update_root", "aggregate_root", "share_root", "part_root", "opening_root"),
     *("set_hash", "model_hash", "spec_hash", "transcript_hash"),
 )
 

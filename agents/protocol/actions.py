@@ -72,6 +72,20 @@ class CheckOpening:
 
 
 @dataclass(frozen=True)
+class CombinePart:
+    """Combine t shares of the ciphertexts that are this organisation's, and post that part of the opening."""
+
+    round: int
+
+
+@dataclass(frozen=True)
+class AssembleParts:
+    """Check everyone's parts; keep the opening that they make and compute the new model from it."""
+
+    round: int
+
+
+@dataclass(frozen=True)
 class CombineShares:
     """Combine t shares; name whoever's share fails its proof, or keep the opening and compute the new model."""
 
@@ -122,6 +136,8 @@ Action = (
     | PostAggregate
     | ReleaseShare
     | CheckOpening
+    | CombinePart
+    | AssembleParts
     | CombineShares
     | PostOpening
     | AttestModel

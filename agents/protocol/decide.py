@@ -1,7 +1,8 @@
 """What one organisation does next: a pure function of the chain's view, its own journal and the time (architecture: decide).
 
-Duties that any of several may do (open, aggregate, combine, advance) go round: each participant has a rank that changes with the round,
-and waits its rank times a stagger before it steps in, so that normally one acts and a dead one costs a delay, not the round (P8).
+Duties that any of several may do (open, aggregate, advance) go round: each participant has a rank that changes with the round, and waits
+its rank times a stagger before it steps in, so that normally one acts and a dead one costs a delay, not the round (P8). Opening the sum
+falls to those whose shares came first, in that order: each combines a part, and the first posts the whole.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 from agents.domain import MIN_COHORT, NO_ONE, BitSet, Phase
 from agents.protocol import actions as act
+from agents.protocol.parts import openers, parts
 from agents.protocol.view import RoundView, StudyView
 
 LONGEST_STAGGER_S = 600.0
@@ -34,7 +36,8 @@ class Facts:
 
     `good` is the set of updates that passed its checks, `rejected` those that can never pass; the rest did not arrive yet, and
     `checked_ago` is the seconds since it last tried. `stopped` says that the study's early stopping ended its training with this round,
-    `private` that this round's update costs privacy, which has to be declared.
+    `private` that this round's update costs privacy, which has to be declared. The sum has so many `ciphertexts`; `parts_refused` says
+    that posted parts of its opening do not hold.
     """
 
     prepared: bool = False
@@ -46,6 +49,8 @@ class Facts:
     released: bool = False
     opening_root: bytes | None = None
     model_hash: bytes | None = None
+    ciphertexts: int = 0
+    parts_refused: bool = False
     openings_checked: int = 0
     shares_tried: int = 0
     adopted: bool = False
@@ -186,20 +191,35 @@ def _open_sum(role: Role, study: StudyView, view: RoundView, facts: Facts, clock
             return None
         if facts.openings_checked < len(view.openings):
             return act.CheckOpening(view.id)
-        duty = clock.waited >= _rank(role, study) * _stagger(study, view.phase)
-        if (duty or view.openings) and facts.shares_tried < len(view.shares):
+        shared = {} if facts.parts_refused else parts(study, view, role.threshold, facts.ciphertexts)
+        untried = facts.shares_tried < len(view.shares)
+        # Parts get a turn before anyone combines alone what others are at.
+        if untried and (view.openings or clock.waited >= _opening_wait(role, study, view, 1 if shared else 0)):
             return act.CombineShares(view.id)
+        posted_parts = {post.sender for post in view.parts}
+        if untried and role.address in shared and role.address not in posted_parts:
+            return act.CombinePart(view.id)
+        if shared and posted_parts.issuperset(shared):
+            return act.AssembleParts(view.id)
         needed = view.disputed or clock.waited >= _window(study, view.phase) / 2
         return _release(role, view, facts) if needed else None
     posted = any(post.root == facts.opening_root for post in view.openings)
     if not posted:
         mine = any(post.sender == role.address for post in view.openings)
         # A holder that is not enrolled cannot post: it attests once another posted the same opening.
-        return None if role.position is None or mine else act.PostOpening(view.id)
+        due = view.openings or clock.waited >= _opening_wait(role, study, view)
+        return act.PostOpening(view.id) if due and role.position is not None and not mine else None
     attested = any(a.holder == role.address for a in view.attestations)
     if role.holder_index is not None and not attested:
         return act.AttestModel(view.id)
     return None
+
+
+def _opening_wait(role: Role, study: StudyView, view: RoundView, turns_before: int = 0) -> float:
+    """Seconds until this node's turn to open the sum for all."""
+    first = openers(study, view, role.threshold)
+    turn = first.index(role.address) if role.address in first else len(first) + _rank(role, study)
+    return (turns_before + turn) * _stagger(study, view.phase)
 
 
 def _rank(role: Role, study: StudyView) -> int:

@@ -113,15 +113,26 @@ class Fetcher:
         Raises:
             BlobUnavailable, MalformedBlob, BlobMismatch, BadOpening: with the poster to blame.
         """
-        header = self.frame.header(wire.BlobKind.OPENING, view)
+        openings = self._openings(self.frame.header(wire.BlobKind.OPENING, view), post, 0)
+        self.check_openings(post.sender, ciphertexts, openings, executor)
+        return openings
+
+    def opening_part(self, view: RoundView, post: Post, span: range) -> list[Opening]:
+        """A posted part of the opening, of the ciphertexts of `span`; whether it holds is for `check_openings` to say.
+
+        Raises:
+            BlobUnavailable, MalformedBlob, BlobMismatch: with the poster to blame.
+        """
+        return self._openings(self.frame.part_header(view, post.sender, span), post, span.start)
+
+    def check_openings(
+        self, poster: str, ciphertexts: Sequence[int], openings: Sequence[Opening], executor: Executor | None = None
+    ) -> None:
+        """Raises BadOpening, with the poster to blame, unless the openings hold for these ciphertexts."""
         try:
-            openings = wire.decode_opening(self._blob(header, post.cid, post.sender), header, self.frame.key.public_key)
-            if wire.opening_root(openings, self.frame.key.public_key) != post.root:
-                raise BlobMismatch("the opening's root is not the one on the chain")
             threshold.check_openings(self.frame.key, ciphertexts, openings, self.rand, executor)
         except PeerFault as error:
-            raise error.blame(post.sender) from None
-        return openings
+            raise error.blame(poster) from None
 
     def model_bytes(self, view: RoundView) -> bytes:
         """The model of a finalised round, from whichever attesting holder delivers bytes of the chain's hash.
@@ -152,6 +163,16 @@ class Fetcher:
     def parent_model(self, study: StudyView, view: RoundView) -> GlobalState:
         """The model that a round starts from: its parent's, or the spec's first."""
         return genesis(self.frame.spec) if view.parent == 0 else self.model(study.rounds[view.parent])
+
+    def _openings(self, header: wire.Header, post: Post, start: int) -> list[Opening]:
+        key = self.frame.key.public_key
+        try:
+            openings = wire.decode_opening(self._blob(header, post.cid, post.sender), header, key)
+            if wire.opening_root(openings, key, start) != post.root:
+                raise BlobMismatch("the opening's root is not the one on the chain")
+        except PeerFault as error:
+            raise error.blame(post.sender) from None
+        return openings
 
     def _blob(self, header: wire.Header, cid: str, owner: str) -> bytes:
         return self.peers.fetch(cid, owner, wire.blob_size(header.kind, header.modulus_bits, header.count), self.seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from agents.crypto import wire
@@ -50,7 +50,15 @@ class StudyFrame:
         """Slots in use: the vector and its weight."""
         return self.step(view).length + 1
 
+    def ciphertexts(self, view: RoundView) -> int:
+        """How many ciphertexts an update of the round has, and so has the sum."""
+        return self.layout(view).ciphertexts(self.values(view))
+
     def header(self, kind: wire.BlobKind, view: RoundView, sender: str = NOBODY) -> wire.Header:
         """The only header a blob of this kind, round and sender may have. Aggregates and openings are the same from everyone: no sender."""
         slot_bits = self.step(view).slot_bits
         return wire.Header.make(kind, self.context(view.id), sender, self.spec.modulus_bits, slot_bits, self.values(view))
+
+    def part_header(self, view: RoundView, sender: str, span: range) -> wire.Header:
+        """The header of a part of the round's opening."""
+        return replace(self.header(wire.BlobKind.OPENING_PART, view, sender), count=len(span))

@@ -37,6 +37,8 @@ def facts_of(tools: Tools, study: StudyView) -> Facts:
         model_hash=bytes.fromhex(model["hash"]) if model else None,
         openings_checked=int((kept("openings") or {"checked": 0})["checked"]),
         shares_tried=int((kept("combining") or {"tried": 0})["tried"]),
+        parts_refused=kept("parts") is not None,
+        ciphertexts=tools.frame.ciphertexts(view),
         adopted=kept("adopted") is not None,
         stopped=bool((kept("adopted") or {}).get("stopped", False)),
     )
@@ -71,6 +73,10 @@ def perform(tools: Tools, study: StudyView, action: act.Action) -> None:
             sums.release_share(tools, _view(study, action.round))
         case act.CheckOpening():
             models.check_posted_openings(tools, study, _view(study, action.round))
+        case act.CombinePart():
+            sums.combine_part(tools, study, _view(study, action.round))
+        case act.AssembleParts():
+            models.assemble_parts(tools, study, _view(study, action.round))
         case act.CombineShares():
             models.combine_and_keep(tools, study, _view(study, action.round))
         case act.PostOpening():

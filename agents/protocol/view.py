@@ -91,6 +91,7 @@ class RoundView:
     aggregates: tuple[Post, ...] = ()
     shares: tuple[Share, ...] = ()
     disputed: tuple[str, ...] = ()
+    parts: tuple[Post, ...] = ()
     openings: tuple[Post, ...] = ()
     attestations: tuple[ModelAttestation, ...] = ()
     opening_root: bytes = b""
@@ -205,6 +206,8 @@ def fold_round(view: RoundView, event: ev.Event) -> RoundView:
             return replace(view, shares=(*view.shares, share))
         case ev.ShareDisputed():
             return replace(view, disputed=(*view.disputed, event.holder))
+        case ev.OpeningPartPosted():
+            return replace(view, parts=(*view.parts, Post(event.poster, event.part_root, event.cid)))
         case ev.OpeningPosted():
             return replace(view, openings=(*view.openings, Post(event.poster, event.opening_root, event.cid)))
         case ev.ModelAttested():

@@ -32,7 +32,10 @@ from benchmarks.rounds.study import spec, write_data
 from scripts.consortium import ROOT, Consortium, Process, StepFailed, stopping
 
 OUTPUT = ROOT / "build" / "benchmarks" / "rounds.json"
-TRANSACTIONS = ("open", "commit", "reveal", "attest", "post-aggregate", "post-share", "post-opening", "attest-model", "advance")
+TRANSACTIONS = (
+    *("open", "commit", "reveal", "attest", "post-aggregate", "post-share", "post-part", "post-opening"),
+    *("attest-model", "advance"),
+)
 NOT_PHASES = ("note", "chain", "round", "load-data", "state")
 LIMIT_SECONDS = 900.0
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -53,6 +53,7 @@ interface IRoundManager {
         bytes32 proofHash
     );
     event ShareDisputed(RoundId indexed round, address indexed accuser, address indexed holder, string reason);
+    event OpeningPartPosted(RoundId indexed round, address indexed poster, bytes32 partRoot, string cid);
     event OpeningPosted(RoundId indexed round, address indexed poster, bytes32 openingRoot, string cid);
     event ModelAttested(RoundId indexed round, address indexed holder, bytes32 openingRoot, bytes32 modelHash, string cid);
     event RoundFinalised(
@@ -118,6 +119,10 @@ interface IRoundManager {
     /// Any enrolled participant or key holder may, at any time after the release.
     /// @param reason at most 1024 bytes
     function disputeShare(RoundId round, address holder, string calldata reason) external;
+
+    /// @notice P6. Post a part of the opening, of the ciphertexts that are the sender's to combine (docs/protocol.md). Once a round for
+    /// each enrolled participant. Nothing rests on it: a model rests on a whole opening, and a wrong part is combined anew.
+    function postOpeningPart(RoundId round, bytes32 partRoot, string calldata cid) external;
 
     /// @notice P6. Post an opening (w, M) of the aggregate that anyone can check. Any enrolled participant may, several times over
     /// different participants: a wrong one is ignored by the attestations.

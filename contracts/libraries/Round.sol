@@ -36,6 +36,7 @@ library Round {
         uint256 frozen;
         uint256 aggregators; // bit i: the participant at position i has posted an aggregate
         uint256 openers; // bit i: the participant at position i has posted an opening
+        uint256 combiners; // bit i: the participant at position i has posted its part of one
         uint256 privacyDeclared; // bit i: the participant at position i has declared its privacy loss
         bytes32 aggregateRoot;
         bytes32 modelHash;
@@ -163,6 +164,13 @@ library Round {
                 _enter(self, Phase.Decrypted, self.finaliseSeconds);
             }
         }
+    }
+
+    /// @dev P6
+    function postOpeningPart(State storage self, RoundId id, uint256 participant) internal {
+        uint256 combiners = self.combiners;
+        require(!combiners.has(participant), IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
+        self.combiners = combiners.add(participant);
     }
 
     /// @dev P6

@@ -177,6 +177,11 @@ class Life:
     def open_sum(self, who: Any = None, root: bytes | None = None) -> Any:
         return self.contract.postOpening(self.round, root or self.opening_root, CID, {"from": who or self.enrolled[0]})
 
+    def open_part(self, *who: Any) -> Any:
+        for account in who or self.holders[: self.threshold]:
+            tx = self.contract.postOpeningPart(self.round, word("part", self.round, account), CID, {"from": account})
+        return tx
+
     def attest_model(self, *who: Any, model: bytes | None = None, opening: bytes | None = None, cid: str = CID) -> Any:
         for account in who or self.holders[: self.threshold]:
             tx = self.contract.attestModel(self.round, opening or self.opening_root, model or self.model_hash, cid, {"from": account})

@@ -97,6 +97,7 @@ def wire_vectors() -> dict[str, Any]:
         "update_root": wire.update_root([1, 2], key).hex(),
         "share_root": wire.share_root([1, 2], key).hex(),
         "opening_root": wire.opening_root([Opening(1, 2), Opening(3, 4)], key).hex(),
+        "part_root_from_7": wire.opening_root([Opening(1, 2), Opening(3, 4)], key, 7).hex(),
         "aggregate_root": merkle.root([*wire.prefix_leaves(0, [1, 2, 3], key), *wire.prefix_leaves(1, [4, 5, 6], key)]).hex(),
     }
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from agents.crypto import wire
+from itertools import chain
+
+from agents.crypto import threshold, wire
 from agents.crypto.merkle import keccak256
 from agents.crypto.threshold import Opening
-from agents.errors import BlobUnavailable, InternalFault, InvalidInput, PeerFault
+from agents.errors import BadOpening, BlobUnavailable, InternalFault, InvalidInput, PeerFault
 from agents.protocol.effects import sums
+from agents.protocol.effects.fetching import fetching
 from agents.protocol.result import next_state
 from agents.protocol.tools import Tools
 from agents.protocol.view import RoundView, StudyView
@@ -28,6 +31,32 @@ def check_posted_openings(tools: Tools, study: StudyView, view: RoundView) -> No
             keep_opening(tools, study, view, openings)
             return
     tools.journal.put(tools.record(view, "openings"), {"checked": len(view.openings)})
+
+
+def assemble_parts(tools: Tools, study: StudyView, view: RoundView) -> None:
+    """Fetch everyone's part of the opening and check all in one batch; when it fails, name whose, and journal that parts will not do."""
+    spans = sums.parts_of(tools, study, view)
+    posts = {post.sender: post for post in view.parts}
+    ciphertexts = sums.own_aggregate(tools, view)
+
+    def fetch(opener: str) -> list[Opening]:
+        return tools.fetcher.opening_part(view, posts[opener], spans[opener])
+
+    try:
+        with tools.report.phase("verify-opening", round=view.id), fetching(spans, fetch) as fetched:
+            parts = {opener: fetched[opener].result() for opener in spans}
+            openings = list(chain.from_iterable(parts.values()))
+            try:
+                threshold.check_openings(tools.frame.key, ciphertexts, openings, tools.rand, tools.executor)
+            except BadOpening:
+                for opener, span in spans.items():
+                    tools.fetcher.check_openings(opener, ciphertexts[span.start : span.stop], parts[opener], tools.executor)
+                raise InternalFault("every part of the opening holds and the whole does not") from None
+    except PeerFault as error:
+        tools.report.note(f"part of the opening refused: {error.message}", round=view.id, peer=error.peer)
+        tools.journal.put(tools.record(view, "parts"), {"refused": True})
+    else:
+        keep_opening(tools, study, view, openings)
 
 
 def combine_and_keep(tools: Tools, study: StudyView, view: RoundView) -> None:
@@ -103,6 +132,8 @@ def adopt_model(tools: Tools, view: RoundView) -> None:
         # The last attestor's CID is nobody's to trust: it may name nothing, or anything of any size. Adding pins.
         tools.store.add(raw)
         phase.bytes = len(raw)
+    if (part := tools.journal.get(tools.record(view, "part"))) is not None:
+        tools.store.unpin(part["cid"])  # the whole opening holds it
     tools.updates.clear()
     for blob in ("update-blob", "aggregate-blob"):
         tools.journal.delete(tools.record(view, blob))

@@ -1,6 +1,8 @@
-"""P4 to P6: the product of the frozen set, this holder's share of it, and the opening of the sum."""
+"""P4 to P6: the product of the frozen set, this holder's share of it, and the opening of the sum, or this organisation's part of it."""
 
 from __future__ import annotations
+
+from functools import partial
 
 from agents.chain.rounds import set_hash
 from agents.crypto import threshold, wire
@@ -8,9 +10,11 @@ from agents.crypto.merkle import keccak256
 from agents.crypto.proofs import share as share_proof
 from agents.crypto.threshold import Opening
 from agents.errors import BadOpening, BadShare, BlobUnavailable, InternalFault, PeerFault
+from agents.protocol.effects.fetching import fetching
 from agents.protocol.effects.updates import load_updates
+from agents.protocol.parts import parts
 from agents.protocol.tools import Tools
-from agents.protocol.view import RoundView, Share
+from agents.protocol.view import RoundView, Share, StudyView
 
 
 def compute_aggregate(tools: Tools, view: RoundView) -> None:
@@ -91,24 +95,53 @@ def own_aggregate(tools: Tools, view: RoundView) -> list[int]:
     return wire.decode_aggregate(blob, tools.frame.header(wire.BlobKind.AGGREGATE, view), tools.frame.key.public_key)
 
 
-def combine_shares(tools: Tools, view: RoundView) -> list[Opening] | None:
-    """Combine t shares of the round's aggregate into an opening that holds, or None while too few good shares are on the chain.
+def parts_of(tools: Tools, study: StudyView, view: RoundView) -> dict[str, range]:
+    return parts(study, view, tools.frame.key.threshold, tools.frame.ciphertexts(view))
 
-    A wrong share makes the opening fail; then every share's proof is checked, and whose fails is named on the chain.
+
+def combine_part(tools: Tools, study: StudyView, view: RoundView) -> None:
+    """P6: combine this organisation's part of the opening and post it, or journal that too few good shares are there."""
+    record = tools.journal.get(tools.record(view, "part"))
+    if record is None:
+        span = parts_of(tools, study, view)[tools.address]
+        openings = combine_shares(tools, view, span)
+        if openings is None:
+            tools.journal.put(tools.record(view, "combining"), {"tried": len(view.shares)})
+            return
+        record = {
+            "root": wire.opening_root(openings, tools.frame.key.public_key, span.start).hex(),
+            "cid": tools.store.add(wire.encode_opening(tools.frame.part_header(view, tools.address, span), openings)),
+        }
+        tools.journal.put(tools.record(view, "part"), record)
+    with tools.report.phase("post-part", round=view.id) as phase:
+        key = f"round/{view.id}/part/{record['root']}"
+        phase.gas = tools.rounds.post_opening_part(key, view.id, bytes.fromhex(record["root"]), record["cid"]).gas_used
+
+
+def combine_shares(tools: Tools, view: RoundView, span: range | None = None) -> list[Opening] | None:
+    """Combine t shares of the round's aggregate, or of its ciphertexts in `span`, into the opening that holds; None while too few good
+    shares are on the chain.
+
+    A wrong share makes combining fail; then every share's proof is checked, and whose fails is named on the chain.
     """
     frame = tools.frame
     ciphertexts = own_aggregate(tools, view)
+    part = slice(span.start, span.stop) if span is not None else slice(None)
+
+    def combine(shares: dict[int, list[int]]) -> list[Opening]:
+        chosen = {index: values[part] for index, values in sorted(shares.items())[: frame.key.threshold]}
+        return threshold.combine(frame.key, ciphertexts[part], chosen, tools.executor)
+
     root = bytes.fromhex(tools.require(view, "aggregate")["root"])
     refused = set(_refused(tools, view))
     missing: BlobUnavailable | None = None
     good: dict[int, list[int]] = {}
     proofs: dict[int, tuple[Share, bytes]] = {}
-    with tools.report.phase("combine", round=view.id) as phase:
-        for share in view.shares:
-            if share.aggregate_root != root or share.holder in refused:
-                continue
+    wanted = [share for share in view.shares if share.aggregate_root == root and share.holder not in refused]
+    with tools.report.phase("combine", round=view.id) as phase, fetching(wanted, partial(tools.fetcher.share, view)) as fetched:
+        for share in wanted:
             try:
-                payload = tools.fetcher.share(view, share)
+                payload = fetched[share].result()
             except BlobUnavailable as error:
                 missing = error
                 continue
@@ -118,20 +151,15 @@ def combine_shares(tools: Tools, view: RoundView) -> list[Opening] | None:
             good[share.index], proofs[share.index] = payload.values, (share, payload.proof)
             phase.bytes += wire.blob_size(wire.BlobKind.SHARE, frame.spec.modulus_bits, len(ciphertexts))
         if len(good) >= frame.key.threshold:
-            first = dict(sorted(good.items())[: frame.key.threshold])
             try:
-                openings = threshold.combine(frame.key, ciphertexts, first, tools.executor)
-                threshold.check_openings(frame.key, ciphertexts, openings, tools.rand, tools.executor)
-                return openings
+                return combine(good)
             except (BadOpening, BadShare):
                 good = _honest(tools, view, root, ciphertexts, good, proofs)
         if len(good) < frame.key.threshold:
             if missing is not None:
                 raise missing
             return None
-        openings = threshold.combine(frame.key, ciphertexts, dict(sorted(good.items())[: frame.key.threshold]), tools.executor)
-        threshold.check_openings(frame.key, ciphertexts, openings, tools.rand, tools.executor)
-        return openings
+        return combine(good)
 
 
 def _honest(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import copy_context
+from collections.abc import Sequence
+from functools import partial
 
 from agents.chain.rounds import commitment_hash
 from agents.crypto import encoding, packing, wire
@@ -16,6 +14,7 @@ from agents.domain import BitSet
 from agents.errors import BlobUnavailable, InternalFault, InvalidData, PeerFault
 from agents.learning.local import contribute
 from agents.protocol.effects import privacy
+from agents.protocol.effects.fetching import fetching
 from agents.protocol.frame import NO_PROOF
 from agents.protocol.randomness import SECRET_BYTES, rounding, training_seed
 from agents.protocol.tools import Tools
@@ -23,7 +22,6 @@ from agents.protocol.view import Reveal, RoundView, StudyView
 
 SALT_BYTES = 32
 MAX_REASONS_BYTES = 1024
-FETCHES = 4
 
 
 def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
@@ -49,7 +47,7 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
     with tools.report.phase("obfuscate", round=view.id):
         table = tools.table
     pool = ObfuscatorPool(key, tools.rand, table, tools.executor)
-    filler = threading.Thread(target=pool.fill, args=(layout.ciphertexts(frame.values(view)),), name="obfuscators", daemon=True)
+    filler = threading.Thread(target=pool.fill, args=(frame.ciphertexts(view),), name="obfuscators", daemon=True)
     filler.start()
     try:
         with tools.report.phase("train", round=view.id, step=step.index, kind=step.kind) as phase:
@@ -125,7 +123,7 @@ def check_updates(tools: Tools, view: RoundView) -> None:
     good, rejected = BitSet(int(kept["good"], 16)), BitSet(int(kept["rejected"], 16))
     reasons: dict[str, str] = dict(kept["reasons"])
     waiting = [position for position in sorted(view.reveals) if position not in good and position not in rejected]
-    with tools.report.phase("check", round=view.id) as phase, fetching(tools, view, waiting) as fetched:
+    with tools.report.phase("check", round=view.id) as phase, fetching(waiting, partial(_fetch, tools, view)) as fetched:
         for done, position in enumerate(waiting, len(view.reveals) - len(waiting) + 1):
             try:
                 keep_update(tools, view, view.reveals[position], fetched[position].result())
@@ -137,26 +135,29 @@ def check_updates(tools: Tools, view: RoundView) -> None:
                 rejected = rejected.add(position)
                 reasons[str(position)] = type(error).__name__
                 tools.report.note(f"update refused: {error.message}", round=view.id, peer=view.reveals[position].participant)
-            phase.bytes += wire.blob_size(wire.BlobKind.UPDATE, tools.frame.spec.modulus_bits, _count(tools, view))
+            phase.bytes += wire.blob_size(wire.BlobKind.UPDATE, tools.frame.spec.modulus_bits, tools.frame.ciphertexts(view))
             phase.progress(done, len(view.reveals))
     tools.checked_at[view.id] = time.monotonic()
     tools.journal.put(tools.record(view, "checked"), {"good": hex(good.bits), "rejected": hex(rejected.bits), "reasons": reasons})
 
 
-@contextmanager
-def fetching(tools: Tools, view: RoundView, positions: Sequence[int]) -> Iterator[dict[int, Future[list[int]]]]:
-    """The updates at these positions, fetched and checked side by side: an organisation that does not answer holds up nobody else's."""
-    pool = ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
-    try:
-        # Each in the context of the work in hand, so that what it notes and counts is the phase's.
-        yield {position: pool.submit(copy_context().run, _fetch, tools, view, view.reveals[position]) for position in positions}
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _fetch(tools: Tools, view: RoundView, position: int) -> list[int]:
+    """The checked update at a position: remembered, this node's own from its journal, or another's from IPFS."""
+    known = tools.updates.get((view.id, position))
+    if known is not None:
+        return known
+    reveal = view.reveals[position]
+    if reveal.participant == tools.address and (own := _own_update(tools, view, reveal)) is not None:
+        return own
+    return tools.fetcher.update(view, reveal)
 
 
-def _fetch(tools: Tools, view: RoundView, reveal: Reveal) -> list[int]:
-    known = tools.updates.get((view.id, reveal.position))
-    return known if known is not None else tools.fetcher.update(view, reveal)
+def _own_update(tools: Tools, view: RoundView, reveal: Reveal) -> list[int] | None:
+    record = tools.journal.get(tools.record(view, "update"))
+    blob = tools.journal.get_bytes(tools.record(view, "update-blob"))
+    if record is None or blob is None or record["root"] != reveal.update_root.hex():
+        return None
+    return wire.decode_update(blob, tools.frame.header(wire.BlobKind.UPDATE, view, tools.address), tools.frame.key.public_key)
 
 
 def keep_update(tools: Tools, view: RoundView, reveal: Reveal, ciphertexts: list[int]) -> None:
@@ -170,7 +171,7 @@ def keep_update(tools: Tools, view: RoundView, reveal: Reveal, ciphertexts: list
 
 def load_updates(tools: Tools, view: RoundView, reveals: Sequence[Reveal]) -> list[list[int]]:
     """Revealed updates in this order, each fetched and checked once a round."""
-    with fetching(tools, view, [reveal.position for reveal in reveals]) as fetched:
+    with fetching([reveal.position for reveal in reveals], partial(_fetch, tools, view)) as fetched:
         for reveal in reveals:
             keep_update(tools, view, reveal, fetched[reveal.position].result())
     return [tools.updates[view.id, reveal.position] for reveal in reveals]
@@ -186,7 +187,3 @@ def attest_set(tools: Tools, view: RoundView, chosen: BitSet) -> None:
         before = view.attested.get(tools.address, BitSet())
         key = f"round/{view.id}/attest-set/{before.bits:x}-{chosen.bits:x}/{reasons}"
         phase.gas = tools.rounds.attest_set(key, view.id, chosen, reasons).gas_used
-
-
-def _count(tools: Tools, view: RoundView) -> int:
-    return tools.frame.layout(view).ciphertexts(tools.frame.values(view))

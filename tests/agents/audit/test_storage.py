@@ -55,6 +55,7 @@ def test_a_round() -> None:
         ("frozen", storage.FROZEN),
         ("aggregators", storage.AGGREGATORS),
         ("openers", storage.OPENERS),
+        ("combiners", storage.COMBINERS),
         ("privacyDeclared", storage.DECLARED),
         ("aggregateRoot", storage.AGGREGATE_ROOT),
         ("modelHash", storage.MODEL_HASH),

@@ -38,10 +38,13 @@ def test_updates_and_aggregates_round_trip(small, header) -> None:
 def test_shares_and_openings_round_trip(small, header, data) -> None:
     number = st.integers(0, small.public.n - 1)
     openings = [Opening(data.draw(number), data.draw(number)) for _ in range(2)]
-    own = header.of(BlobKind.OPENING, SENDER)
-    encoded = wire.encode_opening(own, openings)
-    assert wire.decode_opening(encoded, own, small.public) == openings
-    assert len(encoded) == wire.blob_size(BlobKind.OPENING, 512, 2)
+    for kind in (BlobKind.OPENING, BlobKind.OPENING_PART):
+        own = header.of(kind, SENDER)
+        encoded = wire.encode_opening(own, openings)
+        assert wire.decode_opening(encoded, own, small.public) == openings
+        assert len(encoded) == wire.blob_size(kind, 512, 2)
+    with pytest.raises(MalformedBlob, match="kind"):
+        wire.decode_opening(encoded, header.of(BlobKind.OPENING, SENDER), small.public)
 
 
 def test_a_share_carries_its_proof(small, header) -> None:
@@ -147,6 +150,7 @@ def test_pinned_headers_sizes_and_roots(small, header, vectors) -> None:
     assert wire.update_root([1, 2], key).hex() == want["update_root"]
     assert wire.share_root([1, 2], key).hex() == want["share_root"]
     assert wire.opening_root([Opening(1, 2), Opening(3, 4)], key).hex() == want["opening_root"]
+    assert wire.opening_root([Opening(1, 2), Opening(3, 4)], key, 7).hex() == want["part_root_from_7"]
     leaves = [*wire.prefix_leaves(0, [1, 2, 3], key), *wire.prefix_leaves(1, [4, 5, 6], key)]
     assert merkle.root(leaves).hex() == want["aggregate_root"]
 

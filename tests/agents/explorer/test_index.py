@@ -14,7 +14,7 @@ from tests.agents.explorer.world import CONTRACTS, MODEL, PEOPLE, STRANGER, UPDA
 def test_events_are_found_by_what_one_looks_them_up_by(world: World) -> None:
     with world.index.read() as tables:
         assert {type(e) for e in tables.by_address[PEOPLE[3]]} == {ev.ParticipantRegistered, ev.MemberAdmitted, ev.ParticipantEnrolled}
-        assert len(tables.by_cid[UPDATE]) == 7
+        assert len(tables.by_cid[UPDATE]) == 8
         assert tables.paths[word("model 1")] == tables.paths[word("root 1 e9")] == "/round/1"
         assert (tables.paths[word("spec")], tables.paths[word("t")]) == ("/study/1", "/epoch/1")
         assert bytes(32) not in tables.paths, "a proof that is not there names nothing"

@@ -184,6 +184,7 @@ class World:
         emit(ev.AggregatePosted, number, PEOPLE[1], word(f"aggregate {number}"), UPDATE)
         for index, who in enumerate(PEOPLE[:2], 1):
             emit(ev.ShareReleased, number, who, index, word(f"aggregate {number}"), word(f"share {number}"), UPDATE, bytes(32))
+        emit(ev.OpeningPartPosted, number, PEOPLE[0], word(f"part {number}"), UPDATE)
         emit(ev.OpeningPosted, number, PEOPLE[1], word(f"opening {number}"), UPDATE)
         for who in PEOPLE[:2]:
             emit(ev.ModelAttested, number, who, word(f"opening {number}"), word(f"model {number}"), MODEL)

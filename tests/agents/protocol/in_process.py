@@ -230,6 +230,14 @@ class Recorder:
             lambda: self.ledger.emit(ev.ShareDisputed, round, self.sender, holder, reason),
         )
 
+    def post_opening_part(self, key: str, round: int, part_root: bytes, cid: str) -> Receipt:
+        def effect() -> None:
+            if any(post.sender == self.sender for post in self._in(round, Phase.DECRYPTED).parts):
+                raise ContractRefused("RoundManagerAlreadyDone")
+            self.ledger.emit(ev.OpeningPartPosted, round, self.sender, part_root, cid)
+
+        return self._once("post_opening_part", key, (round, part_root, cid), effect)
+
     def post_opening(self, key: str, round: int, opening_root: bytes, cid: str) -> Receipt:
         def effect() -> None:
             self._in(round, Phase.DECRYPTED)
@@ -266,7 +274,8 @@ class AddressBook:
 
 @dataclass
 class InProcess:
-    """Four organisations under `folder`; organisation i is participant i and key holder i + 1."""
+    """Four organisations under `folder`; organisation i is participant i and key holder i + 1. Each has been in every phase for `waited`
+    seconds."""
 
     folder: Path
     study: StudyFrame = field(default_factory=frame)
@@ -275,6 +284,7 @@ class InProcess:
     book: AddressBook = field(default_factory=AddressBook)
     notes: list[dict[str, Any]] = field(default_factory=list)
     tools: list[Tools] = field(default_factory=list)
+    waited: float = 0.0
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(steps=len(self.study.steps))
@@ -318,7 +328,7 @@ class InProcess:
     def next_action(self, index: int) -> act.Action | None:
         study = self.ledger.study()
         role = Role(PEOPLE[index], index, index + 1, QUORUM)
-        return decide(role, study, facts_of(self.tools[index], study), Clock(NOW, 0.0))
+        return decide(role, study, facts_of(self.tools[index], study), Clock(NOW, self.waited))
 
     def step(self, index: int) -> bool:
         """One decision and its effect; False when there is nothing to do."""

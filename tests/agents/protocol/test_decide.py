@@ -43,6 +43,14 @@ def share(holder: int, root: bytes = ROOT) -> Share:
     return Share(PEOPLE[holder], holder + 1, root, ROOT, "cid", ROOT)
 
 
+def posts(*positions: int) -> tuple[Post, ...]:
+    return tuple(Post(PEOPLE[p], ROOT, "cid") for p in positions)
+
+
+SHARES = (share(1), share(0), share(2))
+OTHERS = (share(0), share(2), share(3))
+OPENED = Facts(opening_root=ROOT, model_hash=ROOT)
+DECRYPTED = {"phase": Phase.DECRYPTED}
 REVEALED = {"phase": Phase.REVEALED, "reveals": reveals(0, 1, 2, 3)}
 TABLE = [
     # (name, view fields, facts, clock, expected)
@@ -108,10 +116,39 @@ TABLE = [
         NOW,
         None,
     ),
+    ("P6 combines all when its share came first", {**DECRYPTED, "shares": SHARES}, Facts(ciphertexts=127), NOW, act.CombineShares(1)),
+    ("P6 waits for its turn", {**DECRYPTED, "shares": SHARES[::-1]}, Facts(ciphertexts=127), Clock(5_014, 14), None),
+    ("P6 combines at its turn", {**DECRYPTED, "shares": SHARES[::-1]}, Facts(ciphertexts=127), Clock(5_015, 15), act.CombineShares(1)),
+    ("P6 comes last without a share", {**DECRYPTED, "shares": OTHERS}, Facts(ciphertexts=127), Clock(5_022, 22), None),
+    ("P6 comes at last without a share", {**DECRYPTED, "shares": OTHERS}, Facts(ciphertexts=127), Clock(5_023, 23), act.CombineShares(1)),
+    ("P6 combines its part", {**DECRYPTED, "shares": SHARES}, Facts(ciphertexts=128), NOW, act.CombinePart(1)),
+    ("P6 combines its part once", {**DECRYPTED, "shares": SHARES, "parts": posts(1)}, Facts(ciphertexts=128), NOW, None),
+    ("P6 has no part without a share", {**DECRYPTED, "shares": OTHERS}, Facts(ciphertexts=128), NOW, None),
     (
-        "P6 combines when it is its turn",
-        {"phase": Phase.DECRYPTED, "shares": (share(0), share(2), share(3))},
-        Facts(),
+        "P6 puts all parts together",
+        {**DECRYPTED, "shares": SHARES, "parts": posts(0, 1)},
+        Facts(ciphertexts=128),
+        NOW,
+        act.AssembleParts(1),
+    ),
+    (
+        "P6 combines all when a part is missing for long",
+        {**DECRYPTED, "shares": SHARES, "parts": posts(1)},
+        Facts(ciphertexts=128),
+        Clock(5_008, 8),
+        act.CombineShares(1),
+    ),
+    (
+        "P6 combines all when a part was refused",
+        {**DECRYPTED, "shares": SHARES, "parts": posts(0, 1)},
+        Facts(ciphertexts=128, parts_refused=True),
+        NOW,
+        act.CombineShares(1),
+    ),
+    (
+        "P6 does without parts when a share was disputed",
+        {**DECRYPTED, "shares": (*SHARES, share(3)), "disputed": (PEOPLE[2],)},
+        Facts(ciphertexts=128, shares_tried=3),
         NOW,
         act.CombineShares(1),
     ),
@@ -122,11 +159,19 @@ TABLE = [
         NOW,
         act.CheckOpening(1),
     ),
-    ("P6 posts its opening", {"phase": Phase.DECRYPTED}, Facts(opening_root=ROOT, model_hash=ROOT), NOW, act.PostOpening(1)),
+    ("P6 posts the opening when it is its turn", {**DECRYPTED, "shares": SHARES}, OPENED, NOW, act.PostOpening(1)),
+    ("P6 lets the first post the opening", {**DECRYPTED, "shares": SHARES[::-1]}, OPENED, NOW, None),
+    (
+        "P6 posts its opening beside a wrong one",
+        {**DECRYPTED, "shares": SHARES[::-1], "openings": (Post(PEOPLE[0], OTHER, "c"),)},
+        OPENED,
+        NOW,
+        act.PostOpening(1),
+    ),
     (
         "P6 attests to the model",
         {"phase": Phase.DECRYPTED, "openings": (Post(PEOPLE[0], ROOT, "c"),)},
-        Facts(opening_root=ROOT, model_hash=ROOT),
+        OPENED,
         NOW,
         act.AttestModel(1),
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from agents.chain import events as ev
 from agents.chain.rounds import commitment_hash
-from agents.crypto import encoding
+from agents.crypto import encoding, threshold, wire
 from agents.crypto.threshold import KeyShare
 from agents.domain import Phase
 from agents.errors import BlobUnavailable, ChainUnreachable, InternalFault
@@ -20,9 +21,11 @@ from agents.learning.data.port import Dataset
 from agents.learning.server import Sums, finalise
 from agents.learning.state import genesis
 from agents.protocol import actions as act
+from agents.protocol import parts
 from agents.protocol.effects import sums
 from agents.protocol.frame import NO_PROOF
 from agents.protocol.perform import perform
+from agents.protocol.view import RoundView
 from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, InProcess, frame, reached
 
 
@@ -123,6 +126,89 @@ def test_p5_a_second_release_for_another_aggregate_is_refused_and_nothing_leaves
     with pytest.raises(InternalFault, match="release of another aggregate"):
         perform(tools, world.ledger.study(), act.ReleaseShare(1))
     assert world.ledger.sent == sent and world.store(2).blobs == blobs
+
+
+@pytest.fixture
+def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sum's three ciphertexts are enough for three parts."""
+    monkeypatch.setattr(parts, "LEAST", 1)
+    assert frame().ciphertexts(RoundView(1, 1, 0, 0, "")) == 3
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_p6_the_openers_combine_a_part_each_and_all_check_them(world: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    combined = []
+    combine = threshold.combine
+
+    def counted(key: Any, ciphertexts: Any, *rest: Any) -> Any:
+        combined.append(len(ciphertexts))
+        return combine(key, ciphertexts, *rest)
+
+    monkeypatch.setattr(threshold, "combine", counted)
+    view = world.play(reached(1, Phase.FINALISED), who=(2, 3, 0, 1)).rounds[1]
+    first = [share.holder for share in view.shares]
+    assert {post.sender for post in view.parts} == set(first) and len({post.root for post in view.parts}) == 3
+    assert [post.sender for post in view.openings] == first[:1], "one posts the whole"
+    assert combined == [1, 1, 1], "nothing is combined twice"
+    assert world.tools[1].fetcher.opening(view, view.openings[0], sums.own_aggregate(world.tools[1], view))
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_p6_a_part_that_was_combined_before_a_crash_is_posted_and_not_combined_again(
+    world: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = PEOPLE.index(world.play(reached(1, Phase.DECRYPTED)).rounds[1].shares[1].holder)
+    world.recorder(index).refuse["post_opening_part"] = ChainUnreachable("killed here")
+    with pytest.raises(ChainUnreachable):
+        world.step(index)
+    journalled = world.tools[index].require(world.ledger.round(1), "part")
+    world.restart(index)
+    monkeypatch.setattr(sums, "combine_shares", None)
+    world.step(index)
+    assert world.ledger.calls("post_opening_part", PEOPLE[index]) == [(1, bytes.fromhex(journalled["root"]), journalled["cid"])]
+
+
+@pytest.mark.usefixtures("in_parts")
+@pytest.mark.parametrize("wrong", ["w", "m", "nothing there"])
+def test_p6_a_wrong_part_is_refused_by_name_and_the_sum_is_opened_without_it(world: InProcess, wrong: str) -> None:
+    view = world.play(reached(1, Phase.DECRYPTED)).rounds[1]
+    first, cheat, third = (PEOPLE.index(share.holder) for share in view.shares)
+    world.step(third)
+    tools = world.tools[cheat]
+    span = sums.parts_of(tools, world.ledger.study(), view)[PEOPLE[cheat]]
+    true = sums.combine_shares(tools, view, span)
+    assert true is not None
+    false = [replace(o, w=o.w * o.w % frame().key.n) if wrong == "w" else replace(o, m=o.m + 1) for o in true]
+    blob = wire.encode_opening(frame().part_header(view, PEOPLE[cheat], span), false)
+    cid = tools.store.add(blob)
+    if wrong == "nothing there":
+        del world.store(cheat).blobs[cid]
+    world.recorder(cheat).post_opening_part("false", 1, wire.opening_root(false, frame().key.public_key, span.start), cid)
+    while not isinstance(world.next_action(first), act.AssembleParts):
+        assert world.step(first)
+    if wrong == "nothing there":
+        with pytest.raises(BlobUnavailable):
+            world.step(first)
+        world.waited = 59.0  # everyone has had its turn
+    final = world.play(reached(1, Phase.FINALISED)).rounds[1]
+    refused = [note for note in world.notes if "part of the opening refused" in note.get("message", "")]
+    assert all(note["peer"] == PEOPLE[cheat] for note in refused) and bool(refused) == (wrong != "nothing there")
+    assert world.tools[0].fetcher.opening(final, final.openings[0], sums.own_aggregate(world.tools[0], final))
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_p7_a_part_that_never_comes_costs_a_turn(world: InProcess) -> None:
+    view = world.play(reached(1, Phase.DECRYPTED)).rounds[1]
+    dead = PEOPLE.index(view.shares[0].holder)
+    alive = tuple(i for i in range(4) if i != dead)
+    for index in alive:
+        while world.step(index):
+            pass
+    assert {post.sender for post in world.ledger.round(1).parts} == {s.holder for s in view.shares[1:]}
+    assert not world.ledger.round(1).openings
+    world.waited = 15.0
+    final = world.play(reached(1, Phase.FINALISED), who=alive).rounds[1]
+    assert [post.sender for post in final.openings] == [view.shares[1].holder]
 
 
 def test_p6_a_wrong_share_is_disputed_by_name_and_the_others_open_the_sum(world: InProcess) -> None:

@@ -37,6 +37,7 @@ inner = st.one_of(
     st.builds(ev.AggregatePosted, numbers, people, roots, st.just("cid"), meta=M),
     st.builds(ev.ShareReleased, numbers, people, st.integers(1, 4), roots, roots, st.just("cid"), roots, meta=M),
     st.builds(ev.ShareDisputed, numbers, people, people, st.just("BadShare"), meta=M),
+    st.builds(ev.OpeningPartPosted, numbers, people, roots, st.just("cid"), meta=M),
     st.builds(ev.OpeningPosted, numbers, people, roots, st.just("cid"), meta=M),
     st.builds(ev.ModelAttested, numbers, people, roots, roots, st.just("cid"), meta=M),
     st.builds(ev.RoundFinalised, numbers, st.just(STUDY), st.integers(0, 1), roots, roots, st.just("cid"), st.integers(0, 2), meta=M),

@@ -37,6 +37,8 @@ def measured(count):
     each("attestSet", life.attest, life.holders[:3])
     gas["postAggregate"] = life.aggregate().gas_used
     each("releaseShare", life.release, life.holders[:3])
+    life.open_part(life.enrolled[0])
+    gas["postOpeningPart"] = life.open_part(life.enrolled[1]).gas_used
     gas["postOpening"] = life.open_sum().gas_used
     each("attestModel", life.attest_model, life.holders[:3])
     assert life.phase == Phase.FINALISED

@@ -21,7 +21,7 @@ class Model:
         self.phase = Phase.OPEN
         self.committed, self.revealed, self.frozen = set(), set(), 0
         self.attested, self.posters, self.roots, self.released = {}, set(), set(), {}
-        self.chosen, self.openers, self.openings, self.models = None, set(), set(), {}
+        self.chosen, self.combiners, self.openers, self.openings, self.models = None, set(), set(), set(), {}
 
     def commit(self, who):
         if self.phase != Phase.OPEN:
@@ -76,6 +76,13 @@ class Model:
         self.released[holder] = root
         if self.phase == Phase.AGGREGATED and list(self.released.values()).count(root) >= THRESHOLD:
             self.phase, self.chosen = Phase.DECRYPTED, root
+
+    def open_part(self, who):
+        if self.phase != Phase.DECRYPTED:
+            return UNEXPECTED
+        if who in self.combiners:
+            return DONE
+        self.combiners.add(who)
 
     def open_sum(self, who, root):
         if self.phase != Phase.DECRYPTED:
@@ -135,6 +142,9 @@ class RoundMachine:
 
     def rule_release(self, st_holder, st_root):
         self._do(self.model.release(st_holder, st_root), lambda: self.life.release(self.life.holders[st_holder], root=word(st_root)))
+
+    def rule_open_part(self, st_who):
+        self._do(self.model.open_part(st_who), lambda: self.life.open_part(self.life.enrolled[st_who]))
 
     def rule_open_sum(self, st_who, st_root):
         self._do(self.model.open_sum(st_who, st_root), lambda: self.life.open_sum(self.life.enrolled[st_who], root=word(st_root)))

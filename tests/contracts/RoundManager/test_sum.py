@@ -127,6 +127,25 @@ def test_P6_openings_come_from_participants_once_each(life, consortium, refused)
         life.contract.postOpening(life.round, bytes(32), CID, {"from": life.enrolled[2]})
 
 
+def test_P6_parts_come_from_participants_once_each_and_finalise_nothing(life, consortium, refused):
+    life.until(Phase.AGGREGATED)
+    with refused("RoundManagerUnexpectedPhase", life.round, Phase.AGGREGATED):
+        life.open_part(life.enrolled[0])
+    life.release()
+    event = life.open_part(life.enrolled[0]).events["OpeningPartPosted"]
+    assert (as_bytes(event["partRoot"]), event["poster"]) == (word("part", life.round, life.enrolled[0]), life.enrolled[0])
+    with refused("RoundManagerAlreadyDone", life.round, life.enrolled[0]):
+        life.open_part(life.enrolled[0])
+    life.open_part(life.enrolled[1])
+    with refused("RoundManagerNotEnrolled", life.study, consortium.members[4]):
+        life.open_part(consortium.members[4])
+    with refused("RoundManagerEmptyValue"):
+        life.contract.postOpeningPart(life.round, bytes(32), CID, {"from": life.enrolled[2]})
+    with refused("RoundManagerUnknownOpening", life.round, life.opening_root):
+        life.attest_model(life.holders[0])
+    assert life.open_sum(life.enrolled[0]).events["OpeningPosted"], "a part is not the participant's opening"
+
+
 def test_P6_a_model_rests_on_a_posted_opening(life, refused):
     life.until(Phase.DECRYPTED)
     with refused("RoundManagerUnknownOpening", life.round, life.opening_root):
