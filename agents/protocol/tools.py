@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @dataclass
 class Tools:
     """`dataset` and `share` are None where the node has none. Without an `executor` lists of powers are computed by one thread. `updates`
-    caches the ciphertexts of the round at hand by position."""
+    caches the ciphertexts of the round at hand by (round, position), `aggregates` this node's own product of them by round."""
 
     frame: StudyFrame
     address: str
@@ -47,6 +47,7 @@ class Tools:
     rand: Rand = os.urandom
     executor: Executor | None = None
     updates: dict[tuple[int, int], list[int]] = field(default_factory=dict, repr=False)
+    aggregates: dict[int, list[int]] = field(default_factory=dict, repr=False)
     checked_at: dict[int, float] = field(default_factory=dict, repr=False)
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import expm1
 from typing import Any
 
@@ -69,12 +70,12 @@ class TableFeatures:
     def width(self) -> int:
         return len(self.names)
 
-    @property
+    @cached_property
     def ranges(self) -> tuple[Range, ...]:
         """(least, greatest) of every feature."""
         return tuple(r for c in self.columns for r in c.ranges)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(name for c in self.columns for name in c.names)
 
@@ -118,12 +119,12 @@ class SmilesFeatures:
     def width(self) -> int:
         return self.bits + len(self.descriptors)
 
-    @property
+    @cached_property
     def ranges(self) -> tuple[Range, ...]:
         bits = ((0.0, float(self.max_count) if self.counts else 1.0),) * self.bits
         return (*bits, *(DESCRIPTORS[name] for name in self.descriptors))
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return (*(f"bit{i}" for i in range(self.bits)), *self.descriptors)
 
@@ -154,11 +155,11 @@ class ExpressionFeatures:
         """The largest value that a file may hold, before the transform."""
         return expm1(self.maximum) if self.transform == "log1p" else self.maximum
 
-    @property
+    @cached_property
     def ranges(self) -> tuple[Range, ...]:
         return ((0.0, self.maximum),) * len(self.genes)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return self.genes
 
@@ -223,11 +224,11 @@ class GenotypeFeatures:
     def width(self) -> int:
         return len(self.variants) + self.covariates.width
 
-    @property
+    @cached_property
     def ranges(self) -> tuple[Range, ...]:
         return (*((0.0, 2.0),) * len(self.variants), *self.covariates.ranges)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return (*(v.name for v in self.variants), *self.covariates.names)
 

@@ -135,6 +135,7 @@ def adopt_model(tools: Tools, view: RoundView) -> None:
     if (part := tools.journal.get(tools.record(view, "part"))) is not None:
         tools.store.unpin(part["cid"])  # the whole opening holds it
     tools.updates.clear()
+    tools.aggregates.clear()
     for blob in ("update-blob", "aggregate-blob"):
         tools.journal.delete(tools.record(view, blob))
     tools.journal.put(tools.record(view, "adopted"), {"hash": view.model_hash.hex(), "stopped": state.stopped})

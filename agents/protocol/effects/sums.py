@@ -25,6 +25,7 @@ def compute_aggregate(tools: Tools, view: RoundView) -> None:
         phase.bytes = len(blob)
         tools.journal.put_bytes(tools.record(view, "aggregate-blob"), blob)
         tools.journal.put(tools.record(view, "aggregate"), {"root": root.hex(), "cid": tools.store.add(blob)})
+        tools.aggregates = {view.id: ciphertexts}
 
 
 def post_aggregate(tools: Tools, view: RoundView) -> None:
@@ -86,13 +87,15 @@ def _make_share(tools: Tools, view: RoundView, aggregate_root: bytes) -> dict[st
 
 
 def own_aggregate(tools: Tools, view: RoundView) -> list[int]:
-    """The aggregate this node computed itself, from its journal or anew."""
-    blob = tools.journal.get_bytes(tools.record(view, "aggregate-blob"))
-    if blob is None:
-        compute_aggregate(tools, view)
+    """The aggregate this node computed itself: remembered, from its journal, or computed now."""
+    if view.id not in tools.aggregates:
         blob = tools.journal.get_bytes(tools.record(view, "aggregate-blob"))
-    assert blob is not None
-    return wire.decode_aggregate(blob, tools.frame.header(wire.BlobKind.AGGREGATE, view), tools.frame.key.public_key)
+        if blob is None:
+            compute_aggregate(tools, view)
+        else:
+            header = tools.frame.header(wire.BlobKind.AGGREGATE, view)
+            tools.aggregates = {view.id: wire.decode_aggregate(blob, header, tools.frame.key.public_key)}
+    return tools.aggregates[view.id]
 
 
 def parts_of(tools: Tools, study: StudyView, view: RoundView) -> dict[str, range]:
