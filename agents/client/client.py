@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from agents.client.status import States
     from agents.client.studies import Spec, Studies
     from agents.nodes.auditor import Check
-    from agents.nodes.status import Status
+    from agents.nodes.watching.status import Status
 
 StrPath = str | os.PathLike[str]
 

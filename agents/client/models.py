@@ -15,10 +15,10 @@ from agents.chain.accounts import load_account
 from agents.client.session import Session
 from agents.client.values import Value, hex_of
 from agents.errors import InvalidInput, NotFound
-from agents.nodes.applying import predict_file, tune, write_predictions
-from agents.nodes.card_checks import CardReport, verify_card
-from agents.nodes.model_files import ExportFormat, Written, export_model, load_model, require_free, write_model
-from agents.nodes.models import Measured, Model, ModelRecord, Tuning, fetch_model, list_models
+from agents.nodes.models.applying import predict_file, tune, write_predictions
+from agents.nodes.models.card_checks import CardReport, verify_card
+from agents.nodes.models.files import ExportFormat, Written, export_model, load_model, require_free, write_model
+from agents.nodes.models.registry import Measured, Model, ModelRecord, Tuning, fetch_model, list_models
 from agents.nodes.modules import needed
 from agents.spec import StudySpec
 

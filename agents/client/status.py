@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agents.client.session import Session
-from agents.nodes.status import Status, StatusReader
+from agents.nodes.watching.status import Status, StatusReader
 
 __all__ = ["States", "Status"]
 

@@ -10,7 +10,7 @@ from agents.chain.events import Event
 from agents.chain.feed import EventFeed, FeedState
 from agents.domain import Phase
 from agents.errors import BlobUnavailable, ContractRefused, PeerFault, StoreUnreachable, StudyHalted, Unreachable
-from agents.nodes.telling import round_events, study_facts
+from agents.nodes.watching.telling import round_events, study_facts
 from agents.protocol import actions as act
 from agents.protocol.decide import Clock, Role, decide
 from agents.protocol.perform import facts_of, perform

@@ -15,9 +15,9 @@ from agents.learning.data.port import Dataset
 from agents.nodes.acceptance import check_accepted
 from agents.nodes.ceremony import load_share
 from agents.nodes.connection import Connection
-from agents.nodes.metered import MeteredStore
 from agents.nodes.modules import allowed
 from agents.nodes.organisation import LoopOptions, OrganisationNode
+from agents.nodes.watching.metered import MeteredStore
 from agents.protocol.frame import StudyFrame
 from agents.protocol.journal import Journal
 from agents.protocol.tools import Tools

@@ -12,20 +12,19 @@ from agents.chain.network import Network
 from agents.config import Home
 from agents.errors import DefedError, InvalidInput
 from agents.nodes.connection import Connection
-from agents.nodes.hooks import Hooks, Receiver
-from agents.nodes.logs import LogFile, bridged
-from agents.nodes.metrics import DEFAULT_PORT, MetricsServer, NodeMetrics
 from agents.nodes.organisation import LoopOptions
 from agents.nodes.participation import assemble
-from agents.nodes.receivers import Command, WebHook
-from agents.nodes.running import announced
-from agents.nodes.vitals import HasPeers, watched
+from agents.nodes.watching.hooks import Hooks, Receiver
+from agents.nodes.watching.logs import LOG_FILE, LogFile, bridged
+from agents.nodes.watching.metrics import DEFAULT_PORT, MetricsServer, NodeMetrics
+from agents.nodes.watching.receivers import Command, WebHook
+from agents.nodes.watching.running import announced
+from agents.nodes.watching.vitals import HasPeers, watched
 from agents.protocol.executor import Place, open_executor
 from agents.protocol.journal import Journal
 from agents.protocol.report import Reporter, Sink, Tee
 
 LOOPBACK = "127.0.0.1"
-LOG_FILE = "agent.log"
 LAST_WORDS_SECONDS = 5.0
 COMPLETE_SECONDS = 40.0  # a hook's tries and pauses: nobody starts a node again whose study is complete
 

@@ -15,7 +15,7 @@ from agents.chain.accounts import create_keystore, keystore_address, load_accoun
 from agents.chain.signing import sign_card
 from agents.cli.main import main
 from agents.client.session import Session
-from agents.nodes.card_checks import read_card
+from agents.nodes.models.card_checks import read_card
 from tests.agents.nodes.finished_study import ReadOnly, finished_world
 from tests.agents.protocol.in_process import FEATURES, PEOPLE, InProcess
 

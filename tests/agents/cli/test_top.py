@@ -10,7 +10,7 @@ from rich.console import Console
 
 from agents.cli import top
 from agents.errors import ChainUnreachable
-from agents.nodes.status import OwnPart, Status
+from agents.nodes.watching.status import OwnPart, Status
 
 
 def status(name: str) -> Status:

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from agents.errors import InvalidInput
-from agents.nodes.hooks import Hooks, Policy, document_of
-from agents.nodes.receivers import Command, DeliveryFailed, WebHook, signature, signature_holds
+from agents.nodes.watching.hooks import Hooks, Policy, document_of
+from agents.nodes.watching.receivers import Command, DeliveryFailed, WebHook, signature, signature_holds
 from agents.protocol.journal import Journal
 from agents.protocol.report import Reporter
 

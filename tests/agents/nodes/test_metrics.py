@@ -14,10 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agents.domain import Phase
 from agents.errors import ChainUnreachable, InvalidInput, StoreUnreachable
-from agents.nodes.metered import MeteredStore
-from agents.nodes.metrics import NodeMetrics
-from agents.nodes.telling import round_events, study_facts
-from agents.nodes.vitals import look
+from agents.nodes.watching.metered import MeteredStore
+from agents.nodes.watching.metrics import NodeMetrics
+from agents.nodes.watching.telling import round_events, study_facts
+from agents.nodes.watching.vitals import look
 from agents.protocol.report import Reporter
 from agents.spec.privacy import RecordPrivacy
 from ipfs.store import BlobStore

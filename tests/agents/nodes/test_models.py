@@ -10,7 +10,7 @@ from agents.errors import NotFound
 from agents.learning.evaluation_sums import summary
 from agents.learning.state import GlobalState
 from agents.nodes.connection import Connection
-from agents.nodes.models import fetch_model, lineage, list_models
+from agents.nodes.models.registry import fetch_model, lineage, list_models
 from tests.agents.nodes.finished_study import ReadOnly, finished_world
 from tests.agents.protocol.in_process import PEOPLE, STUDY, InProcess
 

@@ -22,12 +22,12 @@ from agents.chain.records import Head
 from agents.config import Home
 from agents.domain import BitSet, Phase
 from agents.errors import ChainUnreachable, InvalidInput
-from agents.nodes.logs import LogFile, bridged, last_records
-from agents.nodes.metrics import NodeMetrics
 from agents.nodes.organisation import LoopOptions, OrganisationNode
-from agents.nodes.running import announced, running_agent
 from agents.nodes.service import NodeService, Operations
-from agents.nodes.telling import round_events
+from agents.nodes.watching.logs import LogFile, bridged, last_records
+from agents.nodes.watching.metrics import NodeMetrics
+from agents.nodes.watching.running import announced, running_agent
+from agents.nodes.watching.telling import round_events
 from agents.protocol.decide import Clock
 from agents.protocol.journal import Journal
 from agents.protocol.report import Reporter
@@ -93,7 +93,7 @@ def test_an_agent_is_announced_while_it_runs(tmp_path: Path) -> None:
 
 def test_what_a_killed_agent_left_is_stale(tmp_path: Path) -> None:
     source = (
-        "import sys, time\nfrom pathlib import Path\nfrom agents.nodes.running import announced\n"
+        "import sys, time\nfrom pathlib import Path\nfrom agents.nodes.watching.running import announced\n"
         "with announced(Path(sys.argv[1]), 'http://127.0.0.1:1/metrics'):\n    print('up', flush=True)\n    time.sleep(600)"
     )
     process = subprocess.Popen([sys.executable, "-c", source, str(tmp_path)], stdout=subprocess.PIPE, text=True)

@@ -17,12 +17,11 @@ from agents.chain.values import Profile
 from agents.cli.top import frame, span
 from agents.config import Home
 from agents.errors import ChainUnreachable, NotFound, StoreUnreachable, Unreachable
-from agents.nodes.logs import LogFile
-from agents.nodes.metrics import NodeMetrics
-from agents.nodes.probes import pending_transactions, read_metrics
-from agents.nodes.running import announced
-from agents.nodes.service import LOG_FILE
-from agents.nodes.status import Status, StatusReader
+from agents.nodes.watching.logs import LOG_FILE, LogFile
+from agents.nodes.watching.metrics import NodeMetrics
+from agents.nodes.watching.probes import pending_transactions, read_metrics
+from agents.nodes.watching.running import announced
+from agents.nodes.watching.status import Status, StatusReader
 from agents.protocol.journal import Journal
 from agents.protocol.report import Reporter, Tee
 from tests.agents.nodes.test_organisation import Feed

@@ -19,7 +19,7 @@ from agents.errors import InvalidInput, NotFound
 from agents.learning.parameters import count
 from agents.learning.state import genesis
 from agents.nodes.connection import Connection
-from agents.nodes.models import Measured, Model, Tuning, lineage
+from agents.nodes.models.registry import Measured, Model, Tuning, lineage
 from agents.protocol.view import RoundView, StudyView
 from agents.spec import StudySpec
 

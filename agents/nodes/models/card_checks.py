@@ -10,8 +10,8 @@ from pathlib import Path
 from agents.chain.signing import card_signer
 from agents.errors import BlobMismatch, InvalidInput, NotFound, PeerFault, Unreachable
 from agents.nodes.auditor import Check
-from agents.nodes.cards import MAX_CARD_BYTES, Card, chain_facts, study_facts
 from agents.nodes.connection import Connection
+from agents.nodes.models.cards import MAX_CARD_BYTES, Card, chain_facts, study_facts
 from agents.protocol.view import StudyView
 
 CARD, PAGE, SIGNATURE = ".card.json", ".card.md", ".card.sig.json"

@@ -15,6 +15,7 @@ from typing import Any
 from agents.errors import InvalidInput
 from agents.protocol.report import Reporter
 
+LOG_FILE = "agent.log"  # in a study's folder
 MAX_BYTES = 10 << 20
 BACKUPS = 3
 TAIL_BYTES = 256 << 10

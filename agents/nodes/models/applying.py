@@ -12,8 +12,8 @@ import numpy.typing as npt
 from agents.errors import InvalidInput
 from agents.learning.custom import Maker
 from agents.learning.data import open_adapter
-from agents.nodes.model_files import write_whole
-from agents.nodes.models import Model, Tuning
+from agents.nodes.models.files import write_whole
+from agents.nodes.models.registry import Model, Tuning
 from agents.spec import StudySpec
 
 

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agents.chain.client import ChainClient
 from agents.errors import DefedError, Unreachable
-from agents.nodes.metrics import PREFIX
+from agents.nodes.watching.metrics import PREFIX
 
 T = TypeVar("T")
 METRICS_SECONDS = 2.0

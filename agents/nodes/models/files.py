@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal
 from agents.chain.signing import CardStatement, sign_card
 from agents.errors import InvalidInput, MalformedBlob, PeerFault, Unreachable
 from agents.learning.state import GlobalState, size_cap
-from agents.nodes.card_checks import CARD, PAGE, SIGNATURE, SIGNATURE_FORMAT, check_chain, check_signature, read_card, read_file
-from agents.nodes.card_page import page_of
-from agents.nodes.cards import MODEL_FORMAT, make_card
 from agents.nodes.connection import Connection
-from agents.nodes.models import Measured, Model, measured
+from agents.nodes.models.card_checks import CARD, PAGE, SIGNATURE, SIGNATURE_FORMAT, check_chain, check_signature, read_card, read_file
+from agents.nodes.models.card_page import page_of
+from agents.nodes.models.cards import MODEL_FORMAT, make_card
+from agents.nodes.models.registry import Measured, Model, measured
 from agents.protocol.view import RoundView
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agents.nodes.receivers import DeliveryFailed
+from agents.nodes.watching.receivers import DeliveryFailed
 from agents.protocol.report import Reporter
 
 FORMAT = "defedbio-event/1"

@@ -14,11 +14,10 @@ from agents.config import Home
 from agents.domain import Phase
 from agents.errors import NotFound
 from agents.nodes.connection import Connection
-from agents.nodes.logs import last_records
-from agents.nodes.probes import Findings, pending_transactions, read_metrics
-from agents.nodes.running import RunningAgent, running_agent
-from agents.nodes.service import LOG_FILE
-from agents.nodes.telling import epsilon_spent, organisations
+from agents.nodes.watching.logs import LOG_FILE, last_records
+from agents.nodes.watching.probes import Findings, pending_transactions, read_metrics
+from agents.nodes.watching.running import RunningAgent, running_agent
+from agents.nodes.watching.telling import epsilon_spent, organisations
 from agents.protocol.view import RoundView, StudyView, fold
 from agents.spec import StudySpec
 
