@@ -30,7 +30,9 @@ def run(
             "share and what hides updates, so trust it like this machine. dask:// is for loopback; docs/cluster.md has the rest.",
         ),
     ] = THREADS,
-    poll: Annotated[float, typer.Option("--poll", min=0.05, help="Seconds between looks at the chain.")] = 1.0,
+    poll: Annotated[
+        float, typer.Option("--poll", min=0.05, help="Seconds between looks at a quiet chain; after news the next ones are sooner.")
+    ] = 1.0,
     patience: Annotated[
         float, typer.Option("--patience", min=1, help="Seconds that chain or IPFS may stay away before the agent stops.")
     ] = 600.0,

@@ -260,7 +260,7 @@ class Client:
             threads: of the CPU, for training and for cryptography.
             executor: what computes powers, `threads` or this organisation's own Dask cluster, which must be trusted like this machine
                 (docs/cluster.md).
-            poll: seconds between looks at the chain.
+            poll: seconds between looks at a quiet chain; after news the next ones are sooner.
             patience: seconds that chain or IPFS may stay away before it ends.
             metrics, metrics_host, metrics_port: serve Prometheus metrics, by default on loopback port 9460 or a free one.
             log_file: JSON records; agent.log in the study's folder when absent.

@@ -34,12 +34,17 @@ RACE_TOLD = 5
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """`patience` is how many seconds an endpoint may stay unreachable before the node stops with a clear word."""
+    """`poll_seconds` lie between looks at a quiet chain; after news the first wait is an eighth of that, and each twice the one before.
+    `patience` is how many seconds an endpoint may stay unreachable before the node stops with a clear word."""
 
     poll_seconds: float = 1.0
     patience: float = 600.0
     first_backoff: float = 1.0
     longest_backoff: float = 30.0
+
+    @property
+    def first_poll(self) -> float:
+        return self.poll_seconds / 8
 
 
 @dataclass
@@ -56,6 +61,7 @@ class OrganisationNode:
     _refused_at: float = 0.0
     _refusals: int = 0
     _told: dict[str, object] = field(default_factory=dict)
+    _pause: float = 0.0
 
     def run(self) -> bool:
         """Work until the study is complete (True) or `stop` is set (False).
@@ -97,7 +103,8 @@ class OrganisationNode:
         if isinstance(action, act.Halt):
             raise StudyHalted(f"study {study.id} cannot go on: {action.reason}", "`defedbio round list` shows what happened in each round")
         if action is None:
-            self.stop.wait(self.options.poll_seconds)
+            self._pause = min(max(2 * self._pause, self.options.first_poll), self.options.poll_seconds)
+            self.stop.wait(self._pause)
             return False
         work = _round_of(study, action)
         try:
@@ -146,6 +153,7 @@ class OrganisationNode:
         if self._study is None or state.forked_at is not None:
             self._study, events = StudyView(frame.study, frame.spec.max_voids), state.events
         if events:
+            self._pause = 0.0
             self._study = fold(self._study, events)
             for told in round_events(events, self._study, self.tools.address, self._scope()):
                 self.tools.report.state(**told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from agents.chain import events as ev
 from agents.chain.events import Event
 from agents.chain.feed import FeedState
 from agents.chain.records import Head
@@ -63,6 +65,29 @@ def test_c4_unreachable_is_retried_with_growing_pauses_and_raised_after_patience
     with pytest.raises(Unreachable, match="away"):
         made.run()
     assert 3 <= feed.polls < 12, "pauses of 0.01, 0.02, 0.04, 0.04 … within 0.1 s"
+
+
+class Pauses(threading.Event):
+    """Takes down the pauses instead of making them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.seconds.append(timeout)
+        return False
+
+
+def test_a_quiet_chain_is_looked_at_less_and_less_often_until_there_is_news(together: InProcess) -> None:
+    pauses, feed = Pauses(), Feed(together.ledger)
+    made = OrganisationNode(together.tools[3], feed, 4, LoopOptions(poll_seconds=1.0), pauses)  # type: ignore[arg-type]
+    for _ in range(5):
+        made.turn()  # the round is others' to open
+    together.ledger.emit(ev.MemberAdmitted, PEOPLE[0], 5)
+    made.turn()
+    assert pauses.seconds == [0.125, 0.25, 0.5, 1.0, 1.0, 0.125]
 
 
 def test_c4_trouble_that_passes_is_forgotten(together: InProcess) -> None:
