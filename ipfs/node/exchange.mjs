@@ -25,6 +25,7 @@ export class Exchange {
   #blockstore
   #sessions = new Map() // root's key -> Session
   #coming = new Map() // block's key -> promise of it being stored
+  #lines = new Map() // peer id -> Line
   #silent = new Map() // peer id -> how often it said that it has a DAG and then sent nothing, since it last sent a block
 
   constructor (libp2p, bitswap, blockstore) {
@@ -35,6 +36,13 @@ export class Exchange {
     bitswap.wantList.addEventListener('presence', each((session, answer) => session.heard(answer)))
     bitswap.network.addEventListener('peer:connected', each((session, peer) => session.connected(peer)))
     bitswap.network.addEventListener('peer:disconnected', each((session, peer) => session.lost(peer)))
+    bitswap.network.addEventListener('peer:disconnected', ({ detail }) => this.#lines.delete(detail.toString()))
+  }
+
+  #say (peer, wantlist) {
+    const id = peer.toString()
+    if (!this.#lines.has(id)) this.#lines.set(id, new Line(this.#bitswap.network, peer))
+    return this.#lines.get(id).say(wantlist)
   }
 
   /**
@@ -46,8 +54,9 @@ export class Exchange {
     const key = keyOf(root)
     let session = this.#sessions.get(key)
     if (session === undefined) {
-      session = new Session(this.#libp2p, this.#bitswap.network, root, {
+      session = new Session(this.#libp2p, root, {
         silent: this.#silent,
+        say: (peer, wantlist) => this.#say(peer, wantlist),
         pump: () => this.#sessions.forEach((other) => other.pump()),
         askedOf: (peer) => this.#sessions.values().reduce((sum, other) => sum + other.askedOf(peer), 0),
         ended: () => this.#sessions.delete(key)
@@ -112,10 +121,38 @@ export class Exchange {
   }
 }
 
+/**
+ * What is to be said to one peer, one message after the other. Each goes on a stream of its own and might overtake another: a question taken
+ * back after it was asked anew, or a block asked for before it is asked about. What waits goes in one message, the last word on each block.
+ */
+class Line {
+  #network
+  #peer
+  #words = new Map()
+  #said = Promise.resolve()
+  #next
+
+  constructor (network, peer) {
+    this.#network = network
+    this.#peer = peer
+  }
+
+  say (wantlist) {
+    for (const [key, word] of wantlist) this.#words.set(key, word)
+    this.#next ??= this.#said.catch(() => {}).then(() => {
+      const message = { full: false, pendingBytes: 0, wantlist: this.#words, blocks: new Map(), blockPresences: new Map() }
+      this.#words = new Map()
+      this.#next = undefined
+      this.#said = this.#network.sendMessage(this.#peer, message, { signal: AbortSignal.timeout(SEND_MS) })
+      return this.#said
+    })
+    return this.#next
+  }
+}
+
 class Session {
   held // the root's block while the DAG is not all here
   #libp2p
-  #network
   #others
   #holders = 0
   #linger
@@ -127,9 +164,8 @@ class Session {
   #silence
   #again
 
-  constructor (libp2p, network, root, others) {
+  constructor (libp2p, root, others) {
     this.#libp2p = libp2p
-    this.#network = network
     this.root = root
     this.#others = others
   }
@@ -181,7 +217,7 @@ class Session {
     if (has && key === keyOf(this.root) && this.#asked.has(sender.toString()) && this.#rank(sender) < 0) this.#found(sender)
     const asked = this.#wants.get(key)?.sent === true && this.#rank(sender) === 0
     if (asked && !has) this.#drop(sender)
-    if (asked && has) {
+    if (asked && block !== undefined) {
       this.#others.silent.delete(sender.toString())
       this.#proven = true
       this.#watch()
@@ -200,7 +236,7 @@ class Session {
   }
 
   connected (peer) {
-    if (this.#wants.size > 0 && this.#sources.length === 0) this.#ask(peer)
+    if (this.#wants.size > 0 && this.#sources.length === 0 && !this.#asked.has(peer.toString())) this.#ask(peer)
   }
 
   lost (peer) {
@@ -298,7 +334,10 @@ class Session {
   async #ask (peer) {
     const before = this.#asked.has(peer.toString())
     this.#asked.set(peer.toString(), peer)
-    if (before) await this.#cancel(peer, [this.root])
+    if (before) {
+      await this.#cancel(peer, [this.root])
+      if (this.#rank(peer) >= 0) return // it has answered meanwhile, and may have been asked for the block
+    }
     await this.#send(peer, [this.root], { wantType: 'WantHave', sendDontHave: true, cancel: false }).catch(() => {})
   }
 
@@ -307,9 +346,7 @@ class Session {
   }
 
   #send (peer, cids, entry) {
-    const wantlist = new Map(cids.map((cid) => [keyOf(cid), { cid: cid.bytes, priority: 1, ...entry }]))
-    const message = { full: false, pendingBytes: 0, wantlist, blocks: new Map(), blockPresences: new Map() }
-    return this.#network.sendMessage(peer, message, { signal: AbortSignal.timeout(SEND_MS) })
+    return this.#others.say(peer, new Map(cids.map((cid) => [keyOf(cid), { cid: cid.bytes, priority: 1, ...entry }])))
   }
 
   #end () {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from agents.errors import BlobUnavailable
 from benchmarks.transport.proxy import CountingProxies
 from ipfs.cid import cid_of
 from ipfs.kubo import KuboStore
-from ipfs.node import EmbeddedNode
+from ipfs.node import EmbeddedNode, find_node_binary
 
 BLOB = 3_000_000
 SECONDS = 60.0
@@ -165,6 +166,13 @@ def test_when_the_one_that_sends_dies_or_falls_silent_another_goes_on(swarm: Swa
         finally:
             if number == signal.SIGSTOP:
                 os.kill(pid, signal.SIGCONT)
+
+
+def test_what_is_said_to_a_peer_keeps_its_order() -> None:
+    """Two nodes that dial each other at once have two connections; a question asked anew must not take back the block asked for since."""
+    script = Path(__file__).with_name("exchange_race.mjs")
+    run = subprocess.run([str(find_node_binary()), "--test", "--test-force-exit", str(script)], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
 
 
 def _check(condition: bool) -> None:
