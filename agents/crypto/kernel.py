@@ -1,8 +1,8 @@
-"""The door to the native kernel (native/kernel.c): powers and products of many numbers at once, eight side by side by AVX-512-IFMA.
+"""The door to the native kernel (native/kernel.c): powers, products and hashes of many at once, eight side by side by AVX-512-IFMA.
 
-`numbers` decides when to come here. The extension is absent where nobody could compile it, and `usable` says whether this processor has
-the instructions; gmpy2 does the same work then. `portable=True` runs the same algorithm in plain C, slowly, to check it anywhere.
-Moduli are odd. Nothing here runs in constant time: the steps do not depend on exponents, the addresses of table entries do.
+`numbers` and `merkle` decide when to come here. The extension is absent where nobody could compile it, and `usable` says whether this
+processor has the instructions; libraries do the same work then. `portable=True` runs the same algorithm in plain C, slowly, to check it
+anywhere. Moduli are odd. Nothing here runs in constant time: the steps do not depend on exponents, the addresses of table entries do.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from types import ModuleType
 
 _native: ModuleType | None
@@ -23,8 +24,10 @@ LIMB_BITS = 52
 FREE_BITS = 8
 MAX_BITS = 512 * LIMB_BITS - FREE_BITS
 STRAUS_BASES = 1024  # of one multi_power call: their tables take 16 elements each
+COLUMNS = 64  # of one call for products: what it reads stays in the cache
 
 Constants = tuple[bytes, bytes, bytes, bytes, int, bool]
+_LOADED = {False: 0, True: 1}  # the power of R that loading an element divides by
 
 
 def usable() -> bool:
@@ -34,7 +37,10 @@ def usable() -> bool:
 
 @dataclass(frozen=True)
 class Modulus:
-    """A modulus as the kernel reads it. With `pairs` an element x modulo n² is written (x mod n, x div n)."""
+    """A modulus as the kernel reads it: n, or n² with `pairs`, as which the kernel then writes elements to itself.
+
+    Elements are big-endian in `size` bytes: those of n, or twice as many.
+    """
 
     n: int
     size: int
@@ -50,22 +56,19 @@ class Modulus:
     def limbs(self) -> int:
         return len(self.constants[0]) // 8
 
-    def write(self, x: int) -> bytes:
-        """An element of [0, value)."""
-        if not self.pairs:
-            return int(x).to_bytes(self.size, "little")
-        high, low = divmod(int(x), self.n)
-        return low.to_bytes(self.size, "little") + high.to_bytes(self.size, "little")
+    def write(self, elements: Iterable[int]) -> bytes:
+        """Elements of [0, value), one after the other."""
+        return b"".join([x.to_bytes(self.size, "big") for x in elements])
+
+    def split(self, data: bytes) -> list[bytes]:
+        return [data[i : i + self.size] for i in range(0, len(data), self.size)]
 
     def read(self, data: bytes) -> list[int]:
-        """Elements one after the other, each in [0, value)."""
-        found = [int.from_bytes(data[i : i + self.size], "little") for i in range(0, len(data), self.size)]
-        if not self.pairs:
-            return found
-        return [low + self.n * high for low, high in zip(found[::2], found[1::2], strict=True)]
+        """What `write` wrote."""
+        return [int.from_bytes(x, "big") for x in self.split(data)]
 
     def limbs_of(self, x: int) -> bytes:
-        """An element as the kernel's constants are written: a word of 64 bits for each limb of 52."""
+        """An element as the kernel's constants are written: a word of 64 bits for each limb of 52, of a pair x mod n and then x div n."""
         parts = divmod(x, self.n)[::-1] if self.pairs else (x,)
         return b"".join(_packed(_words(part, self.limbs)) for part in parts)
 
@@ -73,22 +76,22 @@ class Modulus:
 @lru_cache(maxsize=16)
 def modulus(n: int, pairs: bool = False) -> Modulus:
     """An odd n of at most `MAX_BITS` bits."""
-    limbs = -(-(n.bit_length() + FREE_BITS) // (4 * LIMB_BITS)) * 4
+    limbs = max(8, -(-(n.bit_length() + FREE_BITS) // (4 * LIMB_BITS)) * 4)
     r = 1 << LIMB_BITS * limbs
-    # A multiple of n that no number below R exceeds; each limb is raised by what the next one lends it, so that none is below another's.
-    multiple = _words(n * -(-r // n), limbs + 1)
-    borrow = (1 << LIMB_BITS) - 1
-    offset = [multiple[0] + borrow + 1, *(w + borrow for w in multiple[1:-1]), multiple[-1] - 1]
-    size = (n.bit_length() + 7) // 8
-    bare = Modulus(n, size, pairs, (_packed(_words(n, limbs)), _packed(offset), b"", b"", size, pairs))
-    one, square = (bare.limbs_of(x % bare.value) for x in (r, r * r))
-    return Modulus(n, size, pairs, (*bare.constants[:2], one, square, size, pairs))
+    # The least multiple of n that is not below R. Its part R is written as 2^52 in the lowest limb and 2^52 - 1 in the others, so that no
+    # limb is below another number's.
+    offset = [word + (1 << LIMB_BITS) - (i > 0) for i, word in enumerate(_words(-r % n, limbs))]
+    half = (n.bit_length() + 7) // 8
+    size = 2 * half if pairs else half
+    bare = Modulus(n, size, pairs, (_packed(_words(n, limbs)), _packed(offset), b"", b"", half, pairs))
+    one, enter = (bare.limbs_of(pow(r, power, bare.value)) for power in (1, 2 + _LOADED[pairs]))
+    return Modulus(n, size, pairs, (*bare.constants[:2], one, enter, half, pairs))
 
 
 def powers(field: Modulus, bases: Sequence[int], exponent: int, portable: bool = False) -> list[int]:
     """[b^exponent for b in bases], bases in [0, value), exponent >= 0."""
     written = exponent.to_bytes(max(1, (exponent.bit_length() + 7) // 8), "little")
-    return field.read(_call().powers(field.constants, b"".join(map(field.write, bases)), written, portable))
+    return field.read(_call().powers(field.constants, field.write(bases), written, portable))
 
 
 class Comb:
@@ -96,39 +99,55 @@ class Comb:
 
     def __init__(self, field: Modulus, base: int, digits: int, portable: bool = False) -> None:
         self._field, self._portable, self.digits = field, portable, digits
-        self._table: bytes = _call().comb_table(field.constants, field.write(base), digits, portable)
+        self._table: bytes = _call().comb_table(field.constants, field.write([base]), digits, portable)
 
     def powers(self, exponents: bytes) -> list[int]:
         """base^e for each e of `digits` little-endian bytes, written one after the other."""
         return self._field.read(_call().comb_powers(self._field.constants, self._table, self.digits, exponents, self._portable))
 
 
-def products(field: Modulus, columns: Sequence[Sequence[int]], prefixes: bool = False, portable: bool = False) -> list[list[int]]:
-    """For every column [the product of its numbers], or the products of its first 1, 2, … numbers; columns are equally long."""
-    depth = len(columns[0])
-    written = b"".join(field.write(x) for column in columns for x in column)
-    found = field.read(_call().products(field.constants, written, _fixes(field, depth), depth, prefixes, portable))
-    step = depth if prefixes else 1
-    return [found[i : i + step] for i in range(0, len(found), step)]
+def products(field: Modulus, rows: Sequence[Sequence[int]], portable: bool = False) -> list[int]:
+    """Position by position the product of all rows, which are equally long."""
+    found: list[int] = []
+    for start in range(0, len(rows[0]), COLUMNS):
+        written = _written(field, [row[start : start + COLUMNS] for row in rows])
+        found += field.read(_call().products(field.constants, written, _fix(field, len(rows)), len(rows), False, portable))
+    return found
 
 
-@lru_cache(maxsize=16)
-def _fixes(field: Modulus, depth: int) -> bytes:
-    """R, R², … R^depth."""
-    return b"".join(field.limbs_of(pow(1 << LIMB_BITS * field.limbs, t, field.value)) for t in range(1, depth + 1))
+def prefix_products(field: Modulus, rows: Sequence[Sequence[int]], portable: bool = False) -> list[list[bytes]]:
+    """For every position the products of the first 1, 2, … rows."""
+    depth = len(rows)
+    fixes = b"".join(_fix(field, t) for t in range(1, depth + 1))
+    found = field.split(_call().products(field.constants, _written(field, rows), fixes, depth, True, portable))
+    return [found[i : i + depth] for i in range(0, len(found), depth)]
 
 
-def multi_power(field: Modulus, bases: Sequence[int], exponents: Sequence[int], portable: bool = False) -> int:
-    """prod bases[i]^exponents[i], exponents >= 0 (Straus, Addition chains of vectors, 1964)."""
+def _written(field: Modulus, rows: Sequence[Sequence[int]]) -> bytes:
+    return field.write(chain.from_iterable(rows))
+
+
+@lru_cache(maxsize=256)
+def _fix(field: Modulus, rows: int) -> bytes:
+    """The power of R that brings back a product of so many loaded numbers: they, their products and this one divide by R."""
+    return field.limbs_of(pow(1 << LIMB_BITS * field.limbs, rows * (1 + _LOADED[field.pairs]), field.value))
+
+
+def multi_power(field: Modulus, bases: Sequence[int], exponents: Sequence[int], portable: bool = False) -> list[int]:
+    """Numbers whose product is prod bases[i]^exponents[i], exponents >= 0 (Straus, Addition chains of vectors, 1964)."""
     length = max(1, *((e.bit_length() + 7) // 8 for e in exponents))
-    total, whole = 1 % field.value, field.value
+    partial: list[int] = []
     for start in range(0, len(bases), STRAUS_BASES):
         part = slice(start, start + STRAUS_BASES)
-        written = b"".join(map(field.write, bases[part]))
-        exponents_of = b"".join(e.to_bytes(length, "little") for e in exponents[part])
-        for x in field.read(_call().multi_power(field.constants, written, exponents_of, length, portable)):
-            total = total * x % whole
-    return total
+        written = b"".join(e.to_bytes(length, "little") for e in exponents[part])
+        partial += field.read(_call().multi_power(field.constants, field.write(bases[part]), written, length, portable))
+    return partial
+
+
+def keccak256(messages: Sequence[bytes], portable: bool = False) -> list[bytes]:
+    """Ethereum's Keccak-256 of messages of one length, which is not 0."""
+    hashes: bytes = _call().keccak(b"".join(messages), len(messages[0]), portable)
+    return [hashes[i : i + 32] for i in range(0, len(hashes), 32)]
 
 
 def _call() -> ModuleType:

@@ -27,8 +27,8 @@ SIEVE_WINDOW = 1 << 17
 MILLER_RABIN_ROUNDS = 40
 BUCKET_BITS = 8
 MANY_BASES = 32
-# Of a list for the kernel: it takes for eight numbers little more than gmpy2 for one.
-LEAST_FOR_KERNEL = 2
+# Of a list for the kernel: it takes for eight numbers little more than gmpy2 for one, and less modulo n².
+LEAST_FOR_KERNEL, LEAST_SQUARED = 2, 1
 
 
 def to_bytes(value: int, length: int) -> bytes:
@@ -59,13 +59,14 @@ def powmod_bases(bases: Sequence[int], exponent: int, modulus: int, squared: boo
     if exponent < 0:
         raise InvalidInput("the exponent must not be negative")
     whole = modulus * modulus if squared else modulus
-    if _for_kernel(modulus, len(bases)):
+    if _for_kernel(modulus, len(bases), squared):
         return kernel.powers(kernel.modulus(modulus, squared), [b % whole for b in bases], exponent)
     return [int(x) for x in gmpy2.powmod_base_list([mpz(b) for b in bases], mpz(exponent), mpz(whole))]
 
 
-def _for_kernel(modulus: int, numbers: int) -> bool:
-    return numbers >= LEAST_FOR_KERNEL and modulus % 2 == 1 and 2 < modulus.bit_length() <= kernel.MAX_BITS and kernel.usable()
+def _for_kernel(modulus: int, numbers: int, squared: bool) -> bool:
+    least = LEAST_SQUARED if squared else LEAST_FOR_KERNEL
+    return numbers >= least and modulus % 2 == 1 and 2 < modulus.bit_length() <= kernel.MAX_BITS and kernel.usable()
 
 
 def multi_powmod(bases: Sequence[int], exponents: Sequence[int], modulus: int, squared: bool = False) -> int:
@@ -73,8 +74,8 @@ def multi_powmod(bases: Sequence[int], exponents: Sequence[int], modulus: int, s
     if len(bases) != len(exponents):
         raise InvalidInput("as many exponents as bases are needed")
     whole = modulus * modulus if squared else modulus
-    if _for_kernel(modulus, len(bases)) and all(e >= 0 for e in exponents):
-        return kernel.multi_power(kernel.modulus(modulus, squared), [b % whole for b in bases], exponents)
+    if _for_kernel(modulus, len(bases), squared) and all(e >= 0 for e in exponents):
+        return _product(kernel.multi_power(kernel.modulus(modulus, squared), [b % whole for b in bases], exponents), whole)
     mod = mpz(whole)
     if len(bases) < MANY_BASES:
         few = mpz(1) % mod
@@ -146,28 +147,38 @@ def jacobi(value: int, modulus: int) -> int:
     return int(gmpy2.jacobi(value, modulus))
 
 
-def product(values: Iterable[int], modulus: int) -> int:
-    """The product of all values modulo `modulus`; 1 for none."""
+def product(values: Sequence[int], modulus: int, squared: bool = False) -> int:
+    """The product of all values; 1 for none."""
+    whole = modulus * modulus if squared else modulus
+    rows = [values[i : i + kernel.LANES] for i in range(0, len(values), kernel.LANES)]
+    rest = rows.pop() if rows and len(rows[-1]) < kernel.LANES else []
+    return _product([*column_products(rows, modulus, squared), *rest], whole) if rows else _product(rest, whole)
+
+
+def _product(values: Iterable[int], modulus: int) -> int:
     mod = mpz(modulus)
-    total = mpz(1)
+    total = mpz(1) % mod
     for value in values:
         total = total * value % mod
     return int(total)
 
 
-def column_products(columns: Sequence[Sequence[int]], modulus: int) -> list[int]:
-    """The product of each column modulo `modulus`; columns are equally long and not empty."""
-    if _for_kernel(modulus, len(columns)):
-        return [x for (x,) in kernel.products(kernel.modulus(modulus), [[x % modulus for x in column] for column in columns])]
-    return [product(column, modulus) for column in columns]
+def column_products(rows: Sequence[Sequence[int]], modulus: int, squared: bool = False) -> list[int]:
+    """Position by position the product of all rows; they are equally long, and there is one."""
+    whole = modulus * modulus if squared else modulus
+    if _for_kernel(modulus, len(rows[0]), squared):
+        return kernel.products(kernel.modulus(modulus, squared), [[x % whole for x in row] for row in rows])
+    return [_product(column, whole) for column in zip(*rows, strict=True)]
 
 
-def prefix_products(columns: Sequence[Sequence[int]], modulus: int) -> list[list[int]]:
-    """For each column [v0, v0 v1, v0 v1 v2, …] modulo `modulus`; columns are equally long and not empty."""
-    if _for_kernel(modulus, len(columns)):
-        return kernel.products(kernel.modulus(modulus), [[x % modulus for x in column] for column in columns], prefixes=True)
-    mod = mpz(modulus)
-    return [[int(x) for x in accumulate(map(mpz, column), lambda total, value: total * value % mod)] for column in columns]
+def prefix_products(rows: Sequence[Sequence[int]], modulus: int, squared: bool = False) -> list[list[bytes]]:
+    """For each position [v0, v0 v1, v0 v1 v2, …], big-endian in the bytes of the modulus, twice as many when squared."""
+    whole = modulus * modulus if squared else modulus
+    if _for_kernel(modulus, len(rows[0]), squared):
+        return kernel.prefix_products(kernel.modulus(modulus, squared), [[x % whole for x in row] for row in rows])
+    mod, size = mpz(whole), (modulus.bit_length() + 7) // 8 * (2 if squared else 1)
+    columns = (accumulate(map(mpz, column), lambda total, value: total * value % mod) for column in zip(*rows, strict=True))
+    return [[to_bytes(int(x % mod), size) for x in column] for column in columns]
 
 
 def random_below(rand: Rand, bound: int) -> int:
@@ -260,7 +271,7 @@ class CombTable:
         whole = modulus * modulus if squared else modulus
         self.base, self.modulus, self.digits, self.squared = base % whole, modulus, digits, squared
         self._fast: kernel.Comb | None = None
-        if _for_kernel(modulus, LEAST_FOR_KERNEL):
+        if _for_kernel(modulus, LEAST_FOR_KERNEL, squared):
             self._fast = kernel.Comb(kernel.modulus(modulus, squared), self.base, digits)
             return
         self._whole = mpz(whole)

@@ -23,7 +23,7 @@ from agents.domain import MIN_MODULUS_BITS
 from agents.errors import BadCiphertext, InvalidInput, InvalidKey
 
 MAX_MODULUS_BITS = 8192
-AT_ONCE = 256
+AT_ONCE = 64  # columns of prefix products: what is read and written stays in the cache
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,9 @@ def encrypt(key: PublicKey, plaintexts: Sequence[int], pool: ObfuscatorPool) -> 
         if not 0 <= m < key.n:
             raise InvalidInput(f"plaintext {index} is outside 0..n-1")
     pool.fill(max(0, len(plaintexts) - len(pool)))
-    return numbers.column_products([(1 + m * key.n, pool.take()) for m in plaintexts], key.n_squared)
+    if not plaintexts:
+        return []
+    return numbers.column_products([[1 + m * key.n for m in plaintexts], [pool.take() for _ in plaintexts]], key.n, squared=True)
 
 
 def check_ciphertexts(key: PublicKey, ciphertexts: Sequence[int]) -> None:
@@ -156,7 +158,7 @@ def check_ciphertexts(key: PublicKey, ciphertexts: Sequence[int]) -> None:
     for index, c in enumerate(ciphertexts):
         if not 0 < c < key.n_squared:
             raise BadCiphertext(f"ciphertext {index} is outside 1..n²-1")
-    if numbers.gcd(numbers.product((c % key.n for c in ciphertexts), key.n), key.n) == 1:
+    if numbers.gcd(numbers.product(ciphertexts, key.n, squared=True), key.n) == 1:
         return
     for index, c in enumerate(ciphertexts):
         if numbers.gcd(c, key.n) != 1:
@@ -165,22 +167,22 @@ def check_ciphertexts(key: PublicKey, ciphertexts: Sequence[int]) -> None:
 
 def aggregate(key: PublicKey, updates: Sequence[Sequence[int]]) -> list[int]:
     """Position by position the product of all updates: it encrypts the sum of their plaintexts modulo n."""
-    return numbers.column_products(_columns(updates), key.n_squared)
+    _check_updates(updates)
+    return numbers.column_products(updates, key.n, squared=True)
 
 
-def prefix_products(key: PublicKey, updates: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """For each ciphertext index l the products of the first 1, 2, … N updates: [l][t - 1] is P_{l,t} of docs/crypto.md.
+def prefix_products(key: PublicKey, updates: Sequence[Sequence[int]]) -> Iterator[list[list[bytes]]]:
+    """For each ciphertext index l the products of the first 1, 2, … N updates as on the wire: [l][t - 1] is P_{l,t} of docs/crypto.md.
 
-    A slice at a time is made, so that a large model's prefixes are never in memory together.
+    They come in slices of consecutive l, so that a large model's prefixes are never in memory together.
     """
-    columns = _columns(updates)
-    parts = (columns[i : i + AT_ONCE] for i in range(0, len(columns), AT_ONCE))
-    return (row for part in parts for row in numbers.prefix_products(part, key.n_squared))
+    _check_updates(updates)
+    cuts = (slice(i, i + AT_ONCE) for i in range(0, len(updates[0]), AT_ONCE))
+    return (numbers.prefix_products([update[cut] for update in updates], key.n, squared=True) for cut in cuts)
 
 
-def _columns(updates: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+def _check_updates(updates: Sequence[Sequence[int]]) -> None:
     if not updates or not updates[0]:
         raise InvalidInput("there is nothing to aggregate")
     if any(len(update) != len(updates[0]) for update in updates):
         raise InvalidInput("the updates have different lengths")
-    return list(zip(*updates, strict=True))

@@ -87,7 +87,7 @@ def multi_power(
     size = _size(len(bases), products, modulus, squared)
     cuts = [slice(i, i + size) for i in range(0, max(len(bases), len(exponents)), size)]
     parts = [_MultiPower(bases[cut], exponents[cut], modulus, squared) for cut in cuts]
-    return numbers.product(_run(parts, executor), modulus * modulus if squared else modulus)
+    return numbers.product(list(_run(parts, executor)), modulus, squared)
 
 
 def _run(parts: Sequence[Callable[[], T]], executor: Executor | None) -> Iterator[T]:

@@ -234,15 +234,13 @@ def combine(
             raise BadShare(f"holder {i}: {fault.message}") from None
     roots = _combine_roots(key, {i: shares[i] for i in chosen}, executor)
     n, d = key.n, key.opening_exponent
-    powers = slices.powers(roots, n, n, executor, squared=True)
-    targets = slices.powers(ciphertexts, d, n, executor, squared=True)
+    powers = [divmod(x, n) for x in slices.powers(roots, n, n, executor, squared=True)]
+    targets = [divmod(x, n) for x in slices.powers(ciphertexts, d, n, executor, squared=True)]
+    inverses = numbers.invert_all([p0 for _, p0 in powers], n)
     inverse_d = numbers.invert(d, n)
     openings = []
     # target / power = 1 + n D M: with power = p0 + n p1 and target = t0 + n t1 that says t0 = p0 and D M = (t1 - p1) / p0 mod n.
-    for index, (root, power, target, inverse) in enumerate(
-        zip(roots, powers, targets, numbers.invert_all([p % n for p in powers], n), strict=True)
-    ):
-        (p1, p0), (t1, t0) = divmod(power, n), divmod(target, n)
+    for index, (root, (p1, p0), (t1, t0), inverse) in enumerate(zip(roots, powers, targets, inverses, strict=True)):
         if t0 != p0:
             raise BadOpening(f"the shares do not open ciphertext {index}", "verify the shares' proofs to find the wrong one")
         openings.append(Opening(min(root, n - root), (t1 - p1) * inverse % n * inverse_d % n))
@@ -256,11 +254,11 @@ def _combine_roots(key: ThresholdKey, shares: Mapping[int, Sequence[int]], execu
     for i, values in shares.items():
         exponent = 2 * _lagrange(key.delta, i, list(shares))
         (above if exponent >= 0 else below).append(slices.powers(values, abs(exponent), key.n, executor))
-    roots = numbers.column_products(list(zip(*above, strict=True)), key.n)
+    roots = numbers.column_products(above, key.n)
     if not below:
         return roots
-    divisors = numbers.invert_all(numbers.column_products(list(zip(*below, strict=True)), key.n), key.n)
-    return numbers.column_products(list(zip(roots, divisors, strict=True)), key.n)
+    divisors = numbers.invert_all(numbers.column_products(below, key.n), key.n)
+    return numbers.column_products([roots, divisors], key.n)
 
 
 def _lagrange(delta: int, i: int, indices: Sequence[int]) -> int:
@@ -307,8 +305,9 @@ def _batch_holds(
     weights = [numbers.random_bits(rand, BATCH_BITS) for _ in openings]
     w = slices.multi_power([o.w for o in openings], weights, n, executor)
     m = sum(e * o.m for e, o in zip(weights, openings, strict=True)) % n
-    left = numbers.powmod(w, 2 * n, square) * (1 + 2 * d * m % n * n) % square
-    return left == numbers.powmod(slices.multi_power(ciphertexts, weights, n, executor, squared=True), 2 * d, square)
+    c = slices.multi_power(ciphertexts, weights, n, executor, squared=True)
+    left = numbers.powmod_bases([w], 2 * n, n, squared=True)[0] * (1 + 2 * d * m % n * n)
+    return left % square == numbers.powmod_bases([c], 2 * d, n, squared=True)[0]
 
 
 def _first_wrong(key: ThresholdKey, ciphertexts: Sequence[int], openings: Sequence[Opening], rand: Rand) -> int:

@@ -190,33 +190,27 @@ def decode_opening(data: bytes, expected: Header, key: PublicKey) -> list[Openin
 
 def update_root(ciphertexts: Sequence[int], key: PublicKey) -> bytes:
     """Merkle root over leaf(l, ciphertext_l), l from 0."""
-    return merkle.root([merkle.leaf(i, numbers.to_bytes(c, key.ciphertext_bytes)) for i, c in enumerate(ciphertexts)])
+    return merkle.root(merkle.leaves([numbers.to_bytes(c, key.ciphertext_bytes) for c in ciphertexts]))
 
 
 def share_root(values: Sequence[int], key: PublicKey) -> bytes:
     """Merkle root over leaf(l, x_l)."""
-    return merkle.root([merkle.leaf(i, numbers.to_bytes(x, key.modulus_bytes)) for i, x in enumerate(values)])
+    return merkle.root(merkle.leaves([numbers.to_bytes(x, key.modulus_bytes) for x in values]))
 
 
 def opening_root(openings: Sequence[Opening], key: PublicKey, start: int = 0) -> bytes:
     """Merkle root over leaf(l, w_l ‖ M_l), l from `start` on."""
     size = key.modulus_bytes
-    return merkle.root([merkle.leaf(i, numbers.to_bytes(o.w, size) + numbers.to_bytes(o.m, size)) for i, o in enumerate(openings, start)])
-
-
-def prefix_leaves(row: int, products: Sequence[int], key: PublicKey) -> list[bytes]:
-    """prefix_leaf(row, t, P_{row,t}) with t from 1."""
-    size = key.ciphertext_bytes
-    return [merkle.prefix_leaf(row, position, numbers.to_bytes(value, size)) for position, value in enumerate(products, 1)]
+    return merkle.root(merkle.leaves([numbers.to_bytes(o.w, size) + numbers.to_bytes(o.m, size) for o in openings], start))
 
 
 def product_and_root(updates: Sequence[Sequence[int]], key: PublicKey) -> tuple[list[int], bytes]:
-    """The updates' product, and the Merkle root over the `prefix_leaves` of every ciphertext index (P4)."""
+    """The updates' product, and the Merkle root over the prefix leaves of every ciphertext index l, from 0 on (P4)."""
     product: list[int] = []
     leaves: list[bytes] = []
-    for row, products in enumerate(prefix_products(key, updates)):
-        product.append(products[-1])
-        leaves += prefix_leaves(row, products, key)
+    for rows in prefix_products(key, updates):
+        leaves += merkle.prefix_leaves(rows, start=len(product))
+        product += [numbers.from_bytes(row[-1]) for row in rows]
     return product, merkle.root(leaves)
 
 

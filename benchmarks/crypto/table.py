@@ -13,6 +13,7 @@ COLUMNS = {
     "encrypt, made ahead": "encrypt online",
     "encrypt, everything": "encrypt",
     "aggregate": "aggregate",
+    "with root": "aggregate and root",
     "share": "share",
     "combine or decrypt": "open",
     "verify": "verify",

@@ -58,7 +58,7 @@ def merkle_vectors() -> list[dict[str, Any]]:
                 "leaves": [leaf.hex() for leaf in leaves],
                 "root": merkle.root(leaves).hex(),
                 "proof_of_last": [node.hex() for node in merkle.proof(leaves, last)],
-                "prefix_leaf_of_last": merkle.prefix_leaf(last, 1, values[last]).hex(),
+                "prefix_leaf_of_last": merkle.prefix_leaves([values[last:]], last)[0].hex(),
             }
         )
     return cases
@@ -91,6 +91,7 @@ def wire_vectors() -> dict[str, Any]:
     primes = json.loads((HERE / "keys_512.json").read_text())
     n = int(primes["p"], 16) * int(primes["q"], 16)
     key = paillier.PublicKey.from_modulus(n, 512)
+    numbers_ = [numbers.to_bytes(x, key.ciphertext_bytes) for x in range(1, 7)]
     return {
         "headers": {kind.name: update.of(kind, "0x" + "a1" * 20).to_bytes().hex() for kind in wire.BlobKind},
         "sizes_3072_130": {kind.name: wire.blob_size(kind, 3072, 130) for kind in wire.BlobKind},
@@ -98,7 +99,7 @@ def wire_vectors() -> dict[str, Any]:
         "share_root": wire.share_root([1, 2], key).hex(),
         "opening_root": wire.opening_root([Opening(1, 2), Opening(3, 4)], key).hex(),
         "part_root_from_7": wire.opening_root([Opening(1, 2), Opening(3, 4)], key, 7).hex(),
-        "aggregate_root": merkle.root([*wire.prefix_leaves(0, [1, 2, 3], key), *wire.prefix_leaves(1, [4, 5, 6], key)]).hex(),
+        "aggregate_root": merkle.root(merkle.prefix_leaves([numbers_[:3], numbers_[3:]])).hex(),
     }
 
 

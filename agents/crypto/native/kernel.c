@@ -1,7 +1,9 @@
-/* agents.crypto._kernel: powers and products of large numbers, eight at a time, for agents/crypto/kernel.py, which says what each call takes.
+/* agents.crypto._kernel: powers and products of large numbers, and hashes, eight at a time, for agents/crypto/kernel.py, which says what each
+ * call takes.
  *
- * Numbers are little-endian bytes of one length; constants of a modulus come as 64-bit words of one 52-bit limb each. Calls release the
- * interpreter lock. Steps do not depend on exponents, addresses of table entries do: this is not constant time.
+ * Numbers are big-endian bytes of one length, as on the wire, exponents little-endian; constants of a modulus come as 64-bit words of one
+ * 52-bit limb each. Calls release the interpreter lock. Steps do not depend on exponents, addresses of table entries do: this is not
+ * constant time.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -14,6 +16,7 @@
 #define MAX_LIMBS 512
 #define STRAUS_BITS 4
 #define MAX_WINDOW 6
+#define MAX_DIGITS 4096
 
 typedef uint64_t V __attribute__((vector_size(64), aligned(64)));
 
@@ -21,106 +24,54 @@ typedef struct {
     int limbs;
     uint64_t k0; /* -1/n mod 2^52 */
     const uint64_t *n;
-    const uint64_t *offset; /* limbs + 1 words, see take_quotient */
+    const uint64_t *offset; /* see less_quotient */
 } Field;
 
 typedef struct {
-    V *wide, *quotient, *low, *twice;
+    V *wide, *quotient, *spare;
 } Scratch;
 
 typedef struct {
     Field field;
     int pairs;
     int width;    /* limbs of an element: of a pair twice those of n */
-    size_t half;  /* bytes of a number modulo n */
-    size_t bytes; /* bytes of an element */
-    const uint64_t *one, *r2; /* R and R² in the element's form */
+    size_t bytes; /* of a number */
+    const uint64_t *one, *enter; /* in the element's form: R, and what brings a loaded number into Montgomery's form */
 } Job;
 
 typedef struct {
     void *memory;
     Scratch scratch;
     V *first, *second, *third, *table;
-    uint64_t *limbs;
 } Arena;
 
+/* Bits [52 limb, 52 limb + 52) of a number of `size` bytes. */
 static uint64_t limb_of(const uint8_t *number, size_t size, int limb) {
     const size_t bit = (size_t)limb * 52, byte = bit / 8;
-    if (byte >= size) return 0;
     uint64_t word = 0;
-    const size_t there = size - byte;
-    memcpy(&word, number + byte, there < 8 ? there : 8);
+    if (byte + 8 <= size) {
+        memcpy(&word, number + size - byte - 8, 8);
+        word = __builtin_bswap64(word);
+    } else
+        for (size_t k = byte; k < size; k++) word |= (uint64_t)number[size - 1 - k] << 8 * (k - byte);
     return word >> (bit % 8) & MASK;
 }
 
-/* Lane l gets the element at numbers + l stride; lanes beyond `present` get 0. */
-static void load(const Job *j, V *out, const uint8_t *numbers, size_t stride, size_t present) {
+/* Lane l gets the limbs of the number at numbers + l size; lanes beyond `present` get 0. */
+static void read_limbs(V *out, int limbs, const uint8_t *numbers, size_t size, size_t present) {
     uint64_t *words = (uint64_t *)out;
-    const int L = j->field.limbs;
-    memset(words, 0, sizeof(V) * (size_t)j->width);
+    memset(words, 0, sizeof(V) * (size_t)limbs);
     for (size_t l = 0; l < LANES && l < present; l++)
-        for (int i = 0; i < j->width; i++)
-            words[(size_t)i * LANES + l] = limb_of(numbers + l * stride + (i < L ? 0 : j->half), j->half, i < L ? i : i - L);
+        for (int i = 0; i < limbs; i++) words[(size_t)i * LANES + l] = limb_of(numbers + l * size, size, i);
 }
 
-static int not_below(const uint64_t *x, const uint64_t *n, int L) {
-    for (int i = L - 1; i >= 0; i--)
-        if (x[i] != n[i]) return x[i] > n[i];
-    return 1;
-}
-
-/* Subtract n once or twice where x is not below it; how often. */
-static uint64_t settle(uint64_t *x, const uint64_t *n, int L) {
-    uint64_t times = 0;
-    while (not_below(x, n, L)) {
-        uint64_t borrow = 0;
-        for (int i = 0; i < L; i++) {
-            const uint64_t d = x[i] - n[i] - borrow;
-            x[i] = d & MASK;
-            borrow = d >> 63;
-        }
-        times++;
-    }
-    return times;
-}
-
-static void pack(uint8_t *out, size_t size, const uint64_t *limbs, int L) {
-    unsigned __int128 held = 0;
-    int bits = 0;
-    size_t at = 0;
-    for (int i = 0; i < L && at < size; i++) {
-        held |= (unsigned __int128)limbs[i] << bits;
-        bits += 52;
-        while (bits >= 8 && at < size) {
-            out[at++] = (uint8_t)held;
-            held >>= 8;
-            bits -= 8;
-        }
-    }
-    while (at < size) {
-        out[at++] = (uint8_t)held;
-        held >>= 8;
-    }
-}
-
-/* The lanes' elements, reduced to the end, at out + l stride. */
-static void store(const Job *j, uint64_t *limbs, const V *x, uint8_t *out, size_t stride, size_t present) {
-    const int L = j->field.limbs;
-    const uint64_t *words = (const uint64_t *)x, *n = j->field.n;
-    for (size_t l = 0; l < LANES && l < present; l++) {
-        for (int i = 0; i < j->width; i++) limbs[i] = words[(size_t)i * LANES + l];
-        uint64_t carried = settle(limbs, n, L);
-        if (j->pairs) {
-            for (int i = L; i < 2 * L && carried; i++) {
-                limbs[i] += carried;
-                carried = limbs[i] >> 52;
-                limbs[i] &= MASK;
-            }
-            settle(limbs + L, n, L);
-            pack(out + l * stride + j->half, j->half, limbs + L, L);
-        }
-        pack(out + l * stride, j->half, limbs, L);
-    }
+/* Bits [64 k, 64 k + 64) of a number of `size` bytes, where it has them. */
+static void write_word(uint8_t *number, size_t size, size_t k, uint64_t word) {
+    if (8 * k + 8 <= size) {
+        word = __builtin_bswap64(word);
+        memcpy(number + size - 8 * k - 8, &word, 8);
+    } else
+        for (size_t byte = 8 * k; byte < size; byte++, word >>= 8) number[size - 1 - byte] = (uint8_t)word;
 }
 
 /* Bits [from, from + bits) of a little-endian number of `length` bits. */
@@ -138,6 +89,18 @@ static int window_for(int exponent_bits) {
     return best;
 }
 
+/* Words from one entry of a comb's table to the next: whole vectors. */
+static size_t stride_of(size_t width) { return (width + LANES - 1) / LANES * LANES; }
+
+#define KECCAK_RATE 136
+static const uint64_t KECCAK_ROUNDS[24] = {
+    0x0000000000000001, 0x0000000000008082, 0x800000000000808A, 0x8000000080008000, 0x000000000000808B, 0x0000000080000001,
+    0x8000000080008081, 0x8000000000008009, 0x000000000000008A, 0x0000000000000088, 0x0000000080008009, 0x000000008000000A,
+    0x000000008000808B, 0x800000000000008B, 0x8000000000008089, 0x8000000000008003, 0x8000000000008002, 0x8000000000000080,
+    0x000000000000800A, 0x800000008000000A, 0x8000000080008081, 0x8000000000008080, 0x0000000080000001, 0x8000000080008008,
+};
+static const int KECCAK_TURNS[25] = {0, 1, 62, 28, 27, 36, 44, 6, 55, 20, 3, 10, 43, 25, 39, 41, 45, 15, 21, 8, 18, 2, 61, 56, 14};
+
 #define FN static __attribute__((unused))
 #define NAME(f) f##_portable
 #define SPREAD(x) ((V){0} + (uint64_t)(x))
@@ -150,6 +113,11 @@ static __attribute__((noinline)) V high_portable(V t, V a, V b) {
     for (int l = 0; l < LANES; l++) t[l] += (uint64_t)((unsigned __int128)(a[l] & MASK) * (b[l] & MASK) >> 52);
     return t;
 }
+static inline V mix_portable(V a, V at, V b) {
+    V out;
+    for (int l = 0; l < LANES; l++) out[l] = at[l] < LANES ? a[at[l]] : b[at[l] - LANES];
+    return out;
+}
 static inline V gather_portable(const uint64_t *base, V at) {
     V out;
     for (int l = 0; l < LANES; l++) out[l] = base[at[l]];
@@ -158,6 +126,8 @@ static inline V gather_portable(const uint64_t *base, V at) {
 #define LOW low_portable
 #define HIGH high_portable
 #define GATHER gather_portable
+#define MIX mix_portable
+#include "keccak.h"
 #include "lanes.h"
 #undef FN
 #undef NAME
@@ -165,13 +135,7 @@ static inline V gather_portable(const uint64_t *base, V at) {
 #undef LOW
 #undef HIGH
 #undef GATHER
-#undef FULL4
-#undef TRIANGLE
-#undef HEAD4
-#undef TAIL4
-#undef COLUMNS
-#undef KEEP
-#undef LIMBS_OF_N
+#undef MIX
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -182,6 +146,8 @@ static int fast(void) { return __builtin_cpu_supports("avx512f") && __builtin_cp
 #define LOW(t, a, b) ((V)_mm512_madd52lo_epu64((__m512i)(t), (__m512i)(a), (__m512i)(b)))
 #define HIGH(t, a, b) ((V)_mm512_madd52hi_epu64((__m512i)(t), (__m512i)(a), (__m512i)(b)))
 #define GATHER(base, at) ((V)_mm512_i64gather_epi64((__m512i)(at), (const void *)(base), 8))
+#define MIX(a, at, b) ((V)_mm512_permutex2var_epi64((__m512i)(a), (__m512i)(at), (__m512i)(b)))
+#include "keccak.h"
 #include "lanes.h"
 #define RUN(f, ...)                        \
     do {                                   \
@@ -198,201 +164,165 @@ static int fast(void) { return 0; }
 /* -- the door to Python: every length is checked before anything is read ------------------------------------------------------------ */
 
 typedef struct {
-    Py_buffer n, offset, one, r2;
-} Held;
+    Py_buffer n, offset, one, enter, first, second; /* the modulus's constants, and what the call works on */
+    Py_ssize_t half;                                /* bytes of a number modulo n */
+    int pairs, portable;
+    Job job;
+    Arena arena;
+    PyObject *out;
+} Call;
 
-static void release(Held *h) {
-    PyBuffer_Release(&h->n);
-    PyBuffer_Release(&h->offset);
-    PyBuffer_Release(&h->one);
-    PyBuffer_Release(&h->r2);
-}
+/* A modulus as kernel.py makes it. */
+#define MODULUS "(y*y*y*y*np)"
+#define MODULUS_OF(c) &(c).n, &(c).offset, &(c).one, &(c).enter, &(c).half, &(c).pairs
 
 static int refuse(const char *why) {
     PyErr_SetString(PyExc_ValueError, why);
     return 0;
 }
 
-/* (n, offset, one, r2, bytes of a number, pairs) as kernel.py makes it. */
-static int read_job(PyObject *tuple, Job *j, Held *h) {
-    Py_ssize_t half;
-    int pairs;
-    if (!PyTuple_Check(tuple)) return refuse("a modulus is a tuple");
-    if (!PyArg_ParseTuple(tuple, "y*y*y*y*np", &h->n, &h->offset, &h->one, &h->r2, &half, &pairs)) return 0;
-    const Py_ssize_t limbs = h->n.len / 8, width = pairs ? 2 * limbs : limbs;
-    if (h->n.len % 8 || limbs % 4 || limbs < 4 || limbs > MAX_LIMBS || h->offset.len != (limbs + 1) * 8 || h->one.len != width * 8 ||
-        h->r2.len != width * 8 || half < 1 || half * 8 > limbs * 52) {
-        release(h);
+static int read_job(Call *c) {
+    const Py_ssize_t limbs = c->n.len / 8, width = c->pairs ? 2 * limbs : limbs;
+    if (c->n.len % 8 || limbs % 4 || limbs < 8 || limbs > MAX_LIMBS || c->offset.len != c->n.len || c->one.len != width * 8 ||
+        c->enter.len != width * 8 || c->half < 1 || c->half * 8 > limbs * 52)
         return refuse("the modulus's constants do not fit each other");
-    }
-    const uint64_t *n = h->n.buf;
+    const uint64_t *n = c->n.buf;
     uint64_t inverse = 1;
     for (int i = 0; i < 6; i++) inverse *= 2 - n[0] * inverse;
-    *j = (Job){{(int)limbs, (0 - inverse) & MASK, n, h->offset.buf}, pairs, (int)width, (size_t)half, (size_t)half * (pairs ? 2 : 1), h->one.buf, h->r2.buf};
+    c->job = (Job){.field = {(int)limbs, (0 - inverse) & MASK, n, c->offset.buf},
+                   .pairs = c->pairs,
+                   .width = (int)width,
+                   .bytes = (size_t)(c->pairs ? 2 * c->half : c->half),
+                   .one = c->one.buf,
+                   .enter = c->enter.buf};
     return 1;
 }
 
-/* Memory for one call, with room for a table of `entries` elements. */
-static int make_arena(Arena *a, const Job *j, size_t entries) {
-    const size_t L = (size_t)j->field.limbs, W = (size_t)j->width, wide = 2 * L + 8;
-    const size_t vectors = wide + 3 * L + 3 * W + entries * W;
-    if (posix_memalign(&a->memory, 64, vectors * sizeof(V) + W * sizeof(uint64_t))) {
+/* Room for a result of `size` bytes and for the work, with a table of `entries` elements. */
+static int make_room(Call *c, Py_ssize_t size, size_t entries) {
+    const size_t L = (size_t)c->job.field.limbs, W = stride_of((size_t)c->job.width), wide = 2 * L + 8;
+    Arena *a = &c->arena;
+    if (!(c->out = PyBytes_FromStringAndSize(NULL, size))) return 0;
+    if (posix_memalign(&a->memory, 64, (wide + 2 * L + 3 * W + entries * W) * sizeof(V))) {
+        Py_CLEAR(c->out);
         PyErr_NoMemory();
         return 0;
     }
     V *next = a->memory;
-    a->scratch = (Scratch){next, next + wide, next + wide + L, next + wide + 2 * L};
-    next += wide + 3 * L;
+    a->scratch = (Scratch){next, next + wide, next + wide + L};
+    next += wide + 2 * L;
     a->first = next;
     a->second = next + W;
     a->third = next + 2 * W;
     a->table = next + 3 * W;
-    a->limbs = (uint64_t *)(a->table + entries * W);
     return 1;
 }
 
+static PyObject *finish(Call *c) {
+    Py_buffer *buffers[] = {&c->n, &c->offset, &c->one, &c->enter, &c->first, &c->second};
+    for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) PyBuffer_Release(buffers[i]);
+    free(c->arena.memory);
+    return c->out;
+}
+
+#define CALCULATE(f, ...)                               \
+    do {                                                \
+        void *out = PyBytes_AS_STRING(c.out);           \
+        const int portable = c.portable;                \
+        Py_BEGIN_ALLOW_THREADS;                         \
+        RUN(f, &c.job, &c.arena, __VA_ARGS__, out);     \
+        Py_END_ALLOW_THREADS;                           \
+    } while (0)
+
 static PyObject *py_powers(PyObject *self, PyObject *args) {
-    PyObject *modulus, *out = NULL;
-    Py_buffer bases, exponent;
-    int portable;
-    Job j;
-    Held h;
-    Arena a;
-    if (!PyArg_ParseTuple(args, "Oy*y*p", &modulus, &bases, &exponent, &portable)) return NULL;
-    if (read_job(modulus, &j, &h)) {
-        if (bases.len % (Py_ssize_t)j.bytes || !exponent.len || exponent.len > INT32_MAX / 8)
-            refuse("bases or exponent of the wrong length");
-        else if ((out = PyBytes_FromStringAndSize(NULL, bases.len)) && make_arena(&a, &j, (size_t)1 << MAX_WINDOW)) {
-            uint8_t *to = (uint8_t *)PyBytes_AS_STRING(out);
-            Py_BEGIN_ALLOW_THREADS;
-            RUN(powers, &j, &a, bases.buf, (size_t)bases.len / j.bytes, exponent.buf, (int)exponent.len * 8, to);
-            Py_END_ALLOW_THREADS;
-            free(a.memory);
-        } else
-            Py_CLEAR(out);
-        release(&h);
-    }
-    PyBuffer_Release(&bases);
-    PyBuffer_Release(&exponent);
-    return out;
+    Call c = {0};
+    if (!PyArg_ParseTuple(args, MODULUS "y*y*p", MODULUS_OF(c), &c.first, &c.second, &c.portable)) return NULL;
+    if (read_job(&c) &&
+        ((c.first.len % (Py_ssize_t)c.job.bytes == 0 && c.second.len && c.second.len <= INT32_MAX / 8) ||
+         refuse("bases or exponent of the wrong length")) &&
+        make_room(&c, c.first.len, (size_t)1 << MAX_WINDOW))
+        CALCULATE(powers, c.first.buf, (size_t)c.first.len / c.job.bytes, c.second.buf, (int)c.second.len * 8);
+    return finish(&c);
 }
 
 static PyObject *py_comb_table(PyObject *self, PyObject *args) {
-    PyObject *modulus, *out = NULL;
-    Py_buffer base;
+    Call c = {0};
     Py_ssize_t digits;
-    int portable;
-    Job j;
-    Held h;
-    Arena a;
-    if (!PyArg_ParseTuple(args, "Oy*np", &modulus, &base, &digits, &portable)) return NULL;
-    if (read_job(modulus, &j, &h)) {
-        if (base.len != (Py_ssize_t)j.bytes || digits < 1 || digits > 4096)
-            refuse("a base of the wrong length, or too many digits");
-        else if ((out = PyBytes_FromStringAndSize(NULL, digits * 256 * j.width * 8)) && make_arena(&a, &j, 0)) {
-            uint64_t *to = (uint64_t *)PyBytes_AS_STRING(out);
-            Py_BEGIN_ALLOW_THREADS;
-            RUN(comb_table, &j, &a, base.buf, (size_t)digits, to);
-            Py_END_ALLOW_THREADS;
-            free(a.memory);
-        } else
-            Py_CLEAR(out);
-        release(&h);
-    }
-    PyBuffer_Release(&base);
-    return out;
+    if (!PyArg_ParseTuple(args, MODULUS "y*np", MODULUS_OF(c), &c.first, &digits, &c.portable)) return NULL;
+    if (read_job(&c) &&
+        ((c.first.len == (Py_ssize_t)c.job.bytes && digits >= 1 && digits <= MAX_DIGITS) ||
+         refuse("a base of the wrong length, or too many digits")) &&
+        make_room(&c, digits * 256 * (Py_ssize_t)stride_of(c.job.width) * 8, 0))
+        CALCULATE(comb_table, c.first.buf, (size_t)digits);
+    return finish(&c);
 }
 
 static PyObject *py_comb_powers(PyObject *self, PyObject *args) {
-    PyObject *modulus, *out = NULL;
-    Py_buffer table, exponents;
+    Call c = {0};
     Py_ssize_t digits;
-    int portable;
-    Job j;
-    Held h;
-    Arena a;
-    if (!PyArg_ParseTuple(args, "Oy*ny*p", &modulus, &table, &digits, &exponents, &portable)) return NULL;
-    if (read_job(modulus, &j, &h)) {
-        if (digits < 1 || digits > 4096 || table.len != digits * 256 * j.width * 8 || exponents.len % digits)
-            refuse("table or exponents of the wrong length");
-        else if ((out = PyBytes_FromStringAndSize(NULL, exponents.len / digits * (Py_ssize_t)j.bytes)) &&
-                 make_arena(&a, &j, ((size_t)(exponents.len / digits) + LANES - 1) / LANES)) {
-            uint8_t *to = (uint8_t *)PyBytes_AS_STRING(out);
-            Py_BEGIN_ALLOW_THREADS;
-            RUN(comb_powers, &j, &a, table.buf, (size_t)digits, exponents.buf, (size_t)(exponents.len / digits), to);
-            Py_END_ALLOW_THREADS;
-            free(a.memory);
-        } else
-            Py_CLEAR(out);
-        release(&h);
+    if (!PyArg_ParseTuple(args, MODULUS "y*ny*p", MODULUS_OF(c), &c.first, &digits, &c.second, &c.portable)) return NULL;
+    if (read_job(&c) &&
+        ((digits >= 1 && digits <= MAX_DIGITS && c.first.len == digits * 256 * (Py_ssize_t)stride_of(c.job.width) * 8 &&
+          c.second.len % digits == 0) ||
+         refuse("table or exponents of the wrong length"))) {
+        const Py_ssize_t count = c.second.len / digits;
+        if (make_room(&c, count * (Py_ssize_t)c.job.bytes, ((size_t)count + LANES - 1) / LANES))
+            CALCULATE(comb_powers, c.first.buf, (size_t)digits, c.second.buf, (size_t)count);
     }
-    PyBuffer_Release(&table);
-    PyBuffer_Release(&exponents);
-    return out;
+    return finish(&c);
 }
 
 static PyObject *py_products(PyObject *self, PyObject *args) {
-    PyObject *modulus, *out = NULL;
-    Py_buffer numbers, fixes;
+    Call c = {0};
     Py_ssize_t depth;
-    int prefixes, portable;
-    Job j;
-    Held h;
-    Arena a;
-    if (!PyArg_ParseTuple(args, "Oy*y*npp", &modulus, &numbers, &fixes, &depth, &prefixes, &portable)) return NULL;
-    if (read_job(modulus, &j, &h)) {
-        const Py_ssize_t bytes = (Py_ssize_t)j.bytes;
-        if (depth < 1 || depth > PY_SSIZE_T_MAX / bytes || numbers.len % (depth * bytes) || fixes.len / 8 / j.width != depth ||
-            fixes.len % (8 * j.width))
-            refuse("numbers or their fixes of the wrong length");
-        else if ((out = PyBytes_FromStringAndSize(NULL, prefixes ? numbers.len : numbers.len / depth)) && make_arena(&a, &j, 0)) {
-            uint8_t *to = (uint8_t *)PyBytes_AS_STRING(out);
-            Py_BEGIN_ALLOW_THREADS;
-            RUN(products, &j, &a, numbers.buf, (size_t)(numbers.len / (depth * bytes)), (size_t)depth, prefixes, fixes.buf, to);
-            Py_END_ALLOW_THREADS;
-            free(a.memory);
-        } else
-            Py_CLEAR(out);
-        release(&h);
+    int prefixes;
+    if (!PyArg_ParseTuple(args, MODULUS "y*y*npp", MODULUS_OF(c), &c.first, &c.second, &depth, &prefixes, &c.portable)) return NULL;
+    if (read_job(&c)) {
+        const Py_ssize_t bytes = (Py_ssize_t)c.job.bytes, count = c.first.len / bytes;
+        if ((depth >= 1 && depth <= count && c.first.len % (depth * bytes) == 0 && c.second.len == (prefixes ? depth : 1) * c.job.width * 8) ||
+            refuse("numbers or their fixes of the wrong length"))
+            if (make_room(&c, prefixes ? c.first.len : c.first.len / depth, 0))
+                CALCULATE(products, c.first.buf, (size_t)(count / depth), (size_t)depth, prefixes, c.second.buf);
     }
-    PyBuffer_Release(&numbers);
-    PyBuffer_Release(&fixes);
-    return out;
+    return finish(&c);
 }
 
 static PyObject *py_multi_power(PyObject *self, PyObject *args) {
-    PyObject *modulus, *out = NULL;
-    Py_buffer bases, exponents;
+    Call c = {0};
     Py_ssize_t length;
-    int portable;
-    Job j;
-    Held h;
-    Arena a;
-    if (!PyArg_ParseTuple(args, "Oy*y*np", &modulus, &bases, &exponents, &length, &portable)) return NULL;
-    if (read_job(modulus, &j, &h)) {
-        const Py_ssize_t count = bases.len / (Py_ssize_t)j.bytes;
-        if (bases.len % (Py_ssize_t)j.bytes || count < 1 || length < 1 || exponents.len / length != count || exponents.len % length)
-            refuse("bases or exponents of the wrong length");
-        else if ((out = PyBytes_FromStringAndSize(NULL, LANES * (Py_ssize_t)j.bytes)) &&
-                 make_arena(&a, &j, (((size_t)count + LANES - 1) / LANES) << STRAUS_BITS)) {
-            uint8_t *to = (uint8_t *)PyBytes_AS_STRING(out);
-            Py_BEGIN_ALLOW_THREADS;
-            RUN(multi_power, &j, &a, bases.buf, exponents.buf, (size_t)count, (size_t)length, to);
-            Py_END_ALLOW_THREADS;
-            free(a.memory);
-        } else
-            Py_CLEAR(out);
-        release(&h);
+    if (!PyArg_ParseTuple(args, MODULUS "y*y*np", MODULUS_OF(c), &c.first, &c.second, &length, &c.portable)) return NULL;
+    if (read_job(&c)) {
+        const Py_ssize_t bytes = (Py_ssize_t)c.job.bytes, count = c.first.len / bytes;
+        if ((count >= 1 && c.first.len % bytes == 0 && length >= 1 && c.second.len / length == count && c.second.len % length == 0) ||
+            refuse("bases or exponents of the wrong length"))
+            if (make_room(&c, LANES * bytes, (((size_t)count + LANES - 1) / LANES) << STRAUS_BITS))
+                CALCULATE(multi_power, c.first.buf, c.second.buf, (size_t)count, (size_t)length);
     }
-    PyBuffer_Release(&bases);
-    PyBuffer_Release(&exponents);
-    return out;
+    return finish(&c);
+}
+
+static PyObject *py_keccak(PyObject *self, PyObject *args) {
+    PyObject *result = NULL;
+    Py_buffer messages;
+    Py_ssize_t size;
+    int portable;
+    if (!PyArg_ParseTuple(args, "y*np", &messages, &size, &portable)) return NULL;
+    if ((size >= 1 && messages.len % size == 0) || refuse("messages of the wrong length"))
+        if ((result = PyBytes_FromStringAndSize(NULL, messages.len / size * 32))) {
+            uint8_t *out = (uint8_t *)PyBytes_AS_STRING(result);
+            Py_BEGIN_ALLOW_THREADS;
+            RUN(keccak, messages.buf, (size_t)(messages.len / size), (size_t)size, out);
+            Py_END_ALLOW_THREADS;
+        }
+    PyBuffer_Release(&messages);
+    return result;
 }
 
 static PyObject *py_fast(PyObject *self, PyObject *unused) { return PyBool_FromLong(fast()); }
 
 static PyMethodDef methods[] = {
     {"fast", py_fast, METH_NOARGS, "Whether this processor has the instructions; every call can also run without (portable=True)."},
+    {"keccak", py_keccak, METH_VARARGS, "(messages, size, portable) -> bytes"},
     {"powers", py_powers, METH_VARARGS, "(modulus, bases, exponent, portable) -> bytes"},
     {"comb_table", py_comb_table, METH_VARARGS, "(modulus, base, digits, portable) -> bytes"},
     {"comb_powers", py_comb_powers, METH_VARARGS, "(modulus, table, digits, exponents, portable) -> bytes"},

@@ -50,6 +50,7 @@ def run(case: Case, clock: Clock, option: str) -> Outcome:
     clock.time("encrypt online", lambda: paillier.encrypt(public, pack(first), pool), before=fill)
     updates = [paillier.encrypt(public, pack(case.update(k)), pool) for k in range(case.organisations)]
     aggregate = clock.time("aggregate", lambda: paillier.aggregate(public, updates))
+    clock.time("aggregate and root", lambda: wire.product_and_root(updates, public))
     released = {1: clock.time("share", lambda: threshold.share(key, shares[0], aggregate))}
     released |= {i: threshold.share(key, shares[i - 1], aggregate) for i in range(2, THRESHOLD + 1)}
     openings, total = clock.time("open", opened)

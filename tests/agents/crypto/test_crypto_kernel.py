@@ -13,6 +13,7 @@ from math import prod
 
 import gmpy2
 import pytest
+from Crypto.Hash import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,11 +59,13 @@ def test_powers_are_pythons(problem: tuple[kernel.Modulus, list[int]], exponent:
 @given(problems(), st.integers(1, 4), st.randoms(use_true_random=False))
 def test_products_are_the_columns(problem: tuple[kernel.Modulus, list[int]], depth: int, chance: random.Random) -> None:
     field, numbers_ = problem
-    columns = [[chance.choice(numbers_) for _ in range(depth)] for _ in numbers_]
-    want = [[prod(column[: t + 1]) % field.value for t in range(depth)] for column in columns]
+    rows = [[chance.choice(numbers_) for _ in numbers_] for _ in range(depth)]
+    want = [[prod(column[: t + 1]) % field.value for t in range(depth)] for column in zip(*rows, strict=True)]
     for portable in forms():
-        assert kernel.products(field, columns, True, portable) == want
-        assert kernel.products(field, columns, False, portable) == [row[-1:] for row in want]
+        prefixes = kernel.prefix_products(field, rows, portable)
+        assert {len(x) for column in prefixes for x in column} == {field.size}
+        assert [[int.from_bytes(x, "big") for x in column] for column in prefixes] == want
+        assert kernel.products(field, rows, portable) == [column[-1] for column in want]
 
 
 @needs_kernel
@@ -73,7 +76,7 @@ def test_a_product_of_powers(problem: tuple[kernel.Modulus, list[int]], data: st
     exponents = data.draw(st.lists(st.integers(0, (1 << 128) - 1), min_size=len(bases), max_size=len(bases)))
     want = prod(pow(b, e, field.value) for b, e in zip(bases, exponents, strict=True)) % field.value
     for portable in forms():
-        assert kernel.multi_power(field, bases, exponents, portable) == want
+        assert prod(kernel.multi_power(field, bases, exponents, portable)) % field.value == want
 
 
 @needs_kernel
@@ -98,7 +101,17 @@ def test_numbers_of_real_keys(bits: int) -> None:
             want = [int(gmpy2.powmod(b, exponent, field.value)) for b in bases]
             for portable in forms():
                 assert kernel.powers(field, bases, exponent, portable) == want
-                assert kernel.products(field, [bases], True, portable)[0][-1] == prod(bases) % field.value
+                assert kernel.products(field, [[b] for b in bases], portable) == [prod(bases) % field.value]
+
+
+@needs_kernel
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 300) | st.sampled_from([135, 136, 137, 271, 272]), st.integers(1, 17), st.randoms(use_true_random=False))
+def test_keccak_is_the_librarys(size: int, count: int, chance: random.Random) -> None:
+    messages = [chance.randbytes(size) for _ in range(count)]
+    want = [keccak.new(digest_bits=256, data=message).digest() for message in messages]
+    for portable in forms():
+        assert kernel.keccak256(messages, portable) == want
 
 
 @needs_kernel
@@ -115,6 +128,8 @@ def test_wrong_lengths_are_refused_before_anything_is_read() -> None:
         lambda m: _kernel.products(m, b"123" * 3, b"", 2, False, True),
         lambda m: _kernel.products(m, b"123" * 2, b"", 2, False, True),
         lambda m: _kernel.multi_power(m, b"123" * 2, b"1", 1, True),
+        lambda m: _kernel.keccak(b"123", 2, True),
+        lambda m: _kernel.keccak(b"", 0, True),
     ]
     for call in calls:
         with pytest.raises(ValueError, match=r"wrong length|too many digits"):
@@ -131,14 +146,15 @@ def test_numbers_gives_the_same_with_and_without_it(squared: bool, monkeypatch: 
     whole = n * n if squared else n
     bases = [whole - 1, 0, 1, *(int.from_bytes(os.urandom(90), "big") % whole for _ in range(40))]
     exponents = [0, 1, (1 << 128) - 1, *(int.from_bytes(os.urandom(16), "big") for _ in range(40))]
-    columns = [bases[i : i + 4] for i in range(40)]
+    rows = [bases[i : i + 40] for i in range(4)]
 
     def everything() -> list[object]:
         return [
             numbers.powmod_bases(bases, 1 << 80 | 5, n, squared),
             numbers.multi_powmod(bases, exponents, n, squared),
-            numbers.column_products(columns, whole),
-            numbers.prefix_products(columns, whole),
+            numbers.product(bases, n, squared),
+            numbers.column_products(rows, n, squared),
+            numbers.prefix_products(rows, n, squared),
             numbers.CombTable(bases[-1], n, 9, squared).powers(bytes(range(90))),
         ]
 

@@ -32,7 +32,7 @@ def test_keccak_is_ethereums() -> None:
 
 def test_leaves_are_hashed_twice_with_their_index() -> None:
     assert merkle.leaf(258, b"v") == digest(b"\x00" + digest(b"\x00\x00\x01\x02v"))
-    assert merkle.prefix_leaf(1, 2, b"v") == digest(b"\x00" + digest(b"\x00\x00\x00\x01\x00\x00\x00\x02v"))
+    assert merkle.prefix_leaves([[b"u", b"v"]], 1)[1] == digest(b"\x00" + digest(b"\x00\x00\x00\x01\x00\x00\x00\x02v"))
 
 
 @settings(deadline=None, max_examples=40)
@@ -88,4 +88,4 @@ def test_pinned_trees(vectors) -> None:
         path = [bytes.fromhex(n) for n in case["proof_of_last"]]
         assert merkle.proof(nodes, len(nodes) - 1) == path
         assert merkle.verify(path, bytes.fromhex(case["root"]), nodes[-1])
-        assert merkle.prefix_leaf(len(nodes) - 1, 1, values[-1]).hex() == case["prefix_leaf_of_last"]
+        assert merkle.prefix_leaves([values[-1:]], len(nodes) - 1)[0].hex() == case["prefix_leaf_of_last"]

@@ -62,8 +62,10 @@ def test_comb_powers_read_exponents_little_endian(exponent: bytes, base: int) ->
 
 def test_prefix_products_end_in_the_product() -> None:
     values = [5, 7, 11, 13]
-    assert numbers.prefix_products([values, values[::-1]], 1000) == [[5, 35, 385, 5], [13, 143, 1, 5]]
-    assert numbers.column_products([values, [2, 3, 5, 7]], 1000) == [5, 210]
+    rows = list(zip(values, values[::-1], strict=True))
+    prefixes = [[numbers.from_bytes(x) for x in column] for column in numbers.prefix_products(rows, 1000)]
+    assert prefixes == [[5, 35, 385, 5], [13, 143, 1, 5]]
+    assert numbers.column_products(rows, 1000) == [5, 5]
     assert numbers.product(values, 1000) == 5
 
 

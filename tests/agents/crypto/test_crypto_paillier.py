@@ -50,7 +50,8 @@ def test_aggregating_ciphertexts_adds_plaintexts(small, updates, length) -> None
     encrypted = [small.encrypt(*row) for row in plain]
     total = paillier.aggregate(small.public, encrypted)
     assert [small.oracle.raw_decrypt(c) for c in total] == [sum(column) for column in zip(*plain, strict=True)]
-    prefixes = list(paillier.prefix_products(small.public, encrypted))
+    slices = paillier.prefix_products(small.public, encrypted)
+    prefixes = [[int.from_bytes(c, "big") for c in row] for rows in slices for row in rows]
     assert [row[-1] for row in prefixes] == total
     assert [row[0] for row in prefixes] == encrypted[0]
     assert all(len(row) == updates for row in prefixes)

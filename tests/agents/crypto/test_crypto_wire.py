@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.crypto import merkle, paillier, wire
+from agents.crypto import merkle, numbers, paillier, wire
 from agents.crypto.threshold import Opening
 from agents.crypto.wire import BlobKind, Header
 from agents.errors import BadCiphertext, BadShare, InvalidInput, MalformedBlob
@@ -151,19 +151,26 @@ def test_pinned_headers_sizes_and_roots(small, header, vectors) -> None:
     assert wire.share_root([1, 2], key).hex() == want["share_root"]
     assert wire.opening_root([Opening(1, 2), Opening(3, 4)], key).hex() == want["opening_root"]
     assert wire.opening_root([Opening(1, 2), Opening(3, 4)], key, 7).hex() == want["part_root_from_7"]
-    leaves = [*wire.prefix_leaves(0, [1, 2, 3], key), *wire.prefix_leaves(1, [4, 5, 6], key)]
-    assert merkle.root(leaves).hex() == want["aggregate_root"]
+    half, quarter, fifth = (numbers.invert(x, key.n_squared) for x in (2, 4, 5))
+    product, root = wire.product_and_root([[1, 4], [2, 5 * quarter], [3 * half, 6 * fifth]], key)
+    assert (product, root.hex()) == ([3, 6], want["aggregate_root"])
+
+
+def test_an_aggregate_root_does_not_depend_on_slices(small, monkeypatch: pytest.MonkeyPatch) -> None:
+    updates = [small.encrypt(*range(20)), small.encrypt(*range(20))]
+    whole = wire.product_and_root(updates, small.public)
+    monkeypatch.setattr(paillier, "AT_ONCE", 8)
+    assert wire.product_and_root(updates, small.public) == whole
 
 
 def test_p4_every_prefix_product_has_a_path_in_the_aggregate_root(small) -> None:
     """P4: the root commits to every prefix product."""
     key = small.public
     updates = [small.encrypt(1, 2), small.encrypt(3, 4), small.encrypt(5, 6)]
-    prefixes = list(paillier.prefix_products(key, updates))
-    leaves = [leaf for row, products in enumerate(prefixes) for leaf in wire.prefix_leaves(row, products, key)]
+    prefixes = [[numbers.product([u[row] for u in updates[:t]], key.n_squared) for t in (1, 2, 3)] for row in (0, 1)]
+    written = [[numbers.to_bytes(p, key.ciphertext_bytes) for p in row] for row in prefixes]
+    leaves = merkle.prefix_leaves(written)
     product, root = wire.product_and_root(updates, key)
-    assert product == paillier.aggregate(key, updates)
-    for row in range(2):
-        for position in range(1, 4):
-            leaf = merkle.prefix_leaf(row, position, prefixes[row][position - 1].to_bytes(key.ciphertext_bytes, "big"))
-            assert merkle.verify(merkle.proof(leaves, row * 3 + position - 1), root, leaf)
+    assert product == [row[-1] for row in prefixes] == paillier.aggregate(key, updates)
+    for index, leaf in enumerate(leaves):
+        assert merkle.verify(merkle.proof(leaves, index), root, leaf)
