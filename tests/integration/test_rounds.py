@@ -154,7 +154,7 @@ def test_p7_one_of_four_never_answers(consortium: Consortium, open_study: MakeSt
 
 
 def test_p7_a_round_without_enough_commitments_is_voided(consortium: Consortium, open_study: MakeStudy) -> None:
-    study = open_study(rounds=1, commit=6)
+    study = open_study(rounds=1, commit=3)
     agents = [study.start(o) for o in consortium.organisations[:2]]
     for agent in agents:
         assert agent.popen.wait(120) == 6, agent.log.read_text("utf-8")[-2000:]
