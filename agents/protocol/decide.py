@@ -199,7 +199,7 @@ def _open_sum(role: Role, study: StudyView, view: RoundView, facts: Facts, clock
         posted_parts = {post.sender for post in view.parts}
         if untried and role.address in shared and role.address not in posted_parts:
             return act.CombinePart(view.id)
-        if shared and posted_parts.issuperset(shared):
+        if untried and shared and posted_parts.issuperset(shared):
             return act.AssembleParts(view.id)
         needed = view.disputed or clock.waited >= _window(study, view.phase) / 2
         return _release(role, view, facts) if needed else None

@@ -16,13 +16,13 @@ from agents.chain.rounds import commitment_hash
 from agents.crypto import encoding, threshold, wire
 from agents.crypto.threshold import KeyShare
 from agents.domain import Phase
-from agents.errors import BlobUnavailable, ChainUnreachable, InternalFault
+from agents.errors import BlobUnavailable, ChainUnreachable, InternalFault, InvalidInput
 from agents.learning.data.port import Dataset
 from agents.learning.server import Sums, finalise
 from agents.learning.state import genesis
 from agents.protocol import actions as act
 from agents.protocol import parts
-from agents.protocol.effects import sums
+from agents.protocol.effects import models, sums
 from agents.protocol.frame import NO_PROOF
 from agents.protocol.perform import perform
 from agents.protocol.view import RoundView
@@ -194,6 +194,23 @@ def test_p6_a_wrong_part_is_refused_by_name_and_the_sum_is_opened_without_it(wor
     refused = [note for note in world.notes if "part of the opening refused" in note.get("message", "")]
     assert all(note["peer"] == PEOPLE[cheat] for note in refused) and bool(refused) == (wrong != "nothing there")
     assert world.tools[0].fetcher.opening(final, final.openings[0], sums.own_aggregate(world.tools[0], final))
+
+
+@pytest.mark.usefixtures("in_parts")
+def test_p6_a_sum_that_does_not_decode_is_put_together_once(world: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    def oversized(*_: Any) -> Any:
+        raise InvalidInput("a slot is outside")
+
+    view = world.play(reached(1, Phase.DECRYPTED)).rounds[1]
+    openers = [PEOPLE.index(share.holder) for share in view.shares]
+    for index in openers:
+        assert world.step(index)
+    monkeypatch.setattr(models, "next_state", oversized)
+    for index in range(4):
+        assert isinstance(world.next_action(index), act.AssembleParts)
+        world.step(index)
+        assert world.next_action(index) is None, "the round runs into its deadline"
+    assert not world.ledger.round(1).openings
 
 
 @pytest.mark.usefixtures("in_parts")
