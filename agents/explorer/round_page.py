@@ -59,6 +59,7 @@ def round_page(
         "rows": page.holding(rows),
         "set_size": len(view.frozen),
         "aggregate": next((p for p in view.aggregates if any(s.aggregate_root == p.root for s in view.shares)), None),
+        "parts": view.parts,
         "openings": view.openings,
         "gas": facts.gas_of_round(view.id),
         "metrics": facts.known_metrics(view.id),

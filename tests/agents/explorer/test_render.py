@@ -10,7 +10,7 @@ from agents.chain import events as ev
 from agents.chain.abi import encode_call
 from agents.chain.records import Call, Transaction
 from agents.explorer.render import absolute, ago, size
-from tests.agents.explorer.world import CONTRACTS, NOW, PEOPLE, STRANGER, World
+from tests.agents.explorer.world import CONTRACTS, NOW, PEOPLE, STRANGER, World, word
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 PAGES = [("network",), ("study", 1), ("round", 1), ("epoch", 1), ("block", 3), ("address", PEOPLE[0]), ("cid", HOSTILE)]
@@ -57,6 +57,8 @@ def test_every_round_row_shows_block_transaction_gas_and_cid(world: World) -> No
     assert f'href="/block/{revealed.meta.block}"' in row
     assert f'href="/cid/{revealed.cid}"' in row
     assert row.count("1\N{THIN SPACE}000 gas") == 5
+    result = html[html.index('id="result"') : html.index('id="events"')]
+    assert word("part 1").hex() in result and word("opening 1").hex() in result
 
 
 @pytest.mark.parametrize("succeeded", [True, False])
