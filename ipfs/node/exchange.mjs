@@ -122,15 +122,13 @@ export class Exchange {
 }
 
 /**
- * What is to be said to one peer, one message after the other. Each goes on a stream of its own and might overtake another: a question taken
- * back after it was asked anew, or a block asked for before it is asked about. What waits goes in one message, the last word on each block.
+ * What is said to one peer. Each message goes on a stream of its own and might overtake another: a question taken back after it was asked anew,
+ * or a block asked for before it is asked about. So what is said of a block waits for what was said of it before, and for nothing else.
  */
 class Line {
   #network
   #peer
-  #words = new Map()
-  #said = Promise.resolve()
-  #next
+  #last = new Map() // block's key -> promise of the last message that names it
 
   constructor (network, peer) {
     this.#network = network
@@ -138,15 +136,13 @@ class Line {
   }
 
   say (wantlist) {
-    for (const [key, word] of wantlist) this.#words.set(key, word)
-    this.#next ??= this.#said.catch(() => {}).then(() => {
-      const message = { full: false, pendingBytes: 0, wantlist: this.#words, blocks: new Map(), blockPresences: new Map() }
-      this.#words = new Map()
-      this.#next = undefined
-      this.#said = this.#network.sendMessage(this.#peer, message, { signal: AbortSignal.timeout(SEND_MS) })
-      return this.#said
-    })
-    return this.#next
+    const message = { full: false, pendingBytes: 0, wantlist, blocks: new Map(), blockPresences: new Map() }
+    const keys = [...wantlist.keys()]
+    const said = Promise.allSettled(keys.map((key) => this.#last.get(key)))
+      .then(() => this.#network.sendMessage(this.#peer, message, { signal: AbortSignal.timeout(SEND_MS) }))
+      .finally(() => keys.filter((key) => this.#last.get(key) === said).forEach((key) => this.#last.delete(key)))
+    for (const key of keys) this.#last.set(key, said)
+    return said
   }
 }
 
