@@ -110,7 +110,7 @@ def main() -> int:
     parser.add_argument("--gas-rounds", type=int, default=3, help="rounds a number of organisations, the first left out")
     parser.add_argument("--parameters", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--rounds", type=int, nargs="+", default=[100, 1000])
-    parser.add_argument("--long", action="store_true", help="10^6 and 10^7 parameters too: about ten minutes more")
+    parser.add_argument("--long", action="store_true", help="10^6 and 10^7 parameters too: about seven minutes more")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
     report: dict[str, Any] = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
