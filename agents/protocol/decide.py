@@ -193,8 +193,9 @@ def _open_sum(role: Role, study: StudyView, view: RoundView, facts: Facts, clock
             return act.CheckOpening(view.id)
         shared = {} if facts.parts_refused else parts(study, view, role.threshold, facts.ciphertexts)
         untried = facts.shares_tried < len(view.shares)
-        # Parts get a turn before anyone combines alone what others are at.
-        if untried and (view.openings or clock.waited >= _opening_wait(role, study, view, 1 if shared else 0)):
+        # Parts get a turn before anyone combines alone what others are at; a wrong opening that somebody posted does not disturb them.
+        alone = clock.waited >= _opening_wait(role, study, view, 1 if shared else 0) or (view.openings and not shared)
+        if untried and alone:
             return act.CombineShares(view.id)
         posted_parts = {post.sender for post in view.parts}
         if untried and role.address in shared and role.address not in posted_parts:

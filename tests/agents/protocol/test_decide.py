@@ -146,6 +146,20 @@ TABLE = [
         act.CombineShares(1),
     ),
     (
+        "P6 combines its part beside a wrong opening",
+        {**DECRYPTED, "shares": SHARES, "openings": (Post(PEOPLE[3], OTHER, "c"),)},
+        Facts(ciphertexts=128, openings_checked=1),
+        NOW,
+        act.CombinePart(1),
+    ),
+    (
+        "P6 combines all at once beside a wrong opening of a short sum",
+        {**DECRYPTED, "shares": SHARES[::-1], "openings": (Post(PEOPLE[3], OTHER, "c"),)},
+        Facts(ciphertexts=127, openings_checked=1),
+        NOW,
+        act.CombineShares(1),
+    ),
+    (
         "P6 does without parts when a share was disputed",
         {**DECRYPTED, "shares": (*SHARES, share(3)), "disputed": (PEOPLE[2],)},
         Facts(ciphertexts=128, shares_tried=3),
