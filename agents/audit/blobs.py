@@ -44,11 +44,9 @@ def round_blobs(frame: StudyFrame, view: RoundView) -> Iterator[Wanted]:
     """What a finalised round published. What is not `needed` may be what its set left out, or another word for the same."""
     if view.phase != Phase.FINALISED:
         return
-    layout = frame.layout(view)
-    count, bits = layout.ciphertexts(frame.values(view)), frame.spec.modulus_bits
 
     def size(kind: wire.BlobKind) -> int:
-        return wire.blob_size(kind, bits, count)
+        return frame.blob_size(kind, view)
 
     for position, reveal in sorted(view.reveals.items()):
         yield Wanted(reveal.cid, reveal.participant, "update", size(wire.BlobKind.UPDATE), position in view.frozen)

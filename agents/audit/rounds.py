@@ -130,8 +130,7 @@ def left(evidence: Evidence) -> Section:
 
 
 def _update_bytes(evidence: Evidence, view: RoundView) -> int:
-    frame = evidence.frame
-    return wire.blob_size(wire.BlobKind.UPDATE, frame.spec.modulus_bits, frame.ciphertexts(view))
+    return evidence.frame.blob_size(wire.BlobKind.UPDATE, view)
 
 
 def privacy(evidence: Evidence) -> Section:

@@ -51,6 +51,17 @@ class StudyRules:
     share_seconds: int
     finalise_seconds: int
 
+    def seconds_of(self, phase: Phase) -> int:
+        """How long a round may stay in this phase; 0 for one that has no deadline."""
+        return {
+            Phase.OPEN: self.commit_seconds,
+            Phase.COMMITTED: self.reveal_seconds,
+            Phase.REVEALED: self.attest_seconds,
+            Phase.FROZEN: self.aggregate_seconds,
+            Phase.AGGREGATED: self.share_seconds,
+            Phase.DECRYPTED: self.finalise_seconds,
+        }.get(phase, 0)
+
 
 @dataclass(frozen=True)
 class Study:

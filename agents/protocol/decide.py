@@ -233,19 +233,7 @@ def _rank(role: Role, study: StudyView) -> int:
 
 
 def _window(study: StudyView, phase: Phase) -> float:
-    rules = study.rules
-    if rules is None:
-        return 0.0
-    return float(
-        {
-            Phase.OPEN: rules.commit_seconds,
-            Phase.COMMITTED: rules.reveal_seconds,
-            Phase.REVEALED: rules.attest_seconds,
-            Phase.FROZEN: rules.aggregate_seconds,
-            Phase.AGGREGATED: rules.share_seconds,
-            Phase.DECRYPTED: rules.finalise_seconds,
-        }[phase]
-    )
+    return float(study.rules.seconds_of(phase)) if study.rules else 0.0
 
 
 def _stagger(study: StudyView, phase: Phase) -> float:

@@ -54,6 +54,10 @@ class StudyFrame:
         """How many ciphertexts an update of the round has, and so has the sum."""
         return self.layout(view).ciphertexts(self.values(view))
 
+    def blob_size(self, kind: wire.BlobKind, view: RoundView) -> int:
+        """The exact bytes of a blob of the whole sum or of one organisation's contribution to it."""
+        return wire.blob_size(kind, self.spec.modulus_bits, self.ciphertexts(view))
+
     def header(self, kind: wire.BlobKind, view: RoundView, sender: str = NOBODY) -> wire.Header:
         """The only header a blob of this kind, round and sender may have. Aggregates and openings are the same from everyone: no sender."""
         slot_bits = self.step(view).slot_bits

@@ -198,15 +198,7 @@ class StatusReader:
         return findings.attempt("metrics", lambda: read_metrics(agent.metrics)) or {}
 
     def _round(self, view: StudyView, latest: RoundView) -> RoundStatus:
-        rules = self._on_chain.rules
-        window = {
-            Phase.OPEN: rules.commit_seconds,
-            Phase.COMMITTED: rules.reveal_seconds,
-            Phase.REVEALED: rules.attest_seconds,
-            Phase.FROZEN: rules.aggregate_seconds,
-            Phase.AGGREGATED: rules.share_seconds,
-            Phase.DECRYPTED: rules.finalise_seconds,
-        }.get(latest.phase, 0)
+        window = self._on_chain.rules.seconds_of(latest.phase)
         missing = tuple(self._name(address) for address in self._awaited(view, latest))
         return RoundStatus(latest.id, latest.step, latest.phase.name.lower(), latest.deadline, window, organisations(latest), missing)
 

@@ -152,7 +152,7 @@ def combine_shares(tools: Tools, view: RoundView, span: range | None = None) -> 
                 _dispute(tools, view, share, error)
                 continue
             good[share.index], proofs[share.index] = payload.values, (share, payload.proof)
-            phase.bytes += wire.blob_size(wire.BlobKind.SHARE, frame.spec.modulus_bits, len(ciphertexts))
+            phase.bytes += frame.blob_size(wire.BlobKind.SHARE, view)
         if len(good) >= frame.key.threshold:
             try:
                 return combine(good)

@@ -135,7 +135,7 @@ def check_updates(tools: Tools, view: RoundView) -> None:
                 rejected = rejected.add(position)
                 reasons[str(position)] = type(error).__name__
                 tools.report.note(f"update refused: {error.message}", round=view.id, peer=view.reveals[position].participant)
-            phase.bytes += wire.blob_size(wire.BlobKind.UPDATE, tools.frame.spec.modulus_bits, tools.frame.ciphertexts(view))
+            phase.bytes += tools.frame.blob_size(wire.BlobKind.UPDATE, view)
             phase.progress(done, len(view.reveals))
     tools.checked_at[view.id] = time.monotonic()
     tools.journal.put(tools.record(view, "checked"), {"good": hex(good.bits), "rejected": hex(rejected.bits), "reasons": reasons})
