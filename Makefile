@@ -30,7 +30,7 @@ VENV := .venv/.done/venv-$(call hash,requirements-build.lock .ci/venv)
 PACKAGES := .venv/.done/packages-$(call hash,requirements.lock)
 TORCH := .venv/.done/torch-$(call hash,requirements-torch-cpu.lock requirements-torch.lock .ci/torch)
 NODE := .venv/.done/node-$(call hash,requirements-node.lock .ci/node)
-PROJECT := .venv/.done/project-$(shell (pwd; cat pyproject.toml agents/crypto/native/*) | git hash-object --stdin | cut -c1-16)
+PROJECT := .venv/.done/project-$(shell (pwd; cat pyproject.toml setup.py agents/crypto/native/*) | git hash-object --stdin | cut -c1-16)
 NPM := node_modules/.done-$(call hash,package.json package-lock.json .npmrc .ci/npm)
 SOLC := build/solc/solc-v0.8.30
 CHROMIUM := .venv/.done/chromium-$(call hash,.ci/chromium)
@@ -120,6 +120,8 @@ format: setup ## put the code in its style
 	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format .
 
 types: setup ## check types
+	@rm -rf build/import && mkdir -p build/import/defedbio
+	@ln -s $(ROOT)/agents/* $(ROOT)/ipfs build/import/defedbio
 	@$(PY) -m mypy
 
 abi: setup ## compare agents/chain/abi with a fresh compile

@@ -1,6 +1,6 @@
-"""`python -m agents` is the command line `defedbio`."""
+"""`python -m defedbio` is the command line `defedbio`; in a checkout, so is `python -m agents`."""
 
-from agents.cli.main import main
+from defedbio.cli.main import main
 
 if __name__ == "__main__":
     main()

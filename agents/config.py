@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.errors import InvalidInput, NotFound
+from defedbio.errors import InvalidInput, NotFound
 
 DEFAULT_HOME = Path("~/.defedbio")
 DEFAULT_NETWORK_FILE = Path("build/networks/development.json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from agents.errors import InvalidInput
+from defedbio.errors import InvalidInput
 
 MAX_PARTICIPANTS = 256
 # Noise of one contribution: its largest deviation, and how many deviations one element of it may be.

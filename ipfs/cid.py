@@ -10,7 +10,7 @@ import base64
 import hashlib
 from dataclasses import dataclass
 
-from agents.errors import BlobMismatch, InvalidInput
+from defedbio.errors import BlobMismatch, InvalidInput
 
 CHUNK_BYTES = 262144
 LINKS_PER_NODE = 174

@@ -20,9 +20,9 @@ import urllib3.exceptions
 from ipfshttpclient import exceptions as rpc
 from requests.adapters import HTTPAdapter
 
-from agents.errors import BlobMismatch, BlobUnavailable, InvalidInput, MalformedBlob, StoreUnreachable, Unreachable
-from ipfs.cid import Cid, check_cid, cid_of, file_size_below, parse_cid
-from ipfs.store import NodeIdentity
+from defedbio.errors import BlobMismatch, BlobUnavailable, InvalidInput, MalformedBlob, StoreUnreachable, Unreachable
+from defedbio.ipfs.cid import Cid, check_cid, cid_of, file_size_below, parse_cid
+from defedbio.ipfs.store import NodeIdentity
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Retry:
 
 
 class KuboStore:
-    """ipfs.store.BlobStore over the RPC at `api` (e.g. /ip4/127.0.0.1/tcp/5001; /https at the end for TLS).
+    """defedbio.ipfs.store.BlobStore over the RPC at `api` (e.g. /ip4/127.0.0.1/tcp/5001; /https at the end for TLS).
 
     `timeout` bounds every call that needs this node alone, in seconds. Nothing is contacted before the first call.
     """

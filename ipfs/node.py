@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 
-from agents.errors import InvalidInput, StoreUnreachable
-from ipfs.kubo import KuboStore
+from defedbio.errors import InvalidInput, StoreUnreachable
+from defedbio.ipfs.kubo import KuboStore
 
 OLDEST_NODE = 22
 DEFAULT_LISTEN = ("/ip4/127.0.0.1/tcp/0",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from agents.errors import InvalidInput
+from defedbio.errors import InvalidInput
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class BlobStore(Protocol):
     """
 
     def add(self, data: bytes) -> str:
-        """Stores and pins `data`; returns its CIDv1 in base32 (see ipfs.cid). Adding the same bytes again gives the same CID."""
+        """Stores and pins `data`; returns its CIDv1 in base32 (see defedbio.ipfs.cid). Adding the same bytes again gives the same CID."""
         ...
 
     def get(self, cid: str, max_bytes: int, timeout: float) -> bytes:

@@ -1,4 +1,4 @@
-"""Makes the key of a private IPFS swarm: `python -m ipfs.swarm_key FILE`."""
+"""Makes the key of a private IPFS swarm: `python -m defedbio.ipfs.swarm_key FILE`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agents.errors import DefedError, InvalidInput
+from defedbio.errors import DefedError, InvalidInput
 
 KEY_BYTES = 32
 
@@ -32,7 +32,7 @@ def write_swarm_key(path: Path) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     if len(arguments) != 1:
-        print("usage: python -m ipfs.swarm_key FILE", file=sys.stderr)
+        print("usage: python -m defedbio.ipfs.swarm_key FILE", file=sys.stderr)
         return 2
     try:
         write_swarm_key(Path(arguments[0]))

@@ -9,8 +9,8 @@ from typing import Any
 
 from brownie import accounts, chain, network, project, web3
 
-from agents.chain.network import CONTRACTS, ContractAddresses, Network
-from agents.errors import WrongChain
+from defedbio.chain.network import CONTRACTS, ContractAddresses, Network
+from defedbio.errors import WrongChain
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from agents.chain.network import CONTRACTS
+from defedbio.chain.network import CONTRACTS
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUTS = [

@@ -312,7 +312,7 @@ class Consortium:
 
 
 def cli_command() -> list[str]:
-    return [sys.executable, "-m", "agents"]
+    return [sys.executable, "-m", "defedbio"]
 
 
 def brownie_environment(home: Path) -> dict[str, str]:

@@ -33,7 +33,7 @@ from rdkit import Chem
 from rdkit.Chem import rdinchi
 from rdkit.rdBase import BlockLogs
 
-from agents.errors import InvalidInput
+from defedbio.errors import InvalidInput
 
 FIRST_SOURCES = ("R1", "R13", "R27", "R24")
 MINIMUM_ORGANISATIONS = 3

@@ -69,13 +69,13 @@ def comparison(spec_path: Path, model_path: Path, files: dict[str, Path], sites:
     The external set leads, as the study asks; with 4 negatives in 175 rows its AUC moves in coarse steps, so the larger holdout of
     other laboratories' molecules stands beside it.
     """
-    from agents.learning.baselines import local_only, pooled
-    from agents.learning.data import open_adapter
-    from agents.learning.evaluation import evaluate
-    from agents.learning.local import use_threads
-    from agents.learning.parameters import count
-    from agents.learning.state import GlobalState
-    from agents.spec import StudySpec
+    from defedbio.learning.baselines import local_only, pooled
+    from defedbio.learning.data import open_adapter
+    from defedbio.learning.evaluation import evaluate
+    from defedbio.learning.local import use_threads
+    from defedbio.learning.parameters import count
+    from defedbio.learning.state import GlobalState
+    from defedbio.spec import StudySpec
 
     use_threads(1)
     spec = StudySpec.from_bytes(spec_path.read_bytes())

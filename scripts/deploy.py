@@ -14,7 +14,7 @@ from typing import Any
 
 from brownie import chain
 
-from agents.chain.network import CONTRACTS
+from defedbio.chain.network import CONTRACTS
 from scripts import verification
 from scripts.chainlib import forget_deployments, loaded_project, sender, verification_folder, write_network
 

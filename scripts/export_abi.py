@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from agents.chain.network import CONTRACTS
+from defedbio.chain.network import CONTRACTS
 from scripts.compiler import ROOT, outputs
 
 __all__ = ["ABI_FOLDER", "CONTRACTS", "ROOT", "abi_texts", "compiled", "drifted", "export", "main"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from agents.domain import BitSet, Phase
-from agents.errors import NotFound
+from defedbio.domain import BitSet, Phase
+from defedbio.errors import NotFound
 from scripts.chainlib import contract, events_of, option
 
 SETS = ("committed", "revealed", "frozen")

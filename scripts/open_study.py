@@ -17,9 +17,9 @@ from typing import Any
 from brownie import chain
 from eth_utils import keccak
 
-from agents.learning.plan import schedule
-from agents.spec import StudySpec
-from ipfs.cid import check_cid, cid_of
+from defedbio.ipfs.cid import check_cid, cid_of
+from defedbio.learning.plan import schedule
+from defedbio.spec import StudySpec
 from scripts.chainlib import contract, option, sender
 
 

@@ -1,5 +1,7 @@
 """The import layers of docs and design, read from the source text of agents/ and ipfs/: nothing is imported to check them.
 
+The folder agents/ is imported as `defedbio`, ipfs/ as `defedbio.ipfs`; under the folders' own names every module would load twice.
+
 cli -> client -> {explorer | audit} -> nodes -> protocol -> {learning | crypto | chain | ipfs} -> floor (domain, errors, spec, config, ...).
 """
 
@@ -16,8 +18,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = frozenset({"learning", "crypto", "chain", "ipfs"})
 HEIGHT = {"floor": 0, **dict.fromkeys(ROOMS, 1), "protocol": 2, "nodes": 3, "explorer": 4, "audit": 4, "client": 5, "cli": 6}
-# What `from agents import ...` brings without naming the module it is in.
-PUBLIC = {"agents.Client": "client"}
+# What `from defedbio import ...` brings without naming the module it is in.
+PUBLIC = {"defedbio.Client": "client"}
+FOLDERS = {"agents": "defedbio", "ipfs": "defedbio.ipfs"}
 # The package's door: run by every import of ours, so what it brings must wait until somebody asks.
 DOOR = "agents/__init__.py"
 # The start of the file names that may import a foreign package, whose types stay behind that door.
@@ -41,9 +44,7 @@ def layer_of(module: str) -> str | None:
     if module in PUBLIC:
         return PUBLIC[module]
     first, _, rest = module.partition(".")
-    if first == "ipfs":
-        return "ipfs"
-    if first != "agents":
+    if first != "defedbio":
         return None
     second = rest.partition(".")[0]
     if second == "__main__":
@@ -53,7 +54,8 @@ def layer_of(module: str) -> str | None:
 
 def module_name(path: str) -> str:
     """Dotted name of a file given relative to the repository; __init__ stays in it, so that one level up is always its folder."""
-    return path.removesuffix(".py").replace("/", ".")
+    top, _, rest = path.removesuffix(".py").partition("/")
+    return f"{FOLDERS.get(top, top)}.{rest.replace('/', '.')}"
 
 
 def imports(tree: ast.AST, path: str) -> Iterator[tuple[int, str]]:
@@ -90,6 +92,8 @@ def violations(source: str, path: str) -> list[str]:
     found = []
     asked = when_asked(tree) if path == DOOR else set()
     for line, name in imports(tree, path):
+        if name.partition(".")[0] in FOLDERS:
+            found.append(f"{path}:{line}: {name} is a folder's name: import {FOLDERS[name.partition('.')[0]]}")
         own = "client" if line in asked else layer
         other, foreign = layer_of(name), name.partition(".")[0]
         if other in ROOMS and own in ROOMS and other != own:
@@ -113,17 +117,29 @@ def violations(source: str, path: str) -> list[str]:
     return found
 
 
+def elsewhere() -> list[str]:
+    """Python files outside the packages, which import them."""
+    return sorted(file.relative_to(ROOT).as_posix() for top in ("scripts", "tests", "benchmarks") for file in (ROOT / top).rglob("*.py"))
+
+
 def sources() -> list[str]:
     return sorted(file.relative_to(ROOT).as_posix() for top in ("agents", "ipfs") for file in (ROOT / top).rglob("*.py"))
 
 
 def test_a_module_of_ours_loads_without_the_client() -> None:
-    program = "import sys, agents.errors; sys.exit(any(name.startswith('agents.client') for name in sys.modules))"
+    program = "import sys, defedbio.errors; sys.exit(any(name.startswith('defedbio.client') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
 
 
 def test_there_is_something_to_check() -> None:
     assert {"agents/errors.py", "ipfs/__init__.py"} <= set(sources())
+
+
+def test_nobody_imports_by_a_folders_name() -> None:
+    tops = {
+        path: {name.partition(".")[0] for _, name in imports(ast.parse((ROOT / path).read_text("utf-8")), path)} for path in elsewhere()
+    }
+    assert [path for path, names in tops.items() if names & FOLDERS.keys()] == []
 
 
 @pytest.mark.parametrize("path", sources())
@@ -134,26 +150,28 @@ def test_a_file_keeps_to_its_layer(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source", "complaint"),
     [
-        ("agents/crypto/x.py", "from agents.chain import client", "room crypto imports the room chain"),
+        ("agents/crypto/x.py", "from defedbio.chain import client", "room crypto imports the room chain"),
         ("agents/crypto/proofs/x.py", "from ...learning.state import GlobalState", "room crypto imports the room learning"),
-        ("agents/learning/x.py", "def f():\n    import ipfs.store", "room learning imports the room ipfs"),
+        ("agents/learning/x.py", "def f():\n    import defedbio.ipfs.store", "room learning imports the room ipfs"),
         ("agents/learning/__init__.py", "from ..crypto import wire", "room learning imports the room crypto"),
         ("agents/learning/x.py", "from .. import crypto", "room learning imports the room crypto"),
-        ("ipfs/x.py", "from agents import chain", "room ipfs imports the room chain"),
-        ("agents/chain/x.py", "from agents.protocol.view import RoundView", "chain imports upwards from protocol"),
+        ("ipfs/x.py", "from defedbio import chain", "room ipfs imports the room chain"),
+        ("agents/chain/x.py", "from defedbio.protocol.view import RoundView", "chain imports upwards from protocol"),
         ("agents/errors.py", "from .crypto import wire", "floor imports upwards from crypto"),
         ("agents/protocol/x.py", "from ..nodes import organisation", "protocol imports upwards from nodes"),
-        ("agents/nodes/x.py", "import importlib\nimportlib.import_module('agents.cli.main')", "nodes imports upwards from cli"),
-        ("agents/nodes/x.py", "from agents.__main__ import main", "nodes imports upwards from cli"),
-        ("agents/nodes/x.py", "def f():\n    from agents import Client", "nodes imports upwards from client"),
-        ("agents/client/x.py", "from agents.cli.common import emit", "client imports upwards from cli"),
-        ("agents/__init__.py", "from agents.client import Client", "floor imports upwards from client"),
-        ("agents/__init__.py", "def f():\n    from agents.cli import main", "client imports upwards from cli"),
+        ("agents/nodes/x.py", "import importlib\nimportlib.import_module('defedbio.cli.main')", "nodes imports upwards from cli"),
+        ("agents/nodes/x.py", "from defedbio.__main__ import main", "nodes imports upwards from cli"),
+        ("agents/nodes/x.py", "def f():\n    from defedbio import Client", "nodes imports upwards from client"),
+        ("agents/client/x.py", "from defedbio.cli.common import emit", "client imports upwards from cli"),
+        ("agents/__init__.py", "from defedbio.client import Client", "floor imports upwards from client"),
+        ("agents/__init__.py", "def f():\n    from defedbio.cli import main", "client imports upwards from cli"),
         ("agents/crypto/paillier.py", "from gmpy2 import powmod", "gmpy2 belongs to agents/crypto/numbers.py"),
         ("agents/protocol/x.py", "import web3.exceptions", "web3 belongs to agents/chain/"),
         ("ipfs/store.py", "import ipfshttpclient", "ipfshttpclient belongs to ipfs/kubo.py"),
         ("agents/nodes/x.py", "import torch", "torch belongs to agents/learning/"),
         ("agents/crypto/x.py", "def f():\n    from distributed import Client", "distributed belongs to agents/protocol/cluster.py"),
+        ("agents/nodes/x.py", "from agents.errors import NotFound", "import defedbio"),
+        ("agents/nodes/x.py", "import ipfs.store", "import defedbio.ipfs"),
         ("agents/learning/x.py", "import pickle", "pickle runs what a file says"),
         ("agents/cli/x.py", "eval('1')", "eval runs text as code"),
         ("agents/cli/x.py", "import builtins\nbuiltins.exec('1')", "exec runs text as code"),
@@ -171,16 +189,22 @@ def test_the_checker_finds_a_planted_breach(path: str, source: str, complaint: s
     [
         (
             "agents/crypto/x.py",
-            "from __future__ import annotations\nfrom ..errors import BadShare\nfrom .numbers import powmod\nfrom agents import domain",
+            "from __future__ import annotations\nfrom ..errors import BadShare\nfrom .numbers import powmod\nfrom defedbio import domain",
         ),
         ("agents/crypto/numbers.py", "import gmpy2"),
         ("agents/learning/x.py", "import torch\ntorch.nn.Linear(1, 1).eval()"),
         ("agents/chain/client.py", "from web3 import Web3"),
-        ("agents/protocol/perform.py", "from agents.crypto import wire\nfrom ..learning import local\nfrom ipfs.store import BlobStore"),
+        (
+            "agents/protocol/perform.py",
+            "from defedbio.crypto import wire\nfrom ..learning import local\nfrom defedbio.ipfs.store import BlobStore",
+        ),
         ("agents/__main__.py", "from .cli.main import main"),
-        ("agents/cli/x.py", "from agents import Client"),
-        ("agents/__init__.py", "if TYPE_CHECKING:\n    from agents.client import Client\ndef f():\n    from agents.client import Client"),
-        ("ipfs/kubo.py", "import ipfshttpclient\nfrom agents.errors import StoreUnreachable"),
+        ("agents/cli/x.py", "from defedbio import Client"),
+        (
+            "agents/__init__.py",
+            "if TYPE_CHECKING:\n    from defedbio.client import Client\ndef f():\n    from defedbio.client import Client",
+        ),
+        ("ipfs/kubo.py", "import ipfshttpclient\nfrom defedbio.errors import StoreUnreachable"),
     ],
 )
 def test_the_checker_accepts_what_points_down(path: str, source: str) -> None:

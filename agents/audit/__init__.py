@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.audit.check import check_bundle, verdict_of
-from agents.audit.make import make_bundle
+from defedbio.audit.check import check_bundle, verdict_of
+from defedbio.audit.make import make_bundle
 
 __all__ = ["check_bundle", "make_bundle", "verdict_of"]

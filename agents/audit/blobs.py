@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agents.audit.bundle import Files, read
-from agents.audit.record import Record
-from agents.crypto import wire
-from agents.domain import Phase
-from agents.errors import BlobUnavailable, InvalidInput, MalformedBlob, PeerFault
-from agents.learning.state import size_cap
-from agents.nodes.connection import MAX_TRANSCRIPT_BYTES
-from agents.protocol.fetch import Peers
-from agents.protocol.frame import StudyFrame
-from agents.protocol.report import Reporter
-from agents.protocol.view import RoundView
-from agents.spec import MAX_SPEC_BYTES
-from ipfs.cid import check_cid, parse_cid
+from defedbio.audit.bundle import Files, read
+from defedbio.audit.record import Record
+from defedbio.crypto import wire
+from defedbio.domain import Phase
+from defedbio.errors import BlobUnavailable, InvalidInput, MalformedBlob, PeerFault
+from defedbio.ipfs.cid import check_cid, parse_cid
+from defedbio.learning.state import size_cap
+from defedbio.nodes.connection import MAX_TRANSCRIPT_BYTES
+from defedbio.protocol.fetch import Peers
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.report import Reporter
+from defedbio.protocol.view import RoundView
+from defedbio.spec import MAX_SPEC_BYTES
 
 ENCRYPTED = frozenset({"update", "aggregate", "share"})
 

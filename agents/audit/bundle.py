@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from agents.errors import BadProof, InvalidInput, NotFound
+from defedbio.errors import BadProof, InvalidInput, NotFound
 
 FORMAT = "defedbio-audit/1"
 MANIFEST = "manifest.json"

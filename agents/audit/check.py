@@ -9,25 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agents.audit import render
-from agents.audit.blobs import BundlePeers, round_blobs
-from agents.audit.bundle import CRATE, MANIFEST, MAX_JSON_BYTES, Files, Manifest, Zip, bundle_id, digests, is_packed_as, open_bundle, read
-from agents.audit.evidence import BlockFile, proven_events, read_blocks, read_network, read_state
-from agents.audit.facts import Evidence
-from agents.audit.record import Record, record_of
-from agents.audit.storage import expected, foreign_rounds
-from agents.chain.client import ChainClient
-from agents.chain.proofs import Header
-from agents.crypto.ceremony import CeremonyTranscript
-from agents.errors import BadProof, BlobUnavailable, InvalidInput, PeerFault
-from agents.learning.evaluation_sums import summary
-from agents.nodes.auditor import Check, verify_round
-from agents.nodes.connection import MAX_TRANSCRIPT_BYTES, spec_of, transcript_of
-from agents.protocol.fetch import Fetcher
-from agents.protocol.frame import StudyFrame
-from agents.protocol.report import Reporter
-from agents.protocol.view import RoundView
-from agents.spec import MAX_SPEC_BYTES
+from defedbio.audit import render
+from defedbio.audit.blobs import BundlePeers, round_blobs
+from defedbio.audit.bundle import CRATE, MANIFEST, MAX_JSON_BYTES, Files, Manifest, Zip, bundle_id, digests, is_packed_as, open_bundle, read
+from defedbio.audit.evidence import BlockFile, proven_events, read_blocks, read_network, read_state
+from defedbio.audit.facts import Evidence
+from defedbio.audit.record import Record, record_of
+from defedbio.audit.storage import expected, foreign_rounds
+from defedbio.chain.client import ChainClient
+from defedbio.chain.proofs import Header
+from defedbio.crypto.ceremony import CeremonyTranscript
+from defedbio.errors import BadProof, BlobUnavailable, InvalidInput, PeerFault
+from defedbio.learning.evaluation_sums import summary
+from defedbio.nodes.auditor import Check, verify_round
+from defedbio.nodes.connection import MAX_TRANSCRIPT_BYTES, spec_of, transcript_of
+from defedbio.protocol.fetch import Fetcher
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.report import Reporter
+from defedbio.protocol.view import RoundView
+from defedbio.spec import MAX_SPEC_BYTES
 
 Verdict = Literal["verified", "partly verified", "NOT verified"]
 

@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from agents.audit.blobs import ENCRYPTED, Wanted, blob_name, documents, round_blobs
-from agents.audit.bundle import NETWORK, STATE, canonical
-from agents.audit.evidence import BlockFile, Entry, State, block_name, proven_events, write_network
-from agents.audit.record import Record, about, epoch_of, people_of, record_of
-from agents.audit.storage import expected, foreign_rounds
-from agents.chain import events as ev
-from agents.chain.client import ChainClient
-from agents.chain.events import fetch_events
-from agents.chain.network import CONTRACTS
-from agents.chain.proofs import Header, index_nodes, index_trie, pool
-from agents.errors import BlobUnavailable, ChainUnreachable, NotFound, PeerFault
-from agents.nodes.connection import FETCH_SECONDS, Connection
-from agents.protocol.frame import StudyFrame
-from agents.protocol.view import StudyView, fold
+from defedbio.audit.blobs import ENCRYPTED, Wanted, blob_name, documents, round_blobs
+from defedbio.audit.bundle import NETWORK, STATE, canonical
+from defedbio.audit.evidence import BlockFile, Entry, State, block_name, proven_events, write_network
+from defedbio.audit.record import Record, about, epoch_of, people_of, record_of
+from defedbio.audit.storage import expected, foreign_rounds
+from defedbio.chain import events as ev
+from defedbio.chain.client import ChainClient
+from defedbio.chain.events import fetch_events
+from defedbio.chain.network import CONTRACTS
+from defedbio.chain.proofs import Header, index_nodes, index_trie, pool
+from defedbio.errors import BlobUnavailable, ChainUnreachable, NotFound, PeerFault
+from defedbio.nodes.connection import FETCH_SECONDS, Connection
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.view import StudyView, fold
 
 Progress = Callable[[str, int, int], None]
 MEMBERSHIP = (ev.ParticipantRegistered, ev.VoteCast, ev.MemberAdmitted, ev.MemberRemoved)

@@ -23,7 +23,7 @@ class Control:
 @cache
 def raw() -> bytes:
     """The data file's bytes, as a bundle holds them."""
-    return files("agents.audit").joinpath("controls.json").read_bytes()
+    return files("defedbio.audit").joinpath("controls.json").read_bytes()
 
 
 @cache

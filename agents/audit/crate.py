@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from agents.audit.blobs import blob_name, round_blobs
-from agents.audit.bundle import CRATE, canonical, printable
-from agents.audit.facts import Evidence, moment
-from agents.protocol.view import RoundView
+from defedbio.audit.blobs import blob_name, round_blobs
+from defedbio.audit.bundle import CRATE, canonical, printable
+from defedbio.audit.facts import Evidence, moment
+from defedbio.protocol.view import RoundView
 
 Entity = dict[str, Any]
 CONTEXT: list[Any] = [

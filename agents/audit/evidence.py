@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents.audit.bundle import MAX_BLOCK_BYTES, MAX_JSON_BYTES, NETWORK, STATE, Files, parse, read
-from agents.audit.storage import Word, study_in
-from agents.chain.events import Event, decode_log
-from agents.chain.network import CONTRACTS, ContractAddresses, Network
-from agents.chain.parse import as_bytes, to_hex
-from agents.chain.proofs import (
+from defedbio.audit.bundle import MAX_BLOCK_BYTES, MAX_JSON_BYTES, NETWORK, STATE, Files, parse, read
+from defedbio.audit.storage import Word, study_in
+from defedbio.chain.events import Event, decode_log
+from defedbio.chain.network import CONTRACTS, ContractAddresses, Network
+from defedbio.chain.parse import as_bytes, to_hex
+from defedbio.chain.proofs import (
     Header,
     ProvenTransaction,
     account_at,
@@ -22,9 +22,9 @@ from agents.chain.proofs import (
     read_transaction,
     storage_at,
 )
-from agents.chain.records import RawLog
-from agents.crypto.merkle import keccak256
-from agents.errors import BadProof, InternalFault, InvalidInput
+from defedbio.chain.records import RawLog
+from defedbio.crypto.merkle import keccak256
+from defedbio.errors import BadProof, InternalFault, InvalidInput
 
 BLOCKS = "chain/blocks/"
 NO_RPC = "http://localhost"  # a bundle carries no endpoint: it may hold credentials

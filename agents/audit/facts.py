@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from agents.audit.bundle import Manifest, printable
-from agents.audit.record import Record
-from agents.chain import events as ev
-from agents.chain.network import Network
-from agents.chain.proofs import Header
-from agents.protocol.frame import StudyFrame
-from agents.protocol.view import RoundView
+from defedbio.audit.bundle import Manifest, printable
+from defedbio.audit.record import Record
+from defedbio.chain import events as ev
+from defedbio.chain.network import Network
+from defedbio.chain.proofs import Header
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.view import RoundView
 
 NONE = "–"
 _LAST_SECOND = 253402300799  # of year 9999

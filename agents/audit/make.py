@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agents.audit import render
-from agents.audit.bundle import MANIFEST, Folder, Manifest, bundle_id, digests, pack
-from agents.audit.check import Examination, Verdict, verdict_of
-from agents.audit.collect import Collector, Progress
-from agents.errors import BadProof, InvalidInput
-from agents.nodes.auditor import Check
-from agents.nodes.connection import Connection
+from defedbio.audit import render
+from defedbio.audit.bundle import MANIFEST, Folder, Manifest, bundle_id, digests, pack
+from defedbio.audit.check import Examination, Verdict, verdict_of
+from defedbio.audit.collect import Collector, Progress
+from defedbio.errors import BadProof, InvalidInput
+from defedbio.nodes.auditor import Check
+from defedbio.nodes.connection import Connection
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from agents.audit.document import Document
+from defedbio.audit.document import Document
 
 
 def html(document: Document) -> bytes:
     """UTF-8 bytes; the same for the same document."""
-    style = files("agents.audit").joinpath("templates", "report.css").read_text("utf-8").rstrip("\n")
+    style = files("defedbio.audit").joinpath("templates", "report.css").read_text("utf-8").rstrip("\n")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     environment = Environment(
-        loader=PackageLoader("agents.audit", "templates"),
+        loader=PackageLoader("defedbio.audit", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

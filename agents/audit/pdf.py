@@ -14,7 +14,7 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.platypus import LongTable, Paragraph, SimpleDocTemplate, Spacer, TableStyle
 
-from agents.audit.document import Block, Document, Facts, Table, Text
+from defedbio.audit.document import Block, Document, Facts, Table, Text
 
 MARGIN = 14 * mm
 _PADDING = 12  # of a table's cell, left and right together

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from agents.chain import events as ev
-from agents.chain.values import KeyEpoch, Study
-from agents.domain import MAX_PARTICIPANTS, NO_ONE, KeyEpochStatus, Phase
-from agents.errors import BadProof
-from agents.protocol.view import StudyView, fold
+from defedbio.chain import events as ev
+from defedbio.chain.values import KeyEpoch, Study
+from defedbio.domain import MAX_PARTICIPANTS, NO_ONE, KeyEpochStatus, Phase
+from defedbio.errors import BadProof
+from defedbio.protocol.view import StudyView, fold
 
 
 @dataclass(frozen=True)

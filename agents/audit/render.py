@@ -9,14 +9,14 @@ from importlib.metadata import version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from agents.audit import controls
-from agents.audit.bundle import CONTROLS, CRATE, HTML, PDF
-from agents.audit.crate import crate
-from agents.audit.facts import Evidence
-from agents.audit.page import html
-from agents.audit.pdf import pdf
-from agents.audit.report import document_of
-from agents.nodes.auditor import Check
+from defedbio.audit import controls
+from defedbio.audit.bundle import CONTROLS, CRATE, HTML, PDF
+from defedbio.audit.crate import crate
+from defedbio.audit.facts import Evidence
+from defedbio.audit.page import html
+from defedbio.audit.pdf import pdf
+from defedbio.audit.report import document_of
+from defedbio.nodes.auditor import Check
 
 
 def documents(evidence: Evidence, checks: Sequence[Check], verdict: str) -> dict[str, bytes]:
@@ -29,7 +29,11 @@ def documents(evidence: Evidence, checks: Sequence[Check], verdict: str) -> dict
 def fingerprint() -> str:
     """Names the code that renders: a report is only held against one that the same code writes."""
     digest = hashlib.sha256(version("reportlab").encode())
-    sources = [*_below(files("agents.audit")), files("agents.nodes").joinpath("describe.py"), files("agents.nodes").joinpath("auditor.py")]
+    sources = [
+        *_below(files("defedbio.audit")),
+        files("defedbio.nodes").joinpath("describe.py"),
+        files("defedbio.nodes").joinpath("auditor.py"),
+    ]
     for source in sorted(sources, key=lambda item: item.name):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()

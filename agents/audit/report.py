@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import fields
 from enum import IntEnum
 
-from agents.audit.bundle import printable
-from agents.audit.controls import Control, controls, note
-from agents.audit.document import Document, Facts, Section, Table, Text
-from agents.audit.facts import NONE, Evidence, hex_of, moment, printable_lines
-from agents.audit.rounds import left, privacy, round_section
-from agents.chain import events as ev
-from agents.chain.network import CONTRACTS
-from agents.chain.values import StudyRules
-from agents.domain import BitSet, CeremonyKind, Phase
-from agents.nodes.auditor import Check
-from agents.nodes.describe import describe
+from defedbio.audit.bundle import printable
+from defedbio.audit.controls import Control, controls, note
+from defedbio.audit.document import Document, Facts, Section, Table, Text
+from defedbio.audit.facts import NONE, Evidence, hex_of, moment, printable_lines
+from defedbio.audit.rounds import left, privacy, round_section
+from defedbio.chain import events as ev
+from defedbio.chain.network import CONTRACTS
+from defedbio.chain.values import StudyRules
+from defedbio.domain import BitSet, CeremonyKind, Phase
+from defedbio.nodes.auditor import Check
+from defedbio.nodes.describe import describe
 
 
 def document_of(evidence: Evidence, checks: Sequence[Check], verdict: str) -> Document:

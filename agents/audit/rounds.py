@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from agents.audit.bundle import printable
-from agents.audit.document import Facts, Section, Table, Text
-from agents.audit.facts import NONE, Evidence, hex_of
-from agents.chain import events as ev
-from agents.chain.rounds import EPSILON_UNITS
-from agents.crypto import wire
-from agents.protocol.view import RoundView
+from defedbio.audit.bundle import printable
+from defedbio.audit.document import Facts, Section, Table, Text
+from defedbio.audit.facts import NONE, Evidence, hex_of
+from defedbio.chain import events as ev
+from defedbio.chain.rounds import EPSILON_UNITS
+from defedbio.crypto import wire
+from defedbio.protocol.view import RoundView
 
 
 def round_section(evidence: Evidence, view: RoundView) -> Section:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agents.audit.record import Record
-from agents.chain.proofs import array_slot, mapping_slot
-from agents.domain import BitSet
-from agents.protocol.view import RoundView
+from defedbio.audit.record import Record
+from defedbio.chain.proofs import array_slot, mapping_slot
+from defedbio.domain import BitSet
+from defedbio.protocol.view import RoundView
 
 STUDIES, PARTICIPANT_INDEX = 1, 2  # StudyRegistry
 EPOCHS, HOLDER_INDEX = 1, 2  # KeyRegistry

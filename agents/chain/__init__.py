@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agents.chain.accounts import create_keystore, keystore_address, load_account
-from agents.chain.client import ChainClient
-from agents.chain.events import (
+from defedbio.chain.accounts import create_keystore, keystore_address, load_account
+from defedbio.chain.client import ChainClient
+from defedbio.chain.events import (
     EVENTS,
     AggregatePosted,
     Event,
@@ -37,16 +37,16 @@ from agents.chain.events import (
     events_of,
     fetch_events,
 )
-from agents.chain.feed import EventFeed, FeedState
-from agents.chain.journal import MemoryJournal, TxJournal
-from agents.chain.keys import KeyRegistry
-from agents.chain.network import CONTRACTS, ContractAddresses, Network
-from agents.chain.records import Call, ClientOptions, Head, RawLog, Receipt
-from agents.chain.registry import ParticipantRegistry
-from agents.chain.reports import TransactionCost, block_time, gas_by_transaction
-from agents.chain.rounds import RoundManager, commitment_hash, set_hash
-from agents.chain.studies import StudyRegistry
-from agents.chain.values import KeyEpoch, Profile, Round, Study, StudyRules
+from defedbio.chain.feed import EventFeed, FeedState
+from defedbio.chain.journal import MemoryJournal, TxJournal
+from defedbio.chain.keys import KeyRegistry
+from defedbio.chain.network import CONTRACTS, ContractAddresses, Network
+from defedbio.chain.records import Call, ClientOptions, Head, RawLog, Receipt
+from defedbio.chain.registry import ParticipantRegistry
+from defedbio.chain.reports import TransactionCost, block_time, gas_by_transaction
+from defedbio.chain.rounds import RoundManager, commitment_hash, set_hash
+from defedbio.chain.studies import StudyRegistry
+from defedbio.chain.values import KeyEpoch, Profile, Round, Study, StudyRules
 
 __all__ = [
     "CONTRACTS",

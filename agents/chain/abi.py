@@ -15,12 +15,12 @@ from eth_abi.registry import BaseEquals
 from eth_abi.registry import registry as default_registry
 from web3 import Web3
 
-from agents.chain.network import CONTRACTS
-from agents.chain.parse import checksummed
-from agents.chain.records import Call
-from agents.chain.values import StudyRules
-from agents.domain import BitSet, CeremonyKind, KeyEpochStatus, Phase
-from agents.errors import ContractRefused, InternalFault, InvalidInput
+from defedbio.chain.network import CONTRACTS
+from defedbio.chain.parse import checksummed
+from defedbio.chain.records import Call
+from defedbio.chain.values import StudyRules
+from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus, Phase
+from defedbio.errors import ContractRefused, InternalFault, InvalidInput
 
 Abi = dict[str, Any]
 
@@ -48,7 +48,7 @@ def contract_abi(name: str) -> tuple[Abi, ...]:
     """The interface of one of our contracts, as the compiler wrote it."""
     if name not in CONTRACTS:
         raise InternalFault(f"there is no contract {name!r}")
-    text = files("agents.chain").joinpath("abi", f"{name}.json").read_text(encoding="utf-8")
+    text = files("defedbio.chain").joinpath("abi", f"{name}.json").read_text(encoding="utf-8")
     return tuple(json.loads(text)["abi"])
 
 

@@ -11,7 +11,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_utils.address import is_address, to_checksum_address
 
-from agents.errors import InvalidInput, InvalidKey, WrongPassword
+from defedbio.errors import InvalidInput, InvalidKey, WrongPassword
 
 DEFAULT_ITERATIONS = 262144
 

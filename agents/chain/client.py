@@ -7,15 +7,15 @@ from typing import Any
 
 from eth_account.signers.local import LocalAccount
 
-from agents.chain.abi import decode_answer, decode_refusal, encode_call
-from agents.chain.journal import MemoryJournal, TxJournal
-from agents.chain.network import CONTRACTS, Network
-from agents.chain.parse import as_bytes, as_int, parse_block, parse_head, parse_log, parse_receipt, parse_transaction, to_hex
-from agents.chain.proofs import Header, encode_receipt, header_of
-from agents.chain.records import Block, Call, ClientOptions, Head, RawLog, Receipt, Transaction
-from agents.chain.rpc import Rpc, RpcError, revert_data
-from agents.chain.sender import Sender, checksum
-from agents.errors import ChainUnreachable, ContractRefused, InvalidInput, WrongChain
+from defedbio.chain.abi import decode_answer, decode_refusal, encode_call
+from defedbio.chain.journal import MemoryJournal, TxJournal
+from defedbio.chain.network import CONTRACTS, Network
+from defedbio.chain.parse import as_bytes, as_int, parse_block, parse_head, parse_log, parse_receipt, parse_transaction, to_hex
+from defedbio.chain.proofs import Header, encode_receipt, header_of
+from defedbio.chain.records import Block, Call, ClientOptions, Head, RawLog, Receipt, Transaction
+from defedbio.chain.rpc import Rpc, RpcError, revert_data
+from defedbio.chain.sender import Sender, checksum
+from defedbio.errors import ChainUnreachable, ContractRefused, InvalidInput, WrongChain
 
 _LOG_CHUNK = 2000
 _PROOF_CHUNK = 100

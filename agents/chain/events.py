@@ -6,13 +6,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
-from agents.chain.abi import decode_event, events_abi
-from agents.chain.client import ChainClient
-from agents.chain.network import Network
-from agents.chain.records import RawLog, Receipt
-from agents.chain.values import StudyRules
-from agents.domain import BitSet, CeremonyKind, Phase
-from agents.errors import InternalFault
+from defedbio.chain.abi import decode_event, events_abi
+from defedbio.chain.client import ChainClient
+from defedbio.chain.network import Network
+from defedbio.chain.records import RawLog, Receipt
+from defedbio.chain.values import StudyRules
+from defedbio.domain import BitSet, CeremonyKind, Phase
+from defedbio.errors import InternalFault
 
 
 @dataclass(frozen=True)

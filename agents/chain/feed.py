@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agents.chain.client import ChainClient
-from agents.chain.events import Event, fetch_events
-from agents.chain.records import Head
-from agents.errors import ChainUnreachable
+from defedbio.chain.client import ChainClient
+from defedbio.chain.events import Event, fetch_events
+from defedbio.chain.records import Head
+from defedbio.errors import ChainUnreachable
 
 _MOST_MARKS = 256
 _MOST_ATTEMPTS = 5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.chain.rpc import Rpc, RpcError
+from defedbio.chain.rpc import Rpc, RpcError
 
 Fees = dict[str, int]  # {"maxFeePerGas", "maxPriorityFeePerGas"} or {"gasPrice"}, wei per gas
 _DEFAULT_TIP = 10**9

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agents.chain.client import ChainClient
-from agents.chain.events import KeyEpochProposed, fetch_events, one_event
-from agents.chain.records import Call, Receipt
-from agents.chain.values import KeyEpoch
-from agents.domain import CeremonyKind, KeyEpochStatus
-from agents.errors import NotFound
+from defedbio.chain.client import ChainClient
+from defedbio.chain.events import KeyEpochProposed, fetch_events, one_event
+from defedbio.chain.records import Call, Receipt
+from defedbio.chain.values import KeyEpoch
+from defedbio.domain import CeremonyKind, KeyEpochStatus
+from defedbio.errors import NotFound
 
 
 class KeyRegistry:

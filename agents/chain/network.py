@@ -10,7 +10,7 @@ from typing import Any
 
 from eth_utils.address import is_address, to_checksum_address
 
-from agents.errors import InvalidInput
+from defedbio.errors import InvalidInput
 
 FORMAT = "defedbio-network/1"
 CONTRACTS = ("ParticipantRegistry", "KeyRegistry", "StudyRegistry", "RoundManager")

@@ -7,7 +7,7 @@ from typing import Any
 
 from eth_utils.address import to_checksum_address
 
-from agents.chain.records import Block, Head, RawLog, Receipt, Transaction
+from defedbio.chain.records import Block, Head, RawLog, Receipt, Transaction
 
 
 def as_int(quantity: str) -> int:

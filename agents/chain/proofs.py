@@ -22,8 +22,8 @@ from trie import HexaryTrie
 from trie.exceptions import InvalidNibbles, InvalidNode, MissingTrieNode
 from trie.exceptions import ValidationError as TrieValidationError
 
-from agents.chain.parse import as_bytes, as_int
-from agents.errors import BadProof, InvalidInput
+from defedbio.chain.parse import as_bytes, as_int
+from defedbio.errors import BadProof, InvalidInput
 
 MAX_HEADER_BYTES = 1 << 16
 

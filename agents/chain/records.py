@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agents.errors import InvalidInput
+from defedbio.errors import InvalidInput
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from agents.chain.client import ChainClient
-from agents.chain.records import Call, Receipt
-from agents.chain.values import Profile
-from agents.errors import NotFound
+from defedbio.chain.client import ChainClient
+from defedbio.chain.records import Call, Receipt
+from defedbio.chain.values import Profile
+from defedbio.errors import NotFound
 
 _NO_KEY = bytes(32)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agents.chain.client import ChainClient
-from agents.chain.events import Event, EventMeta
-from agents.errors import ChainUnreachable
+from defedbio.chain.client import ChainClient
+from defedbio.chain.events import Event, EventMeta
+from defedbio.errors import ChainUnreachable
 
 
 @dataclass(frozen=True)

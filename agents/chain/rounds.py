@@ -7,12 +7,12 @@ from math import ceil
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from agents.chain.client import ChainClient
-from agents.chain.events import RoundOpened, one_event
-from agents.chain.records import Call, Receipt
-from agents.chain.values import Round
-from agents.domain import BitSet, Phase, check_hash32
-from agents.errors import InvalidInput, NotFound
+from defedbio.chain.client import ChainClient
+from defedbio.chain.events import RoundOpened, one_event
+from defedbio.chain.records import Call, Receipt
+from defedbio.chain.values import Round
+from defedbio.domain import BitSet, Phase, check_hash32
+from defedbio.errors import InvalidInput, NotFound
 
 EPSILON_UNITS = 1e6
 DELTA_UNITS = 1e18

@@ -13,8 +13,8 @@ from web3 import HTTPProvider
 from web3.exceptions import Web3Exception
 from web3.types import RPCEndpoint
 
-from agents.chain.records import ClientOptions
-from agents.errors import ChainUnreachable, InternalFault, InvalidInput
+from defedbio.chain.records import ClientOptions
+from defedbio.errors import ChainUnreachable, InternalFault, InvalidInput
 
 log = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ from typing import Any
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 
-from agents.chain.abi import decode_refusal
-from agents.chain.fees import Fees, raised, suggested
-from agents.chain.journal import TxJournal
-from agents.chain.parse import as_int, parse_receipt, to_hex
-from agents.chain.records import ClientOptions, Receipt
-from agents.chain.rpc import Rpc, RpcError, revert_data
-from agents.errors import ChainUnreachable, ContractRefused, InternalFault, InvalidInput
+from defedbio.chain.abi import decode_refusal
+from defedbio.chain.fees import Fees, raised, suggested
+from defedbio.chain.journal import TxJournal
+from defedbio.chain.parse import as_int, parse_receipt, to_hex
+from defedbio.chain.records import ClientOptions, Receipt
+from defedbio.chain.rpc import Rpc, RpcError, revert_data
+from defedbio.errors import ChainUnreachable, ContractRefused, InternalFault, InvalidInput
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from eth_keys.exceptions import BadSignature
 from eth_utils.address import to_checksum_address
 from eth_utils.exceptions import ValidationError
 
-from agents.domain import check_hash32
-from agents.errors import InvalidInput
+from defedbio.domain import check_hash32
+from defedbio.errors import InvalidInput
 
 NAME, VERSION = "DeFed-Bio model card", "1"
 _TYPES = {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from agents.chain.client import ChainClient
-from agents.chain.events import ParticipantEnrolled, StudyOpened, fetch_events, one_event
-from agents.chain.records import Call, Receipt
-from agents.chain.values import Study, StudyRules
-from agents.errors import ContractRefused, NotFound
+from defedbio.chain.client import ChainClient
+from defedbio.chain.events import ParticipantEnrolled, StudyOpened, fetch_events, one_event
+from defedbio.chain.records import Call, Receipt
+from defedbio.chain.values import Study, StudyRules
+from defedbio.errors import ContractRefused, NotFound
 
 _UNKNOWN = "StudyRegistryUnknownStudy"
 _NO_HASH = bytes(32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agents.domain import BitSet, CeremonyKind, KeyEpochStatus, Phase, check_hash32
+from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus, Phase, check_hash32
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from agents.cli.common import HOME, HomeOption, JsonOption, PasswordFileOption, connect, emit
+from defedbio.cli.common import HOME, HomeOption, JsonOption, PasswordFileOption, connect, emit
 
 app = typer.Typer(help="The organisation's account (Ethereum keystore v3) and transport key.", no_args_is_help=True)
 

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from agents.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, emit, plain, say
-from agents.client.audits import NotPossible
-from agents.client.rounds import Check
-from agents.config import DEFAULT_IPFS_API
+from defedbio.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, emit, plain, say
+from defedbio.client.audits import NotPossible
+from defedbio.client.rounds import Check
+from defedbio.config import DEFAULT_IPFS_API
 
 app = typer.Typer(help="Evidence: a bundle for a regulator, and its check with no network.", no_args_is_help=True)
 EXITS = {"verified": 0, "partly verified": 1, "NOT verified": 4}

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.common import (
+from defedbio.cli.common import (
     HOME,
     NETWORK,
     HomeOption,
@@ -18,7 +18,7 @@ from agents.cli.common import (
     connect,
     emit,
 )
-from agents.config import DEFAULT_IPFS_API
+from defedbio.config import DEFAULT_IPFS_API
 
 app = typer.Typer(help="Threshold key ceremonies: deal a key, confirm a share, show an epoch.", no_args_is_help=True)
 EpochOption = Annotated[int, typer.Option("--epoch", min=1, help="Key epoch number.")]

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agents.client import Client
-from agents.config import DEFAULT_HOME, DEFAULT_IPFS_API, DEFAULT_NETWORK_FILE
+from defedbio.client import Client
+from defedbio.config import DEFAULT_HOME, DEFAULT_IPFS_API, DEFAULT_NETWORK_FILE
 
 HomeOption = Annotated[
     Path, typer.Option("--home", envvar="DEFEDBIO_HOME", help="This organisation's folder: keys, journal, IPFS repository.")

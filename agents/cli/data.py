@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, emit
-from agents.config import DEFAULT_IPFS_API
-from agents.errors import InvalidInput
+from defedbio.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, emit
+from defedbio.config import DEFAULT_IPFS_API
+from defedbio.errors import InvalidInput
 
 app = typer.Typer(help="Check local data. Nothing of it is sent anywhere, no value is printed.", no_args_is_help=True)
 

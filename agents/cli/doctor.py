@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 from rich.table import Table
 
-from agents.cli.common import HOME, NETWORK, HomeOption, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, emit, plain
-from agents.config import DEFAULT_IPFS_API
+from defedbio.cli.common import HOME, NETWORK, HomeOption, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, emit, plain
+from defedbio.config import DEFAULT_IPFS_API
 
 
 def doctor(

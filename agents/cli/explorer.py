@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.common import NETWORK, IpfsOption, NetworkOption, RpcOption, connect, say
-from agents.config import DEFAULT_IPFS_API
+from defedbio.cli.common import NETWORK, IpfsOption, NetworkOption, RpcOption, connect, say
+from defedbio.config import DEFAULT_IPFS_API
 
 
 def explorer(

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.common import HOME, HomeOption, JsonOption, connect
-from agents.client.ipfs import NodeReady
+from defedbio.cli.common import HOME, HomeOption, JsonOption, connect
+from defedbio.client.ipfs import NodeReady
 
 app = typer.Typer(help="The embedded IPFS node. Kubo serves as well: pass --ipfs to the other commands.", no_args_is_help=True)
 

@@ -1,4 +1,4 @@
-"""Assembles the commands and turns errors into one clear line and an exit code (see agents.errors)."""
+"""Assembles the commands and turns errors into one clear line and an exit code (see defedbio.errors)."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from importlib import import_module
 
 import typer
 
-from agents.errors import DefedError
+from defedbio.errors import DefedError
 
 # In the order in which an organisation meets them. Each module has either `app` (a group) or a function of its own name.
 COMMANDS = {
-    "doctor": "agents.cli.doctor",
-    "account": "agents.cli.account",
-    "ipfs": "agents.cli.ipfs",
-    "register": "agents.cli.register",
-    "ceremony": "agents.cli.ceremony",
-    "study": "agents.cli.study",
-    "module": "agents.cli.module",
-    "simulate": "agents.cli.simulate",
-    "data": "agents.cli.data",
-    "run": "agents.cli.run",
-    "top": "agents.cli.top",
-    "round": "agents.cli.rounds",
-    "model": "agents.cli.model",
-    "verify": "agents.cli.verify",
-    "audit": "agents.cli.audit",
-    "explorer": "agents.cli.explorer",
+    "doctor": "defedbio.cli.doctor",
+    "account": "defedbio.cli.account",
+    "ipfs": "defedbio.cli.ipfs",
+    "register": "defedbio.cli.register",
+    "ceremony": "defedbio.cli.ceremony",
+    "study": "defedbio.cli.study",
+    "module": "defedbio.cli.module",
+    "simulate": "defedbio.cli.simulate",
+    "data": "defedbio.cli.data",
+    "run": "defedbio.cli.run",
+    "top": "defedbio.cli.top",
+    "round": "defedbio.cli.rounds",
+    "model": "defedbio.cli.model",
+    "verify": "defedbio.cli.verify",
+    "audit": "defedbio.cli.audit",
+    "explorer": "defedbio.cli.explorer",
 }
 
 

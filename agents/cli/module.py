@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.common import HOME, HomeOption, JsonOption, connect, emit
+from defedbio.cli.common import HOME, HomeOption, JsonOption, connect, emit
 
 app = typer.Typer(help="Your own torch modules: nothing that a study names runs here unless you allowed it.", no_args_is_help=True)
 

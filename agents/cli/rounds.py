@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from agents.cli.common import NETWORK, JsonOption, NetworkOption, RpcOption, connect, emit, plain, say
-from agents.client.rounds import RoundRecord
+from defedbio.cli.common import NETWORK, JsonOption, NetworkOption, RpcOption, connect, emit, plain, say
+from defedbio.client.rounds import RoundRecord
 
 app = typer.Typer(help="Rounds: list them, show one's whole record.", no_args_is_help=True)
 

@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from agents.cli.common import HOME, NETWORK, HomeOption, IpfsOption, NetworkOption, PasswordFileOption, RpcOption, connect, plain
-from agents.client.running import LOOPBACK, THREADS, Sink
-from agents.config import DEFAULT_IPFS_API
+from defedbio.cli.common import HOME, NETWORK, HomeOption, IpfsOption, NetworkOption, PasswordFileOption, RpcOption, connect, plain
+from defedbio.client.running import LOOPBACK, THREADS, Sink
+from defedbio.config import DEFAULT_IPFS_API
 
 
 def run(

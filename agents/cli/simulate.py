@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.common import JsonOption, connect, emit, say
-from agents.client.simulation import SimulatedRound
+from defedbio.cli.common import JsonOption, connect, emit, say
+from defedbio.client.simulation import SimulatedRound
 
 
 def simulate(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.common import (
+from defedbio.cli.common import (
     HOME,
     NETWORK,
     HomeOption,
@@ -20,8 +20,8 @@ from agents.cli.common import (
     emit,
     say,
 )
-from agents.client.studies import parse
-from agents.config import DEFAULT_IPFS_API
+from defedbio.client.studies import parse
+from defedbio.config import DEFAULT_IPFS_API
 
 app = typer.Typer(help="Studies: what is learned, how, and with whom.", no_args_is_help=True)
 StudyArgument = Annotated[int, typer.Argument(min=1, help="Study number on the chain.")]

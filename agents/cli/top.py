@@ -15,11 +15,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from agents.cli.common import HOME, NETWORK, HomeOption, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, console, emit, plain
-from agents.client.status import Status
-from agents.config import DEFAULT_IPFS_API
-from agents.domain import Phase
-from agents.errors import ChainUnreachable
+from defedbio.cli.common import HOME, NETWORK, HomeOption, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, console, emit, plain
+from defedbio.client.status import Status
+from defedbio.config import DEFAULT_IPFS_API
+from defedbio.domain import Phase
+from defedbio.errors import ChainUnreachable
 
 BAR = 24
 ENDED = {Phase.FINALISED.name.lower(), Phase.VOIDED.name.lower()}

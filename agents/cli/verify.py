@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from agents.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, emit, say
-from agents.client.rounds import Check
-from agents.config import DEFAULT_IPFS_API
+from defedbio.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, emit, say
+from defedbio.client.rounds import Check
+from defedbio.config import DEFAULT_IPFS_API
 
 
 def verify(

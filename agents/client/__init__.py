@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from agents.client.client import Client
+from defedbio.client.client import Client
 
 __all__ = ["Client"]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from agents.chain.accounts import create_keystore
-from agents.chain.values import Profile
-from agents.client.session import TRANSPORT_LABEL, Session
-from agents.client.values import Value
-from agents.config import write_private
-from agents.crypto.merkle import keccak256
-from agents.crypto.sealing import generate_transport_key
-from agents.crypto.vault import seal_with_password
-from agents.errors import InvalidInput
+from defedbio.chain.accounts import create_keystore
+from defedbio.chain.values import Profile
+from defedbio.client.session import TRANSPORT_LABEL, Session
+from defedbio.client.values import Value
+from defedbio.config import write_private
+from defedbio.crypto.merkle import keccak256
+from defedbio.crypto.sealing import generate_transport_key
+from defedbio.crypto.vault import seal_with_password
+from defedbio.errors import InvalidInput
 
 MIN_PASSWORD = 8
 

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agents.audit.check import BundleCheck, NotPossible, Verdict, verdict_of
-from agents.audit.make import Made, make_bundle
-from agents.client.session import Session
-from agents.client.values import hex_of
-from agents.errors import InvalidInput
-from agents.nodes.auditor import Check
+from defedbio.audit.check import BundleCheck, NotPossible, Verdict, verdict_of
+from defedbio.audit.make import Made, make_bundle
+from defedbio.client.session import Session
+from defedbio.client.values import hex_of
+from defedbio.errors import InvalidInput
+from defedbio.nodes.auditor import Check
 
 __all__ = ["Audit", "Bundle", "Examined", "NotPossible"]
 

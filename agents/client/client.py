@@ -11,31 +11,31 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from agents.chain.network import CONTRACTS
-from agents.client.password import Secret
-from agents.client.session import Session, silent
-from agents.client.values import Value
-from agents.config import DEFAULT_HOME, DEFAULT_IPFS_API, DEFAULT_NETWORK_FILE
-from agents.errors import InvalidInput
-from agents.protocol.report import Sink
+from defedbio.chain.network import CONTRACTS
+from defedbio.client.password import Secret
+from defedbio.client.session import Session, silent
+from defedbio.client.values import Value
+from defedbio.config import DEFAULT_HOME, DEFAULT_IPFS_API, DEFAULT_NETWORK_FILE
+from defedbio.errors import InvalidInput
+from defedbio.protocol.report import Sink
 
 # Each group's module is loaded when it is used: most commands need one, and some bring torch or a web server.
 if TYPE_CHECKING:
-    from agents.client.accounts import Accounts, Registration
-    from agents.client.audits import Audit
-    from agents.client.ceremonies import Ceremonies
-    from agents.client.data import Data
-    from agents.client.doctor import Finding
-    from agents.client.explorer import Explorer
-    from agents.client.ipfs import Ipfs
-    from agents.client.models import Models
-    from agents.client.modules import Modules
-    from agents.client.rounds import Rounds
-    from agents.client.simulation import SimulatedRound, Simulation
-    from agents.client.status import States
-    from agents.client.studies import Spec, Studies
-    from agents.nodes.auditor import Check
-    from agents.nodes.watching.status import Status
+    from defedbio.client.accounts import Accounts, Registration
+    from defedbio.client.audits import Audit
+    from defedbio.client.ceremonies import Ceremonies
+    from defedbio.client.data import Data
+    from defedbio.client.doctor import Finding
+    from defedbio.client.explorer import Explorer
+    from defedbio.client.ipfs import Ipfs
+    from defedbio.client.models import Models
+    from defedbio.client.modules import Modules
+    from defedbio.client.rounds import Rounds
+    from defedbio.client.simulation import SimulatedRound, Simulation
+    from defedbio.client.status import States
+    from defedbio.client.studies import Spec, Studies
+    from defedbio.nodes.auditor import Check
+    from defedbio.nodes.watching.status import Status
 
 StrPath = str | os.PathLike[str]
 
@@ -54,7 +54,7 @@ class Client:
 
     Settings that are not given come from DEFEDBIO_HOME, DEFEDBIO_NETWORK, DEFEDBIO_RPC, DEFEDBIO_IPFS, DEFEDBIO_PASSWORD_FILE and
     DEFEDBIO_PASSWORD, and else are the command line's defaults. Nothing is opened, connected or asked before a method needs it, and the
-    password only by those that sign. Results are frozen dataclasses; errors are those of agents.errors. One thread at a time.
+    password only by those that sign. Results are frozen dataclasses; errors are those of defedbio.errors. One thread at a time.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Client:
             ipfs: multiaddress of the own IPFS node's RPC.
             password, password_file: of the account and the keys; at most one of them. Without, the password is asked for when there is
                 somebody to ask.
-            on_record: gets what long operations report about themselves (agents.protocol.report).
+            on_record: gets what long operations report about themselves (defedbio.protocol.report).
 
         Raises:
             InvalidInput: if both a password and a file are given.
@@ -121,67 +121,67 @@ class Client:
 
     @cached_property
     def account(self) -> Accounts:
-        from agents.client.accounts import Accounts
+        from defedbio.client.accounts import Accounts
 
         return Accounts(self._session)
 
     @cached_property
     def ipfs(self) -> Ipfs:
-        from agents.client.ipfs import Ipfs
+        from defedbio.client.ipfs import Ipfs
 
         return Ipfs(self._session)
 
     @cached_property
     def ceremony(self) -> Ceremonies:
-        from agents.client.ceremonies import Ceremonies
+        from defedbio.client.ceremonies import Ceremonies
 
         return Ceremonies(self._session)
 
     @cached_property
     def study(self) -> Studies:
-        from agents.client.studies import Studies
+        from defedbio.client.studies import Studies
 
         return Studies(self._session)
 
     @cached_property
     def module(self) -> Modules:
-        from agents.client.modules import Modules
+        from defedbio.client.modules import Modules
 
         return Modules(self._session)
 
     @cached_property
     def data(self) -> Data:
-        from agents.client.data import Data
+        from defedbio.client.data import Data
 
         return Data(self._session)
 
     @cached_property
     def model(self) -> Models:
-        from agents.client.models import Models
+        from defedbio.client.models import Models
 
         return Models(self._session)
 
     @cached_property
     def audit(self) -> Audit:
-        from agents.client.audits import Audit
+        from defedbio.client.audits import Audit
 
         return Audit(self._session)
 
     @cached_property
     def explorer(self) -> Explorer:
-        from agents.client.explorer import Explorer
+        from defedbio.client.explorer import Explorer
 
         return Explorer(self._session)
 
     @cached_property
     def round(self) -> Rounds:
-        from agents.client.rounds import Rounds
+        from defedbio.client.rounds import Rounds
 
         return Rounds(self._session)
 
     def doctor(self) -> list[Finding]:
         """What is installed, reachable, mismatched; what cannot be reached is a finding of level error and raises nothing."""
-        from agents.client.doctor import examine
+        from defedbio.client.doctor import examine
 
         return list(examine(self._session))
 
@@ -196,7 +196,7 @@ class Client:
         Raises:
             NotFound, Unreachable, ContractRefused: as they come.
         """
-        from agents.client.accounts import register
+        from defedbio.client.accounts import register
 
         return register(self._session, name, multiaddr, metadata)
 
@@ -229,7 +229,7 @@ class Client:
         Raises:
             InvalidSpec, InvalidData, InvalidInput: for a spec, files or their number that do not fit, or if `out` exists.
         """
-        from agents.client.simulation import simulate
+        from defedbio.client.simulation import simulate
 
         return simulate(spec, data, test, seed, exact, out, module, threads, on_round)
 
@@ -265,16 +265,16 @@ class Client:
             metrics, metrics_host, metrics_port: serve Prometheus metrics, by default on loopback port 9460 or a free one.
             log_file: JSON records; agent.log in the study's folder when absent.
             hook_command, hook_url: programs and addresses that get every event; addresses need `hook_secret_file`.
-            on_record: gets every record of the node (agents.protocol.report); the client's own when absent.
+            on_record: gets every record of the node (defedbio.protocol.report); the client's own when absent.
 
         Raises:
             NotFound, InvalidInput: when it was not accepted, or the data does not fit. StudyHalted: when the study cannot go on.
             Unreachable: when chain or IPFS stay away for longer than `patience`.
         """
-        from agents.client.running import run, secret_of
-        from agents.nodes.organisation import LoopOptions
-        from agents.nodes.service import Operations
-        from agents.protocol.executor import Place
+        from defedbio.client.running import run, secret_of
+        from defedbio.nodes.organisation import LoopOptions
+        from defedbio.nodes.service import Operations
+        from defedbio.protocol.executor import Place
 
         secret = secret_of(_path(hook_secret_file)) if hook_url else b""
         operations = Operations(metrics, metrics_host, metrics_port, _path(log_file), hook_command, hook_url, secret)
@@ -290,7 +290,7 @@ class Client:
             NotFound: for an unknown round. InvalidInput: for one that is not finalised.
             BlobUnavailable: when a needed blob cannot be had; nothing is proven then.
         """
-        from agents.client.rounds import verify
+        from defedbio.client.rounds import verify
 
         return verify(self._session, round, on_check)
 
@@ -305,7 +305,7 @@ class Client:
 
     @cached_property
     def _states(self) -> States:
-        from agents.client.status import States
+        from defedbio.client.status import States
 
         return States(self._session)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from agents.client.session import Session
-from agents.client.studies import AnySpec, resolve
-from agents.learning.data import DataReport, open_adapter
+from defedbio.client.session import Session
+from defedbio.client.studies import AnySpec, resolve
+from defedbio.learning.data import DataReport, open_adapter
 
 
 class Data:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from agents.client.session import Session
-from agents.client.values import Value
-from agents.errors import DefedError
-from agents.nodes.connection import Connection
-from ipfs.node import find_node_binary
+from defedbio.client.session import Session
+from defedbio.client.values import Value
+from defedbio.errors import DefedError
+from defedbio.ipfs.node import find_node_binary
+from defedbio.nodes.connection import Connection
 
 PACKAGES = ("web3", "eth-account", "py-solc-x", "eth-brownie", "torch", "phe", "gmpy2", "ipfshttpclient", "rdkit")
 CLOCK_SKEW_SECONDS = 30

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from agents.client.session import Session
-from agents.explorer import serve
+from defedbio.client.session import Session
+from defedbio.explorer import serve
 
 LOOPBACK, PORT = "127.0.0.1", 8420
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from agents.client.session import Session
-from ipfs.node import DEFAULT_LISTEN, DEFAULT_RPC_PORT, EmbeddedNode, NodeReady, serve
+from defedbio.client.session import Session
+from defedbio.ipfs.node import DEFAULT_LISTEN, DEFAULT_RPC_PORT, EmbeddedNode, NodeReady, serve
 
 __all__ = ["EmbeddedNode", "Ipfs", "NodeReady"]
 

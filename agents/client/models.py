@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from agents.chain.accounts import load_account
-from agents.client.session import Session
-from agents.client.values import Value, hex_of
-from agents.errors import InvalidInput, NotFound
-from agents.nodes.models.applying import predict_file, tune, write_predictions
-from agents.nodes.models.card_checks import CardReport, verify_card
-from agents.nodes.models.files import ExportFormat, Written, export_model, load_model, require_free, write_model
-from agents.nodes.models.registry import Measured, Model, ModelRecord, Tuning, fetch_model, list_models
-from agents.nodes.modules import needed
-from agents.spec import StudySpec
+from defedbio.chain.accounts import load_account
+from defedbio.client.session import Session
+from defedbio.client.values import Value, hex_of
+from defedbio.errors import InvalidInput, NotFound
+from defedbio.nodes.models.applying import predict_file, tune, write_predictions
+from defedbio.nodes.models.card_checks import CardReport, verify_card
+from defedbio.nodes.models.files import ExportFormat, Written, export_model, load_model, require_free, write_model
+from defedbio.nodes.models.registry import Measured, Model, ModelRecord, Tuning, fetch_model, list_models
+from defedbio.nodes.modules import needed
+from defedbio.spec import StudySpec
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -169,8 +169,8 @@ class Models:
         Raises:
             NotFound: if the study sums neither.
         """
-        from agents.learning import statistics
-        from agents.learning.evaluation_sums import summary
+        from defedbio.learning import statistics
+        from defedbio.learning.evaluation_sums import summary
 
         model = self.load(study, round)
         assert model.view is not None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from agents.client.session import Session
-from agents.nodes import modules
+from defedbio.client.session import Session
+from defedbio.nodes import modules
 
 Digests = list[str]
 

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from agents.errors import InvalidInput
+from defedbio.errors import InvalidInput
 
 VARIABLE = "DEFEDBIO_PASSWORD"
 

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from agents.client.session import Session
-from agents.client.values import Value, hex_of
-from agents.domain import Phase
-from agents.errors import NotFound
-from agents.nodes.auditor import Check, verify_round
-from agents.protocol.view import RoundView, StudyView
+from defedbio.client.session import Session
+from defedbio.client.values import Value, hex_of
+from defedbio.domain import Phase
+from defedbio.errors import NotFound
+from defedbio.nodes.auditor import Check, verify_round
+from defedbio.protocol.view import RoundView, StudyView
 
 __all__ = ["Check", "Part", "RoundRecord", "RoundSummary", "Rounds"]
 

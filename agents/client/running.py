@@ -7,14 +7,14 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from agents.client.session import Session
-from agents.errors import InvalidInput
-from agents.nodes.connection import Connection
-from agents.nodes.organisation import LoopOptions
-from agents.nodes.service import LOOPBACK, NodeService, Operations
-from agents.protocol.executor import THREADS, Place
-from agents.protocol.journal import Journal
-from agents.protocol.report import Reporter, Sink
+from defedbio.client.session import Session
+from defedbio.errors import InvalidInput
+from defedbio.nodes.connection import Connection
+from defedbio.nodes.organisation import LoopOptions
+from defedbio.nodes.service import LOOPBACK, NodeService, Operations
+from defedbio.protocol.executor import THREADS, Place
+from defedbio.protocol.journal import Journal
+from defedbio.protocol.report import Reporter, Sink
 
 __all__ = ["LOOPBACK", "THREADS", "Sink", "run", "secret_of"]
 
@@ -31,7 +31,7 @@ def run(
     stop: threading.Event,
 ) -> bool:
     """See Client.run."""
-    from agents.learning.local import use_threads
+    from defedbio.learning.local import use_threads
 
     use_threads(threads)
     address = session.own_address()

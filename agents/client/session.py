@@ -10,17 +10,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agents.chain.accounts import keystore_address, load_account
-from agents.chain.client import ChainClient
-from agents.chain.network import Network
-from agents.client.password import VARIABLE, Secret, read_password
-from agents.config import DEFAULT_HOME, DEFAULT_IPFS_API, DEFAULT_NETWORK_FILE, Home, read_json
-from agents.crypto.vault import open_with_password
-from agents.errors import NotFound
-from agents.nodes.connection import Connection
-from agents.protocol.journal import Journal
-from agents.protocol.report import Reporter, Sink
-from ipfs.kubo import KuboStore, Retry
+from defedbio.chain.accounts import keystore_address, load_account
+from defedbio.chain.client import ChainClient
+from defedbio.chain.network import Network
+from defedbio.client.password import VARIABLE, Secret, read_password
+from defedbio.config import DEFAULT_HOME, DEFAULT_IPFS_API, DEFAULT_NETWORK_FILE, Home, read_json
+from defedbio.crypto.vault import open_with_password
+from defedbio.errors import NotFound
+from defedbio.ipfs.kubo import KuboStore, Retry
+from defedbio.nodes.connection import Connection
+from defedbio.protocol.journal import Journal
+from defedbio.protocol.report import Reporter, Sink
 
 TRANSPORT_LABEL = "defedbio-transport/1"
 IMPATIENCE_SECONDS = 5.0

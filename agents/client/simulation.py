@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.client.studies import Spec, parse
-from agents.client.values import Value
-from agents.errors import InvalidInput
-from agents.nodes.modules import read_modules
+from defedbio.client.studies import Spec, parse
+from defedbio.client.values import Value
+from defedbio.errors import InvalidInput
+from defedbio.nodes.modules import read_modules
 
 StrPath = str | os.PathLike[str]
 Metrics = dict[str, float | None]
@@ -70,15 +70,15 @@ def simulate(
     on_round: Callable[[SimulatedRound], None],
 ) -> Simulation:
     """See Client.simulate."""
-    from agents.learning import statistics
-    from agents.learning.data import open_adapter
-    from agents.learning.evaluation import evaluate
-    from agents.learning.evaluation_sums import summary
-    from agents.learning.local import use_threads
-    from agents.learning.simulation import plain, stream
-    from agents.learning.simulation import simulate as run
-    from agents.protocol.simulate import exact as exactly
-    from agents.protocol.simulate import secrets_from
+    from defedbio.learning import statistics
+    from defedbio.learning.data import open_adapter
+    from defedbio.learning.evaluation import evaluate
+    from defedbio.learning.evaluation_sums import summary
+    from defedbio.learning.local import use_threads
+    from defedbio.learning.simulation import plain, stream
+    from defedbio.learning.simulation import simulate as run
+    from defedbio.protocol.simulate import exact as exactly
+    from defedbio.protocol.simulate import secrets_from
 
     if out is not None and Path(out).exists():
         raise InvalidInput(f"{os.fspath(out)} exists already")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agents.client.session import Session
-from agents.nodes.watching.status import Status, StatusReader
+from defedbio.client.session import Session
+from defedbio.nodes.watching.status import Status, StatusReader
 
 __all__ = ["States", "Status"]
 

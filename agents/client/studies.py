@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.client.session import Session
-from agents.client.values import Value, hex_of
-from agents.crypto.merkle import keccak256
-from agents.errors import InvalidInput
-from agents.learning.plan import schedule
-from agents.nodes.acceptance import accept as record_acceptance
-from agents.nodes.connection import rules_of
-from agents.nodes.describe import describe
-from agents.spec import StudySpec
+from defedbio.client.session import Session
+from defedbio.client.values import Value, hex_of
+from defedbio.crypto.merkle import keccak256
+from defedbio.errors import InvalidInput
+from defedbio.learning.plan import schedule
+from defedbio.nodes.acceptance import accept as record_acceptance
+from defedbio.nodes.connection import rules_of
+from defedbio.nodes.describe import describe
+from defedbio.spec import StudySpec
 
 # A spec in a file, as a document, or parsed already; or a study's number on the chain.
 Spec = str | os.PathLike[str] | Mapping[str, Any] | StudySpec

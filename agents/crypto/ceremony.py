@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents.crypto import numbers, sealing
-from agents.crypto.merkle import keccak256
-from agents.crypto.numbers import Rand
-from agents.crypto.paillier import PublicKey
-from agents.crypto.threshold import KeyShare, ThresholdKey, dealer
-from agents.domain import MIN_MODULUS_BITS
-from agents.errors import BadTranscript, InvalidInput, InvalidKey
+from defedbio.crypto import numbers, sealing
+from defedbio.crypto.merkle import keccak256
+from defedbio.crypto.numbers import Rand
+from defedbio.crypto.paillier import PublicKey
+from defedbio.crypto.threshold import KeyShare, ThresholdKey, dealer
+from defedbio.domain import MIN_MODULUS_BITS
+from defedbio.errors import BadTranscript, InvalidInput, InvalidKey
 
 FORMAT = "defedbio-ceremony/1"
 KIND = "dealer"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.crypto.noise import discrete_gaussian
-from agents.crypto.numbers import Rand
-from agents.domain import MAX_PARTICIPANTS, NOISE_TAIL, Quantisation, Segment
-from agents.errors import InvalidData, InvalidInput
+from defedbio.crypto.noise import discrete_gaussian
+from defedbio.crypto.numbers import Rand
+from defedbio.domain import MAX_PARTICIPANTS, NOISE_TAIL, Quantisation, Segment
+from defedbio.errors import InvalidData, InvalidInput
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]

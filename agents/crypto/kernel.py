@@ -15,7 +15,7 @@ from types import ModuleType
 
 _native: ModuleType | None
 try:
-    from agents.crypto import _kernel as _native
+    from defedbio.crypto import _kernel as _native
 except ImportError:
     _native = None
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from eth_hash.backends import pysha3  # not eth_hash.auto, which prefers a backend seven times slower
 
-from agents.crypto import kernel
-from agents.errors import InvalidInput
+from defedbio.crypto import kernel
+from defedbio.errors import InvalidInput
 
 HASH_BYTES = 32
 LEAST_FOR_KERNEL = 3  # of a list: it takes for eight messages as long as the library for two

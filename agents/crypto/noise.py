@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.crypto.numbers import Rand
-from agents.domain import MAX_NOISE, NOISE_TAIL
-from agents.errors import InvalidInput
+from defedbio.crypto.numbers import Rand
+from defedbio.domain import MAX_NOISE, NOISE_TAIL
+from defedbio.errors import InvalidInput
 
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]

@@ -16,8 +16,8 @@ import gmpy2
 import numpy as np
 from gmpy2 import mpz
 
-from agents.crypto import kernel
-from agents.errors import InternalFault, InvalidInput
+from defedbio.crypto import kernel
+from defedbio.errors import InternalFault, InvalidInput
 
 Rand = Callable[[int], bytes]
 """n -> n random bytes; production passes os.urandom."""

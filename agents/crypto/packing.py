@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.errors import InvalidInput
+from defedbio.errors import InvalidInput
 
 Int64 = NDArray[np.int64]
 

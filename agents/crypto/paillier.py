@@ -14,13 +14,13 @@ from functools import cached_property
 
 import phe
 
-from agents.crypto import numbers, slices
-from agents.crypto.merkle import keccak256
-from agents.crypto.numbers import Rand
-from agents.crypto.slices import Executor
-from agents.crypto.transcript import hash_to_number
-from agents.domain import MIN_MODULUS_BITS
-from agents.errors import BadCiphertext, InvalidInput, InvalidKey
+from defedbio.crypto import numbers, slices
+from defedbio.crypto.merkle import keccak256
+from defedbio.crypto.numbers import Rand
+from defedbio.crypto.slices import Executor
+from defedbio.crypto.transcript import hash_to_number
+from defedbio.domain import MIN_MODULUS_BITS
+from defedbio.errors import BadCiphertext, InvalidInput, InvalidKey
 
 MAX_MODULUS_BITS = 8192
 AT_ONCE = 64  # columns of prefix products: what is read and written stays in the cache

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from agents.crypto.numbers import Rand
-from agents.errors import InvalidKey
+from defedbio.crypto.numbers import Rand
+from defedbio.errors import InvalidKey
 
 KEY_BYTES = 32
 OVERHEAD = KEY_BYTES + 16

@@ -13,9 +13,9 @@ from itertools import chain
 from operator import call
 from typing import Protocol, TypeVar
 
-from agents.crypto import numbers
-from agents.crypto.kernel import LANES
-from agents.crypto.numbers import CombTable
+from defedbio.crypto import numbers
+from defedbio.crypto.kernel import LANES
+from defedbio.crypto.numbers import CombTable
 
 # Products of 64-bit words that make a slice: about 20 ms by the native kernel, 100 ms by gmpy2.
 SLICE_WORK = 1 << 27

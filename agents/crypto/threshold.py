@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import factorial
 
-from agents.crypto import numbers, slices
-from agents.crypto.numbers import Rand
-from agents.crypto.paillier import PublicKey, check_ciphertexts
-from agents.crypto.slices import Executor
-from agents.crypto.transcript import hash_to_number
-from agents.domain import MAX_HOLDERS, MIN_MODULUS_BITS
-from agents.errors import BadOpening, BadShare, BadTranscript, InvalidInput, InvalidKey
+from defedbio.crypto import numbers, slices
+from defedbio.crypto.numbers import Rand
+from defedbio.crypto.paillier import PublicKey, check_ciphertexts
+from defedbio.crypto.slices import Executor
+from defedbio.crypto.transcript import hash_to_number
+from defedbio.domain import MAX_HOLDERS, MIN_MODULUS_BITS
+from defedbio.errors import BadOpening, BadShare, BadTranscript, InvalidInput, InvalidKey
 
 BATCH_BITS = 128
 ROOT_PROOFS = 8

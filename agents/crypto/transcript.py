@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from agents.errors import InvalidInput
+from defedbio.errors import InvalidInput
 
 _DOMAIN, _PART, _CHALLENGE = b"\x00", b"\x01", b"\x02"
 

@@ -10,8 +10,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from agents.crypto.numbers import Rand
-from agents.errors import InvalidInput, InvalidKey, WrongPassword
+from defedbio.crypto.numbers import Rand
+from defedbio.errors import InvalidInput, InvalidKey, WrongPassword
 
 FORMAT = "defedbio-vault/1"
 DEFAULT_N = 1 << 17

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from agents.crypto import merkle, numbers
-from agents.crypto.packing import SlotLayout
-from agents.crypto.paillier import PublicKey, check_ciphertexts, prefix_products
-from agents.crypto.threshold import Opening, check_share_values
-from agents.domain import RoundContext
-from agents.errors import InvalidInput, MalformedBlob
+from defedbio.crypto import merkle, numbers
+from defedbio.crypto.packing import SlotLayout
+from defedbio.crypto.paillier import PublicKey, check_ciphertexts, prefix_products
+from defedbio.crypto.threshold import Opening, check_share_values
+from defedbio.domain import RoundContext
+from defedbio.errors import InvalidInput, MalformedBlob
 
 MAGIC = b"DFB1"
 _FIELDS = (

@@ -5,12 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from agents.chain import events as ev
-from agents.errors import DefedError, InvalidInput, Unreachable
-from agents.explorer.index import Index
-from agents.explorer.lookup import Lookup
-from agents.explorer.tables import Tables
-from agents.nodes.connection import Connection
+from defedbio.chain import events as ev
+from defedbio.errors import DefedError, InvalidInput, Unreachable
+from defedbio.explorer.index import Index
+from defedbio.explorer.lookup import Lookup
+from defedbio.explorer.tables import Tables
+from defedbio.nodes.connection import Connection
 
 MAX_BLOB_BYTES = 256 << 20
 BLOB_SECONDS = 15.0

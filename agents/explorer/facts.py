@@ -7,18 +7,18 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import cache
 
-from agents.chain.events import Event
-from agents.crypto import wire
-from agents.crypto.packing import SlotLayout
-from agents.domain import Phase
-from agents.errors import DefedError, NotFound, Unreachable
-from agents.explorer.index import Index
-from agents.explorer.lookup import Lookup
-from agents.learning.evaluation_sums import summary
-from agents.learning.tasks import open_task
-from agents.nodes.connection import Connection
-from agents.protocol.frame import StudyFrame
-from agents.protocol.view import RoundView, StudyView
+from defedbio.chain.events import Event
+from defedbio.crypto import wire
+from defedbio.crypto.packing import SlotLayout
+from defedbio.domain import Phase
+from defedbio.errors import DefedError, NotFound, Unreachable
+from defedbio.explorer.index import Index
+from defedbio.explorer.lookup import Lookup
+from defedbio.learning.evaluation_sums import summary
+from defedbio.learning.tasks import open_task
+from defedbio.nodes.connection import Connection
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.view import RoundView, StudyView
 
 PAGE_SECONDS = 1.5
 AGAIN_SECONDS = 5.0

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 
-from agents.errors import DefedError, NotFound
-from agents.explorer.facts import SWEEP_SECONDS, Facts
-from agents.explorer.index import Index
-from agents.protocol.view import RoundView, StudyView
+from defedbio.errors import DefedError, NotFound
+from defedbio.explorer.facts import SWEEP_SECONDS, Facts
+from defedbio.explorer.index import Index
+from defedbio.protocol.view import RoundView, StudyView
 
 IDLE_SECONDS = 15.0
 TELL_SECONDS = 3.0

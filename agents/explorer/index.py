@@ -6,11 +6,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agents.chain.feed import EventFeed
-from agents.chain.records import Head
-from agents.errors import NotFound
-from agents.explorer.tables import Tables
-from agents.protocol.view import RoundView, StudyView
+from defedbio.chain.feed import EventFeed
+from defedbio.chain.records import Head
+from defedbio.errors import NotFound
+from defedbio.explorer.tables import Tables
+from defedbio.protocol.view import RoundView, StudyView
 
 
 class Index:

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, Future, wait
 from math import inf
 from typing import Generic, TypeVar
 
-from agents.errors import DefedError, Unreachable
+from defedbio.errors import DefedError, Unreachable
 
 K = TypeVar("K")
 V = TypeVar("V")

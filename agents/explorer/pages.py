@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agents.chain import events as ev
-from agents.chain.abi import decode_call
-from agents.chain.events import decode_log
-from agents.chain.network import CONTRACTS
-from agents.errors import DefedError, NotFound
-from agents.explorer.blobs import keepers
-from agents.explorer.facts import Facts
-from agents.explorer.index import Index
-from agents.explorer.paging import FIRST, Numbers, Paged
-from agents.explorer.round_page import round_page
-from agents.explorer.search import LARGEST, find
-from agents.explorer.study_page import study_page
-from agents.explorer.tables import Tables, values_of
-from agents.protocol.view import StudyView
+from defedbio.chain import events as ev
+from defedbio.chain.abi import decode_call
+from defedbio.chain.events import decode_log
+from defedbio.chain.network import CONTRACTS
+from defedbio.errors import DefedError, NotFound
+from defedbio.explorer.blobs import keepers
+from defedbio.explorer.facts import Facts
+from defedbio.explorer.index import Index
+from defedbio.explorer.paging import FIRST, Numbers, Paged
+from defedbio.explorer.round_page import round_page
+from defedbio.explorer.search import LARGEST, find
+from defedbio.explorer.study_page import study_page
+from defedbio.explorer.tables import Tables, values_of
+from defedbio.protocol.view import StudyView
 
 
 class Pages:

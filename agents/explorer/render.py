@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from agents.domain import BitSet
-from agents.explorer.index import Index
+from defedbio.domain import BitSet
+from defedbio.explorer.index import Index
 
 LATEST_SECONDS = 253_402_300_799  # the last second that a calendar date can be written for
 _PAGES = {"study": "study", "round": "round", "parent": "round", "epoch": "epoch", "key_epoch": "epoch"}
@@ -23,7 +23,7 @@ class Renderer:
     def __init__(self, index: Index, clock: Callable[[], float] = time.time) -> None:
         self._index, self._clock = index, clock
         self._environment = Environment(
-            loader=PackageLoader("agents.explorer", "templates"),
+            loader=PackageLoader("defedbio.explorer", "templates"),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from agents.chain import events as ev
-from agents.domain import Phase
-from agents.errors import DefedError
-from agents.explorer.facts import Facts
-from agents.explorer.paging import Numbers
-from agents.protocol.frame import StudyFrame
-from agents.protocol.view import RoundView, StudyView
+from defedbio.chain import events as ev
+from defedbio.domain import Phase
+from defedbio.errors import DefedError
+from defedbio.explorer.facts import Facts
+from defedbio.explorer.paging import Numbers
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.view import RoundView, StudyView
 
 MEMBERS_A_PAGE = 50
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agents.chain.network import Network
-from agents.errors import NotFound
-from agents.explorer.tables import Tables
+from defedbio.chain.network import Network
+from defedbio.errors import NotFound
+from defedbio.explorer.tables import Tables
 
 LONGEST = 200
 LARGEST = 1 << 63

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from agents.chain.feed import EventFeed
-from agents.errors import InvalidInput
-from agents.explorer.index import Index
-from agents.explorer.server import Explorer
-from agents.nodes.connection import Connection
+from defedbio.chain.feed import EventFeed
+from defedbio.errors import InvalidInput
+from defedbio.explorer.index import Index
+from defedbio.explorer.server import Explorer
+from defedbio.nodes.connection import Connection
 
 GRACE_SECONDS = 2
 MOST_CONNECTIONS = 500

@@ -19,18 +19,18 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agents.chain.sender import checksum
-from agents.errors import DefedError, InvalidInput, NotFound
-from agents.explorer.blobs import Answer, Blobs
-from agents.explorer.facts import Facts
-from agents.explorer.follower import Follower
-from agents.explorer.index import Index
-from agents.explorer.lookup import Lookup
-from agents.explorer.pages import Pages
-from agents.explorer.paging import Numbers
-from agents.explorer.render import Renderer, size
-from agents.explorer.verification import Verifications
-from agents.nodes.connection import Connection
+from defedbio.chain.sender import checksum
+from defedbio.errors import DefedError, InvalidInput, NotFound
+from defedbio.explorer.blobs import Answer, Blobs
+from defedbio.explorer.facts import Facts
+from defedbio.explorer.follower import Follower
+from defedbio.explorer.index import Index
+from defedbio.explorer.lookup import Lookup
+from defedbio.explorer.pages import Pages
+from defedbio.explorer.paging import Numbers
+from defedbio.explorer.render import Renderer, size
+from defedbio.explorer.verification import Verifications
+from defedbio.nodes.connection import Connection
 
 HERE = Path(__file__).parent
 POLL_SECONDS = 1.0

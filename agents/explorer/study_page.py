@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from agents.chain import events as ev
-from agents.errors import DefedError
-from agents.explorer.chart import Chart, chart
-from agents.explorer.facts import Facts
-from agents.explorer.index import Index
-from agents.explorer.paging import Numbers
-from agents.explorer.render import size
-from agents.explorer.round_page import kind_of
-from agents.nodes.describe import describe
-from agents.protocol.frame import StudyFrame
-from agents.protocol.view import RoundView, StudyView
+from defedbio.chain import events as ev
+from defedbio.errors import DefedError
+from defedbio.explorer.chart import Chart, chart
+from defedbio.explorer.facts import Facts
+from defedbio.explorer.index import Index
+from defedbio.explorer.paging import Numbers
+from defedbio.explorer.render import size
+from defedbio.explorer.round_page import kind_of
+from defedbio.nodes.describe import describe
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.view import RoundView, StudyView
 
 
 def study_page(study: StudyView, index: Index, facts: Facts, pages: Numbers) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 
-from agents.chain import events as ev
-from agents.protocol.view import RoundView, StudyView, fold
+from defedbio.chain import events as ev
+from defedbio.protocol.view import RoundView, StudyView, fold
 
 
 @dataclass

@@ -9,11 +9,11 @@ from typing import Any
 
 from starlette.concurrency import iterate_in_threadpool
 
-from agents.errors import DefedError, Unreachable
-from agents.explorer.facts import Facts
-from agents.explorer.index import Index
-from agents.nodes.auditor import verify_round
-from agents.nodes.connection import Connection
+from defedbio.errors import DefedError, Unreachable
+from defedbio.explorer.facts import Facts
+from defedbio.explorer.index import Index
+from defedbio.nodes.auditor import verify_round
+from defedbio.nodes.connection import Connection
 
 AT_ONCE = 2
 SPEC_SECONDS = 60.0

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agents.errors import InvalidInput
-from agents.learning.preprocessing import normalise
-from agents.spec import BinarySpec, GenotypeFeatures, RegressionSpec, StudySpec
+from defedbio.errors import InvalidInput
+from defedbio.learning.preprocessing import normalise
+from defedbio.spec import BinarySpec, GenotypeFeatures, RegressionSpec, StudySpec
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from agents.learning.data.port import Dataset
-from agents.learning.simulation import plain, simulate, stream
-from agents.learning.state import GlobalState
-from agents.spec import StrategySpec, StudySpec
+from defedbio.learning.data.port import Dataset
+from defedbio.learning.simulation import plain, simulate, stream
+from defedbio.learning.state import GlobalState
+from defedbio.spec import StrategySpec, StudySpec
 
 
 def pool(datasets: Sequence[Dataset]) -> Dataset:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-from agents.errors import InvalidInput
-from agents.spec import StudySpec
+from defedbio.errors import InvalidInput
+from defedbio.spec import StudySpec
 
 Maker = Callable[[StudySpec], "torch.nn.Module"]
 

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from agents.learning.data.port import Dataset
-from agents.learning.models import Installed, build
-from agents.learning.preprocessing import CHUNK_ROWS, in_units, model_input
-from agents.learning.state import GlobalState
-from agents.learning.tasks import Metrics, open_task
-from agents.spec import StudySpec
+from defedbio.learning.data.port import Dataset
+from defedbio.learning.models import Installed, build
+from defedbio.learning.preprocessing import CHUNK_ROWS, in_units, model_input
+from defedbio.learning.state import GlobalState
+from defedbio.learning.tasks import Metrics, open_task
+from defedbio.spec import StudySpec
 
 
 def predict(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from agents.errors import InvalidInput
-from agents.learning.state import GlobalState
-from agents.learning.tasks import Metrics, open_task
-from agents.spec import StudySpec
+from defedbio.errors import InvalidInput
+from defedbio.learning.state import GlobalState
+from defedbio.learning.tasks import Metrics, open_task
+from defedbio.spec import StudySpec
 
 PREFIX = "evaluation."
 

@@ -14,12 +14,12 @@ import onnx
 import torch
 from safetensors.numpy import save
 
-from agents.errors import InvalidInput
-from agents.learning.models import Installed, build
-from agents.learning.parameters import parameters
-from agents.learning.preprocessing import STANDARDISED_LIMIT, target_scale
-from agents.learning.state import METADATA_KEY, GlobalState
-from agents.spec import (
+from defedbio.errors import InvalidInput
+from defedbio.learning.models import Installed, build
+from defedbio.learning.parameters import parameters
+from defedbio.learning.preprocessing import STANDARDISED_LIMIT, target_scale
+from defedbio.learning.state import METADATA_KEY, GlobalState
+from defedbio.spec import (
     BinarySpec,
     Category,
     Column,

@@ -9,20 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from agents.errors import InvalidData, InvalidInput
-from agents.learning import statistics
-from agents.learning.data.port import Dataset
-from agents.learning.evaluation import predict
-from agents.learning.evaluation_sums import PREFIX
-from agents.learning.models import Installed, build, weights_of
-from agents.learning.parameters import count, flatten, parameters, unflatten
-from agents.learning.plan import Step, control_norm
-from agents.learning.preprocessing import model_input, moments, target_input
-from agents.learning.server import check_step
-from agents.learning.state import GlobalState
-from agents.learning.strategies.scaffold import own_control
-from agents.learning.tasks import open_task
-from agents.spec import RecordPrivacy, StudySpec
+from defedbio.errors import InvalidData, InvalidInput
+from defedbio.learning import statistics
+from defedbio.learning.data.port import Dataset
+from defedbio.learning.evaluation import predict
+from defedbio.learning.evaluation_sums import PREFIX
+from defedbio.learning.models import Installed, build, weights_of
+from defedbio.learning.parameters import count, flatten, parameters, unflatten
+from defedbio.learning.plan import Step, control_norm
+from defedbio.learning.preprocessing import model_input, moments, target_input
+from defedbio.learning.server import check_step
+from defedbio.learning.state import GlobalState
+from defedbio.learning.strategies.scaffold import own_control
+from defedbio.learning.tasks import open_task
+from defedbio.spec import RecordPrivacy, StudySpec
 
 Float64 = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -180,7 +180,7 @@ class Trainer:
             InvalidData: if a loss or weight is not finite. InvalidSpec: if the module mixes rows (batch normalisation).
         """
         # Here and not above: Opacus takes a second to import.
-        from agents.learning.privacy.record import private_steps
+        from defedbio.learning.privacy.record import private_steps
 
         private_steps(
             self.module,

@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import torch
 
-from agents.errors import InvalidSpec
-from agents.learning.custom import Maker
-from agents.learning.parameters import Weights, parameters
-from agents.spec import StudySpec
+from defedbio.errors import InvalidSpec
+from defedbio.learning.custom import Maker
+from defedbio.learning.parameters import Weights, parameters
+from defedbio.spec import StudySpec
 
 Module = torch.nn.Module
 Installed = Mapping[str, Maker]

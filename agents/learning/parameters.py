@@ -10,8 +10,8 @@ from math import prod, sqrt
 import numpy as np
 import numpy.typing as npt
 
-from agents.errors import InvalidInput, InvalidSpec
-from agents.spec import StudySpec
+from defedbio.errors import InvalidInput, InvalidSpec
+from defedbio.spec import StudySpec
 
 Weights = dict[str, npt.NDArray[np.float32]]
 

@@ -16,16 +16,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from agents.errors import InvalidData
-from agents.learning.data.port import Dataset
-from agents.learning.evaluation import evaluate
-from agents.learning.local import Trainer
-from agents.learning.models import Installed, build, weights_of
-from agents.learning.parameters import parameters
-from agents.learning.preprocessing import model_input, target_input
-from agents.learning.state import GlobalState
-from agents.learning.tasks import Metrics, open_task
-from agents.spec import StudySpec
+from defedbio.errors import InvalidData
+from defedbio.learning.data.port import Dataset
+from defedbio.learning.evaluation import evaluate
+from defedbio.learning.local import Trainer
+from defedbio.learning.models import Installed, build, weights_of
+from defedbio.learning.parameters import parameters
+from defedbio.learning.preprocessing import model_input, target_input
+from defedbio.learning.state import GlobalState
+from defedbio.learning.tasks import Metrics, open_task
+from defedbio.spec import StudySpec
 
 Moves = Literal["nothing", "intercept", "last layer", "all"]
 MOVES: tuple[Moves, ...] = ("intercept", "last layer", "all")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from agents.domain import Quantisation, Segment
-from agents.errors import InvalidSpec
-from agents.learning import statistics
-from agents.learning.parameters import count
-from agents.learning.preprocessing import moment_count
-from agents.learning.tasks import open_task
-from agents.spec import NORM_PROOF_SLACK, StudySpec, widest_scale
+from defedbio.domain import Quantisation, Segment
+from defedbio.errors import InvalidSpec
+from defedbio.learning import statistics
+from defedbio.learning.parameters import count
+from defedbio.learning.preprocessing import moment_count
+from defedbio.learning.tasks import open_task
+from defedbio.spec import NORM_PROOF_SLACK, StudySpec, widest_scale
 
 WIDE_SLOT_BITS = 48
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from agents.errors import InvalidInput
-from agents.spec import RegressionSpec, StudySpec
+from defedbio.errors import InvalidInput
+from defedbio.spec import RegressionSpec, StudySpec
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from agents.errors import InvalidInput
-from agents.learning.evaluation_sums import summary
-from agents.learning.parameters import flatten, parameters, unflatten
-from agents.learning.plan import Step
-from agents.learning.preprocessing import Scaler
-from agents.learning.state import GlobalState, digest
-from agents.learning.strategies import open_strategy
-from agents.learning.strategies.scaffold import server_control
-from agents.learning.tasks import open_task
-from agents.spec import StudySpec
+from defedbio.errors import InvalidInput
+from defedbio.learning.evaluation_sums import summary
+from defedbio.learning.parameters import flatten, parameters, unflatten
+from defedbio.learning.plan import Step
+from defedbio.learning.preprocessing import Scaler
+from defedbio.learning.state import GlobalState, digest
+from defedbio.learning.strategies import open_strategy
+from defedbio.learning.strategies.scaffold import server_control
+from defedbio.learning.tasks import open_task
+from defedbio.spec import StudySpec
 
 Float64 = npt.NDArray[np.float64]
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from agents.errors import InvalidData, InvalidInput
-from agents.learning.data.port import Dataset
-from agents.learning.local import Contribution, Float64, contribute
-from agents.learning.models import Installed
-from agents.learning.plan import Step, schedule
-from agents.learning.server import Sums, finalise
-from agents.learning.state import GlobalState, genesis
-from agents.spec import StudySpec
+from defedbio.errors import InvalidData, InvalidInput
+from defedbio.learning.data.port import Dataset
+from defedbio.learning.local import Contribution, Float64, contribute
+from defedbio.learning.models import Installed
+from defedbio.learning.plan import Step, schedule
+from defedbio.learning.server import Sums, finalise
+from defedbio.learning.state import GlobalState, genesis
+from defedbio.spec import StudySpec
 
 # (step, contributions by site) -> their sums
 Combine = Callable[[Step, Mapping[int, Contribution]], Sums]

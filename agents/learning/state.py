@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agents.errors import InvalidInput, MalformedBlob
-from agents.learning import statistics
-from agents.learning.parameters import Weights, count, parameters, unflatten
-from agents.learning.plan import measures, schedule
-from agents.learning.preprocessing import Scaler
-from agents.learning.strategies import open_strategy
-from agents.spec import RegressionSpec, StudySpec
+from defedbio.errors import InvalidInput, MalformedBlob
+from defedbio.learning import statistics
+from defedbio.learning.parameters import Weights, count, parameters, unflatten
+from defedbio.learning.plan import measures, schedule
+from defedbio.learning.preprocessing import Scaler
+from defedbio.learning.strategies import open_strategy
+from defedbio.spec import RegressionSpec, StudySpec
 
 FORMAT = "defedbio-model/1"
 METADATA_KEY = "defedbio"

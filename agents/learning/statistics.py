@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agents.errors import InvalidInput
-from agents.learning import association
-from agents.learning.preprocessing import normalise
-from agents.spec import MulticlassSpec, RegressionSpec, StatisticsSpec, StudySpec, SurvivalSpec
+from defedbio.errors import InvalidInput
+from defedbio.learning import association
+from defedbio.learning.preprocessing import normalise
+from defedbio.spec import MulticlassSpec, RegressionSpec, StatisticsSpec, StudySpec, SurvivalSpec
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from agents.config import read_json, write_private
-from agents.errors import InvalidInput
+from defedbio.config import read_json, write_private
+from defedbio.errors import InvalidInput
 
 FORMAT = "defedbio-accepted/1"
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agents.chain.rounds import commitment_hash, set_hash
-from agents.crypto import merkle, wire
-from agents.domain import MIN_COHORT, Phase
-from agents.errors import BlobMismatch, BlobUnavailable, InvalidInput, PeerFault
-from agents.protocol.fetch import Fetcher
-from agents.protocol.frame import StudyFrame
-from agents.protocol.result import next_state
-from agents.protocol.view import RoundView, StudyView
+from defedbio.chain.rounds import commitment_hash, set_hash
+from defedbio.crypto import merkle, wire
+from defedbio.domain import MIN_COHORT, Phase
+from defedbio.errors import BlobMismatch, BlobUnavailable, InvalidInput, PeerFault
+from defedbio.protocol.fetch import Fetcher
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.result import next_state
+from defedbio.protocol.view import RoundView, StudyView
 
 
 @dataclass(frozen=True)

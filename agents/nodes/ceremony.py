@@ -6,14 +6,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.config import read_json, write_private
-from agents.crypto import numbers
-from agents.crypto.ceremony import Holder, open_share, run_dealer
-from agents.crypto.threshold import KeyShare, ThresholdKey
-from agents.crypto.vault import open_with_password, seal_with_password
-from agents.domain import CeremonyKind, KeyEpochStatus
-from agents.errors import BadTranscript, BlobMismatch, InvalidInput, InvalidKey, PeerFault
-from agents.nodes.connection import Connection
+from defedbio.config import read_json, write_private
+from defedbio.crypto import numbers
+from defedbio.crypto.ceremony import Holder, open_share, run_dealer
+from defedbio.crypto.threshold import KeyShare, ThresholdKey
+from defedbio.crypto.vault import open_with_password, seal_with_password
+from defedbio.domain import CeremonyKind, KeyEpochStatus
+from defedbio.errors import BadTranscript, BlobMismatch, InvalidInput, InvalidKey, PeerFault
+from defedbio.nodes.connection import Connection
 
 SHARE_FORMAT = "defedbio-share/1"
 

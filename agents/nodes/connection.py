@@ -6,25 +6,25 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 
-from agents.chain.client import ChainClient
-from agents.chain.events import RoundFinalised, fetch_events
-from agents.chain.keys import KeyRegistry
-from agents.chain.network import Network
-from agents.chain.registry import ParticipantRegistry
-from agents.chain.rounds import RoundManager
-from agents.chain.studies import StudyRegistry
-from agents.chain.values import KeyEpoch, Study, StudyRules
-from agents.crypto.ceremony import CeremonyTranscript
-from agents.crypto.merkle import keccak256
-from agents.domain import KeyEpochStatus
-from agents.errors import BadTranscript, BlobMismatch, InvalidInput, InvalidSpec, NotFound, PeerFault
-from agents.learning.plan import schedule
-from agents.protocol.fetch import Fetcher, Peers
-from agents.protocol.frame import StudyFrame
-from agents.protocol.report import Reporter
-from agents.protocol.view import StudyView, fold
-from agents.spec import MAX_SPEC_BYTES, StudySpec
-from ipfs.store import BlobStore
+from defedbio.chain.client import ChainClient
+from defedbio.chain.events import RoundFinalised, fetch_events
+from defedbio.chain.keys import KeyRegistry
+from defedbio.chain.network import Network
+from defedbio.chain.registry import ParticipantRegistry
+from defedbio.chain.rounds import RoundManager
+from defedbio.chain.studies import StudyRegistry
+from defedbio.chain.values import KeyEpoch, Study, StudyRules
+from defedbio.crypto.ceremony import CeremonyTranscript
+from defedbio.crypto.merkle import keccak256
+from defedbio.domain import KeyEpochStatus
+from defedbio.errors import BadTranscript, BlobMismatch, InvalidInput, InvalidSpec, NotFound, PeerFault
+from defedbio.ipfs.store import BlobStore
+from defedbio.learning.plan import schedule
+from defedbio.protocol.fetch import Fetcher, Peers
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.report import Reporter
+from defedbio.protocol.view import StudyView, fold
+from defedbio.spec import MAX_SPEC_BYTES, StudySpec
 
 MAX_TRANSCRIPT_BYTES = 1 << 20
 FETCH_SECONDS = 30.0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agents.learning.parameters import count
-from agents.spec import ExpressionFeatures, Features, GenotypeFeatures, StudySpec, SumPrivacy, TableFeatures
+from defedbio.learning.parameters import count
+from defedbio.spec import ExpressionFeatures, Features, GenotypeFeatures, StudySpec, SumPrivacy, TableFeatures
 
 
 def describe(study: int, spec: StudySpec) -> str:

@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from agents.config import write_private
-from agents.errors import InvalidInput, NotFound
-from agents.learning.custom import Maker, load_module
-from agents.spec import StudySpec
+from defedbio.config import write_private
+from defedbio.errors import InvalidInput, NotFound
+from defedbio.learning.custom import Maker, load_module
+from defedbio.spec import StudySpec
 
 MAX_SOURCE_BYTES = 1 << 20
 

@@ -6,16 +6,16 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from agents.chain.events import Event
-from agents.chain.feed import EventFeed, FeedState
-from agents.domain import Phase
-from agents.errors import BlobUnavailable, ContractRefused, PeerFault, StoreUnreachable, StudyHalted, Unreachable
-from agents.nodes.watching.telling import round_events, study_facts
-from agents.protocol import actions as act
-from agents.protocol.decide import Clock, Role, decide
-from agents.protocol.perform import facts_of, perform
-from agents.protocol.tools import Tools
-from agents.protocol.view import RoundView, StudyView, fold
+from defedbio.chain.events import Event
+from defedbio.chain.feed import EventFeed, FeedState
+from defedbio.domain import Phase
+from defedbio.errors import BlobUnavailable, ContractRefused, PeerFault, StoreUnreachable, StudyHalted, Unreachable
+from defedbio.nodes.watching.telling import round_events, study_facts
+from defedbio.protocol import actions as act
+from defedbio.protocol.decide import Clock, Role, decide
+from defedbio.protocol.perform import facts_of, perform
+from defedbio.protocol.tools import Tools
+from defedbio.protocol.view import RoundView, StudyView, fold
 
 RACES = frozenset(
     {

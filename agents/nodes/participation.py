@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from agents.chain.feed import EventFeed
-from agents.config import Home
-from agents.crypto.slices import Executor
-from agents.errors import InvalidInput, NotFound
-from agents.learning.custom import Maker
-from agents.learning.data import open_adapter
-from agents.learning.data.port import Dataset
-from agents.nodes.acceptance import check_accepted
-from agents.nodes.ceremony import load_share
-from agents.nodes.connection import Connection
-from agents.nodes.modules import allowed
-from agents.nodes.organisation import LoopOptions, OrganisationNode
-from agents.nodes.watching.metered import MeteredStore
-from agents.protocol.frame import StudyFrame
-from agents.protocol.journal import Journal
-from agents.protocol.tools import Tools
+from defedbio.chain.feed import EventFeed
+from defedbio.config import Home
+from defedbio.crypto.slices import Executor
+from defedbio.errors import InvalidInput, NotFound
+from defedbio.learning.custom import Maker
+from defedbio.learning.data import open_adapter
+from defedbio.learning.data.port import Dataset
+from defedbio.nodes.acceptance import check_accepted
+from defedbio.nodes.ceremony import load_share
+from defedbio.nodes.connection import Connection
+from defedbio.nodes.modules import allowed
+from defedbio.nodes.organisation import LoopOptions, OrganisationNode
+from defedbio.nodes.watching.metered import MeteredStore
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.journal import Journal
+from defedbio.protocol.tools import Tools
 
 
 def assemble(

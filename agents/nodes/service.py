@@ -8,21 +8,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.chain.network import Network
-from agents.config import Home
-from agents.errors import DefedError, InvalidInput
-from agents.nodes.connection import Connection
-from agents.nodes.organisation import LoopOptions
-from agents.nodes.participation import assemble
-from agents.nodes.watching.hooks import Hooks, Receiver
-from agents.nodes.watching.logs import LOG_FILE, LogFile, bridged
-from agents.nodes.watching.metrics import DEFAULT_PORT, MetricsServer, NodeMetrics
-from agents.nodes.watching.receivers import Command, WebHook
-from agents.nodes.watching.running import announced
-from agents.nodes.watching.vitals import HasPeers, watched
-from agents.protocol.executor import Place, open_executor
-from agents.protocol.journal import Journal
-from agents.protocol.report import Reporter, Sink, Tee
+from defedbio.chain.network import Network
+from defedbio.config import Home
+from defedbio.errors import DefedError, InvalidInput
+from defedbio.nodes.connection import Connection
+from defedbio.nodes.organisation import LoopOptions
+from defedbio.nodes.participation import assemble
+from defedbio.nodes.watching.hooks import Hooks, Receiver
+from defedbio.nodes.watching.logs import LOG_FILE, LogFile, bridged
+from defedbio.nodes.watching.metrics import DEFAULT_PORT, MetricsServer, NodeMetrics
+from defedbio.nodes.watching.receivers import Command, WebHook
+from defedbio.nodes.watching.running import announced
+from defedbio.nodes.watching.vitals import HasPeers, watched
+from defedbio.protocol.executor import Place, open_executor
+from defedbio.protocol.journal import Journal
+from defedbio.protocol.report import Reporter, Sink, Tee
 
 LOOPBACK = "127.0.0.1"
 LAST_WORDS_SECONDS = 5.0

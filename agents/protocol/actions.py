@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agents.domain import BitSet
+from defedbio.domain import BitSet
 
 
 @dataclass(frozen=True)

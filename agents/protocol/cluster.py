@@ -16,9 +16,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from agents.crypto.slices import Executor
-from agents.errors import DefedError, InvalidInput, Unreachable
-from agents.protocol.report import Reporter
+from defedbio.crypto.slices import Executor
+from defedbio.errors import DefedError, InvalidInput, Unreachable
+from defedbio.protocol.report import Reporter
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agents.domain import MIN_COHORT, NO_ONE, BitSet, Phase
-from agents.protocol import actions as act
-from agents.protocol.parts import openers, parts
-from agents.protocol.view import RoundView, StudyView
+from defedbio.domain import MIN_COHORT, NO_ONE, BitSet, Phase
+from defedbio.protocol import actions as act
+from defedbio.protocol.parts import openers, parts
+from defedbio.protocol.view import RoundView, StudyView
 
 LONGEST_STAGGER_S = 600.0
 ADVANCE_STAGGER_S = 2.0

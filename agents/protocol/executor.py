@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from agents.crypto.slices import Executor
-from agents.errors import InvalidInput
-from agents.protocol.cluster import Cluster
-from agents.protocol.report import Reporter
+from defedbio.crypto.slices import Executor
+from defedbio.errors import InvalidInput
+from defedbio.protocol.cluster import Cluster
+from defedbio.protocol.report import Reporter
 
 THREADS = "threads"
 TRANSPORTS = {"dask": "tcp", "dask+tls": "tls", "dask+insecure": "tcp"}

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from agents.chain.registry import ParticipantRegistry
-from agents.crypto import threshold, wire
-from agents.crypto.merkle import keccak256
-from agents.crypto.numbers import Rand
-from agents.crypto.slices import Executor
-from agents.crypto.threshold import Opening
-from agents.errors import BlobMismatch, BlobUnavailable, InternalFault, InvalidInput, PeerFault, StoreUnreachable, Unreachable
-from agents.learning.state import GlobalState, genesis, size_cap
-from agents.protocol.frame import NO_PROOF, StudyFrame
-from agents.protocol.report import Reporter
-from agents.protocol.view import Post, Reveal, RoundView, Share, StudyView
-from ipfs.store import BlobStore
+from defedbio.chain.registry import ParticipantRegistry
+from defedbio.crypto import threshold, wire
+from defedbio.crypto.merkle import keccak256
+from defedbio.crypto.numbers import Rand
+from defedbio.crypto.slices import Executor
+from defedbio.crypto.threshold import Opening
+from defedbio.errors import BlobMismatch, BlobUnavailable, InternalFault, InvalidInput, PeerFault, StoreUnreachable, Unreachable
+from defedbio.ipfs.store import BlobStore
+from defedbio.learning.state import GlobalState, genesis, size_cap
+from defedbio.protocol.frame import NO_PROOF, StudyFrame
+from defedbio.protocol.report import Reporter
+from defedbio.protocol.view import Post, Reveal, RoundView, Share, StudyView
 
 REDIAL_SECONDS = 30.0
 

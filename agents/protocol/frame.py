@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from agents.crypto import wire
-from agents.crypto.packing import SlotLayout
-from agents.crypto.threshold import ThresholdKey
-from agents.domain import RoundContext
-from agents.errors import InvalidSpec
-from agents.learning.plan import Step, schedule
-from agents.protocol.view import RoundView
-from agents.spec import StudySpec
+from defedbio.crypto import wire
+from defedbio.crypto.packing import SlotLayout
+from defedbio.crypto.threshold import ThresholdKey
+from defedbio.domain import RoundContext
+from defedbio.errors import InvalidSpec
+from defedbio.learning.plan import Step, schedule
+from defedbio.protocol.view import RoundView
+from defedbio.spec import StudySpec
 
 NOBODY = "0x" + "00" * 20
 NO_PROOF = bytes(32)

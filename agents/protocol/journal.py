@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from agents.errors import InvalidInput
+from defedbio.errors import InvalidInput
 
 
 class Journal:

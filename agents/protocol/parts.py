@@ -5,7 +5,7 @@ The enrolled holders whose shares opened the round have all that combining takes
 
 from __future__ import annotations
 
-from agents.protocol.view import RoundView, StudyView
+from defedbio.protocol.view import RoundView, StudyView
 
 LEAST = 64  # ciphertexts: combining fewer takes less time than putting their part on the chain
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from agents.domain import BitSet
-from agents.errors import InternalFault
-from agents.protocol import actions as act
-from agents.protocol.decide import Facts
-from agents.protocol.effects import models, privacy, sums, updates
-from agents.protocol.tools import Tools
-from agents.protocol.view import RoundView, StudyView
+from defedbio.domain import BitSet
+from defedbio.errors import InternalFault
+from defedbio.protocol import actions as act
+from defedbio.protocol.decide import Facts
+from defedbio.protocol.effects import models, privacy, sums, updates
+from defedbio.protocol.tools import Tools
+from defedbio.protocol.view import RoundView, StudyView
 
 
 def facts_of(tools: Tools, study: StudyView) -> Facts:

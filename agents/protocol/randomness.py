@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from agents.crypto.numbers import Rand
-from agents.errors import InvalidInput
+from defedbio.crypto.numbers import Rand
+from defedbio.errors import InvalidInput
 
 SECRET_BYTES = 32
 _SEED, _ROUNDING = b"defedbio-training/1", b"defedbio-rounding/1"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agents.crypto import encoding, packing
-from agents.crypto.threshold import Opening
-from agents.learning.plan import Step
-from agents.learning.server import Sums, finalise
-from agents.learning.state import GlobalState
-from agents.protocol.frame import StudyFrame
-from agents.protocol.view import RoundView
+from defedbio.crypto import encoding, packing
+from defedbio.crypto.threshold import Opening
+from defedbio.learning.plan import Step
+from defedbio.learning.server import Sums, finalise
+from defedbio.learning.state import GlobalState
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.view import RoundView
 
 
 def next_state(frame: StudyFrame, view: RoundView, parent: GlobalState, openings: Sequence[Opening]) -> GlobalState:

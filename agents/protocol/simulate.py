@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 
-from agents.crypto import encoding
-from agents.learning.local import Contribution
-from agents.learning.plan import Step
-from agents.learning.server import Sums
-from agents.learning.simulation import Combine, SeedOf
-from agents.protocol.randomness import rounding, training_seed
-from agents.protocol.result import named
+from defedbio.crypto import encoding
+from defedbio.learning.local import Contribution
+from defedbio.learning.plan import Step
+from defedbio.learning.server import Sums
+from defedbio.learning.simulation import Combine, SeedOf
+from defedbio.protocol.randomness import rounding, training_seed
+from defedbio.protocol.result import named
 
 # The secret of (step, site), 32 bytes.
 SecretOf = Callable[[Step, int], bytes]

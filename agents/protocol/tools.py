@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from agents.chain.rounds import RoundManager
-from agents.crypto.numbers import Rand
-from agents.crypto.paillier import FixedBaseTable
-from agents.crypto.slices import Executor
-from agents.crypto.threshold import KeyShare
-from agents.errors import InternalFault
-from agents.learning.state import GlobalState, genesis
-from agents.protocol.fetch import Fetcher
-from agents.protocol.frame import StudyFrame
-from agents.protocol.journal import Journal
-from agents.protocol.report import Reporter
-from agents.protocol.view import RoundView, StudyView
-from ipfs.store import BlobStore
+from defedbio.chain.rounds import RoundManager
+from defedbio.crypto.numbers import Rand
+from defedbio.crypto.paillier import FixedBaseTable
+from defedbio.crypto.slices import Executor
+from defedbio.crypto.threshold import KeyShare
+from defedbio.errors import InternalFault
+from defedbio.ipfs.store import BlobStore
+from defedbio.learning.state import GlobalState, genesis
+from defedbio.protocol.fetch import Fetcher
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.journal import Journal
+from defedbio.protocol.report import Reporter
+from defedbio.protocol.view import RoundView, StudyView
 
 if TYPE_CHECKING:
-    from agents.learning.data.port import Dataset
-    from agents.learning.models import Installed
+    from defedbio.learning.data.port import Dataset
+    from defedbio.learning.models import Installed
 
 
 @dataclass

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeVar
 
-from agents.chain import events as ev
-from agents.chain.rounds import DELTA_UNITS, EPSILON_UNITS
-from agents.chain.values import StudyRules
-from agents.domain import NO_ONE, BitSet, Phase
+from defedbio.chain import events as ev
+from defedbio.chain.rounds import DELTA_UNITS, EPSILON_UNITS
+from defedbio.chain.values import StudyRules
+from defedbio.domain import NO_ONE, BitSet, Phase
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -10,9 +10,9 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from agents.domain import MAX_NOISE, NOISE_TAIL, Quantisation
-from agents.errors import InvalidInput, InvalidSpec
-from agents.spec.features import (
+from defedbio.domain import MAX_NOISE, NOISE_TAIL, Quantisation
+from defedbio.errors import InvalidInput, InvalidSpec
+from defedbio.spec.features import (
     Category,
     Column,
     ExpressionFeatures,
@@ -24,7 +24,7 @@ from agents.spec.features import (
     complement,
     features_from,
 )
-from agents.spec.learning import (
+from defedbio.spec.learning import (
     EvaluationSpec,
     ModelSpec,
     StatisticsSpec,
@@ -34,8 +34,8 @@ from agents.spec.learning import (
     model_from,
     training_from,
 )
-from agents.spec.privacy import Privacy, RecordPrivacy, SumPrivacy, privacy_from
-from agents.spec.tasks import BinarySpec, MulticlassSpec, MultitaskSpec, RegressionSpec, SurvivalSpec, TaskSpec, task_from
+from defedbio.spec.privacy import Privacy, RecordPrivacy, SumPrivacy, privacy_from
+from defedbio.spec.tasks import BinarySpec, MulticlassSpec, MultitaskSpec, RegressionSpec, SurvivalSpec, TaskSpec, task_from
 
 __all__ = [
     "NORM_PROOF_SLACK",

@@ -7,7 +7,7 @@ from functools import cached_property
 from math import expm1
 from typing import Any
 
-from agents.errors import InvalidSpec
+from defedbio.errors import InvalidSpec
 
 Range = tuple[float, float]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import cos, pi
 from typing import Any
 
-from agents.errors import InvalidSpec
+from defedbio.errors import InvalidSpec
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from agents.errors import InvalidSpec
+from defedbio.errors import InvalidSpec
 
 
 @dataclass(frozen=True)

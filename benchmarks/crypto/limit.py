@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from agents.crypto import kernel, paillier
 from benchmarks.crypto.measuring import primes, summary
+from defedbio.crypto import kernel, paillier
 
 ROUNDS = 5_000_000
 SUMS = 16

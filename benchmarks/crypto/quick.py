@@ -18,12 +18,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from agents.crypto import kernel, packing, paillier, threshold, wire
-from agents.crypto.proofs import share as share_proof
-from agents.crypto.slices import Executor
-from agents.domain import RoundContext
-from agents.protocol.executor import THREADS, Place, open_executor
-from agents.protocol.report import Reporter
+from defedbio.crypto import kernel, packing, paillier, threshold, wire
+from defedbio.crypto.proofs import share as share_proof
+from defedbio.crypto.slices import Executor
+from defedbio.domain import RoundContext
+from defedbio.protocol.executor import THREADS, Place, open_executor
+from defedbio.protocol.report import Reporter
 
 VECTORS = Path(__file__).parents[2] / "tests" / "vectors"
 UPDATES = 10

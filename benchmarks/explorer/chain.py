@@ -15,12 +15,12 @@ from typing import Any
 from eth_abi import encode
 from eth_utils.address import to_checksum_address
 
-from agents.chain import events as ev
-from agents.chain.abi import events_abi, parameter_type, snake_case, topic_of
-from agents.chain.network import CONTRACTS, ContractAddresses, Network
-from agents.chain.values import StudyRules
-from agents.domain import BitSet, CeremonyKind, Phase
-from ipfs.cid import cid_of
+from defedbio.chain import events as ev
+from defedbio.chain.abi import events_abi, parameter_type, snake_case, topic_of
+from defedbio.chain.network import CONTRACTS, ContractAddresses, Network
+from defedbio.chain.values import StudyRules
+from defedbio.domain import BitSet, CeremonyKind, Phase
+from defedbio.ipfs.cid import cid_of
 
 HOLDERS, THRESHOLD, GAS = 7, 4, 95_000
 CHAIN_ID, START = 31337, 1_700_000_000

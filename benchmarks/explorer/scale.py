@@ -22,18 +22,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.chain.client import ChainClient
-from agents.chain.feed import EventFeed
-from agents.crypto import threshold
-from agents.explorer.facts import Facts
-from agents.explorer.index import Index
-from agents.explorer.lookup import Lookup
-from agents.explorer.pages import Pages
-from agents.explorer.paging import Numbers
-from agents.explorer.render import Renderer
-from agents.protocol.frame import StudyFrame
-from agents.spec import StudySpec
 from benchmarks.explorer import chain
+from defedbio.chain.client import ChainClient
+from defedbio.chain.feed import EventFeed
+from defedbio.crypto import threshold
+from defedbio.explorer.facts import Facts
+from defedbio.explorer.index import Index
+from defedbio.explorer.lookup import Lookup
+from defedbio.explorer.pages import Pages
+from defedbio.explorer.paging import Numbers
+from defedbio.explorer.render import Renderer
+from defedbio.protocol.frame import StudyFrame
+from defedbio.spec import StudySpec
 
 VECTORS = Path(__file__).parents[2] / "tests" / "vectors" / "keys_3072.json"
 

@@ -14,20 +14,20 @@ from typing import Any
 from eth_account import Account
 from eth_utils import keccak
 
-from agents.chain.client import ChainClient
-from agents.chain.events import fetch_events
-from agents.chain.keys import KeyRegistry
-from agents.chain.network import Network
-from agents.chain.records import ClientOptions, Receipt
-from agents.chain.rounds import RoundManager, commitment_hash
-from agents.chain.studies import StudyRegistry
-from agents.chain.values import StudyRules
-from agents.crypto import wire
-from agents.crypto.paillier import PublicKey
-from agents.domain import BitSet, CeremonyKind, RoundContext
-from agents.protocol.decide import Clock, Facts, Role, decide
-from agents.protocol.view import StudyView, fold
 from benchmarks.crypto.measuring import primes
+from defedbio.chain.client import ChainClient
+from defedbio.chain.events import fetch_events
+from defedbio.chain.keys import KeyRegistry
+from defedbio.chain.network import Network
+from defedbio.chain.records import ClientOptions, Receipt
+from defedbio.chain.rounds import RoundManager, commitment_hash
+from defedbio.chain.studies import StudyRegistry
+from defedbio.chain.values import StudyRules
+from defedbio.crypto import wire
+from defedbio.crypto.paillier import PublicKey
+from defedbio.domain import BitSet, CeremonyKind, RoundContext
+from defedbio.protocol.decide import Clock, Facts, Role, decide
+from defedbio.protocol.view import StudyView, fold
 from scripts.consortium import Consortium, Organisation, rpc_call
 
 HOLDERS, THRESHOLD = 7, 4

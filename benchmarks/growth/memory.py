@@ -52,16 +52,16 @@ def worker(folder: Path, parameters: int, organisations: int, bits: int, slot_bi
     def imports() -> None:
         import torch  # noqa: F401
 
-        import agents.nodes.organisation
-        import agents.nodes.service  # noqa: F401
+        import defedbio.nodes.organisation
+        import defedbio.nodes.service  # noqa: F401
 
     meter.step("imports", imports)
-    from agents.crypto import threshold, wire
-    from agents.crypto.merkle import keccak256
-    from agents.crypto.paillier import FixedBaseTable, ObfuscatorPool, encrypt
-    from agents.crypto.proofs import share as share_proof
-    from agents.domain import RoundContext
     from benchmarks.crypto.measuring import primes
+    from defedbio.crypto import threshold, wire
+    from defedbio.crypto.merkle import keccak256
+    from defedbio.crypto.paillier import FixedBaseTable, ObfuscatorPool, encrypt
+    from defedbio.crypto.proofs import share as share_proof
+    from defedbio.domain import RoundContext
 
     quorum = organisations // 2 + 1
     key, shares = threshold.deal_from_primes(*primes(bits), quorum, organisations, os.urandom)

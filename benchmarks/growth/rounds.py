@@ -9,12 +9,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from agents.chain.client import ChainClient
-from agents.chain.feed import EventFeed
-from agents.protocol.decide import Clock, Facts, Role, decide
-from agents.protocol.journal import Journal
-from agents.protocol.view import StudyView, fold
 from benchmarks.explorer import chain
+from defedbio.chain.client import ChainClient
+from defedbio.chain.feed import EventFeed
+from defedbio.protocol.decide import Clock, Facts, Role, decide
+from defedbio.protocol.journal import Journal
+from defedbio.protocol.view import StudyView, fold
 
 ENTRIES = 6  # transactions of a holder that is a member: commit, reveal, set, share, model, and in its turn a shared one
 ENTRY = {"raw": ["0x" + "ab" * 450], "data": "0x" + "cd" * 330, "hashes": ["0x" + "ef" * 32]}

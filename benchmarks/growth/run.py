@@ -3,7 +3,7 @@
     python -m benchmarks.growth.run [--only members parameters rounds] [--long]
 
 members: 3, 10, 30 and 100 organisations without keys beside a committee of 7 holders (4 open), transactions sent to the contracts on Anvil.
-parameters: 10^4 and 10^5 (--long: to 10^7) through agents.crypto, three organisations, CPU seconds of one process and its peak memory.
+parameters: 10^4 and 10^5 (--long: to 10^7) through defedbio.crypto, three organisations, CPU seconds of one process and its peak memory.
 rounds: 100 and 1,000 rounds of 10 members, folded from events as a node does after a start.
 Results go to build/benchmarks/growth.json, Markdown tables to standard output.
 """

@@ -23,12 +23,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from agents.learning import baselines
-from agents.learning.data import Dataset, open_adapter
-from agents.learning.evaluation import predict
-from agents.learning.state import GlobalState
-from agents.learning.tasks import open_task
-from agents.spec import StudySpec
+from defedbio.learning import baselines
+from defedbio.learning.data import Dataset, open_adapter
+from defedbio.learning.evaluation import predict
+from defedbio.learning.state import GlobalState
+from defedbio.learning.tasks import open_task
+from defedbio.spec import StudySpec
 from scripts import demo_data
 
 STUDY = Path(demo_data.__file__).with_name("demo_study.json")

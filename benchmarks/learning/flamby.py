@@ -21,11 +21,11 @@ from multisite import measured
 from problems import PROBLEMS, Problem
 from sklearn.model_selection import train_test_split
 
-from agents.learning.data import Dataset
-from agents.learning.evaluation import predict
-from agents.learning.local import use_threads
-from agents.learning.simulation import plain, simulate
-from agents.protocol.simulate import exact, secrets_from
+from defedbio.learning.data import Dataset
+from defedbio.learning.evaluation import predict
+from defedbio.learning.local import use_threads
+from defedbio.learning.simulation import plain, simulate
+from defedbio.protocol.simulate import exact, secrets_from
 
 # Local steps a round, batch size and rounds of FLamby's benchmark (common.py of each data set).
 BUDGETS = {"heart": (100, 4, 15), "tcga": (100, 16, 5)}

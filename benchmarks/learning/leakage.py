@@ -22,18 +22,18 @@ from multisite import split
 from problems import Problem, heart
 from sklearn.metrics import roc_auc_score
 
-from agents.learning.data import Dataset
-from agents.learning.evaluation import evaluate, predict
-from agents.learning.local import contribute, use_threads
-from agents.learning.parameters import parameters, unflatten
-from agents.learning.plan import schedule
-from agents.learning.preprocessing import model_input
-from agents.learning.privacy.budget import loss_after
-from agents.learning.simulation import plain, simulate, stream
-from agents.learning.state import genesis
-from agents.learning.tasks.shared import log_losses
-from agents.protocol.simulate import exact, secrets_from
-from agents.spec import StudySpec
+from defedbio.learning.data import Dataset
+from defedbio.learning.evaluation import evaluate, predict
+from defedbio.learning.local import contribute, use_threads
+from defedbio.learning.parameters import parameters, unflatten
+from defedbio.learning.plan import schedule
+from defedbio.learning.preprocessing import model_input
+from defedbio.learning.privacy.budget import loss_after
+from defedbio.learning.simulation import plain, simulate, stream
+from defedbio.learning.state import genesis
+from defedbio.learning.tasks.shared import log_losses
+from defedbio.protocol.simulate import exact, secrets_from
+from defedbio.spec import StudySpec
 
 NOISES = (None, 0.6, 1.0, 2.0)
 SUM_NOISES = (None, 0.25, 1.0, 4.0)

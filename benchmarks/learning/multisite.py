@@ -28,17 +28,17 @@ from sklearn.model_selection import KFold, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from agents.errors import InvalidData
-from agents.learning import baselines
-from agents.learning.data import Dataset
-from agents.learning.evaluation import predict
-from agents.learning.local import use_threads
-from agents.learning.personalise import personalise
-from agents.learning.privacy.accounting import record_epsilon
-from agents.learning.simulation import plain, simulate
-from agents.learning.tasks import open_task
-from agents.protocol.simulate import exact, secrets_from
-from agents.spec import StudySpec
+from defedbio.errors import InvalidData
+from defedbio.learning import baselines
+from defedbio.learning.data import Dataset
+from defedbio.learning.evaluation import predict
+from defedbio.learning.local import use_threads
+from defedbio.learning.personalise import personalise
+from defedbio.learning.privacy.accounting import record_epsilon
+from defedbio.learning.simulation import plain, simulate
+from defedbio.learning.tasks import open_task
+from defedbio.protocol.simulate import exact, secrets_from
+from defedbio.spec import StudySpec
 
 Scores = npt.NDArray[np.float64]
 Predict = Callable[[npt.NDArray[np.float32]], Scores]

@@ -15,9 +15,9 @@ from rdkit import Chem
 from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
 from rdkit.rdBase import BlockLogs
 
-from agents.learning.data import Dataset, open_adapter
-from agents.learning.data.smiles import SmilesAdapter
-from agents.spec import StudySpec
+from defedbio.learning.data import Dataset, open_adapter
+from defedbio.learning.data.smiles import SmilesAdapter
+from defedbio.spec import StudySpec
 
 DEADLINES = dict.fromkeys(("enrol", "commit", "reveal", "attest", "aggregate", "share", "finalise"), 60)
 FINGERPRINT = {"kind": "smiles", "column": "smiles", "bits": 1024, "counts": True, "max_count": 4}

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from agents.learning.data import open_adapter
-from agents.learning.local import Contribution, contribute, use_threads
-from agents.learning.plan import Step, schedule
-from agents.learning.server import finalise
-from agents.learning.simulation import plain, stream
-from agents.learning.state import GlobalState, genesis, size_cap
-from agents.spec import StudySpec
-from ipfs.kubo import KuboStore
+from defedbio.ipfs.kubo import KuboStore
+from defedbio.learning.data import open_adapter
+from defedbio.learning.local import Contribution, contribute, use_threads
+from defedbio.learning.plan import Step, schedule
+from defedbio.learning.server import finalise
+from defedbio.learning.simulation import plain, stream
+from defedbio.learning.state import GlobalState, genesis, size_cap
+from defedbio.spec import StudySpec
 
 LIMIT = 1 << 28
 SECONDS = 60.0

@@ -27,9 +27,9 @@ from statistics import median
 from typing import Any
 
 from benchmarks.transport.proxy import CountingProxies
-from ipfs.cid import cid_of
-from ipfs.kubo import KuboStore
-from ipfs.node import EmbeddedNode
+from defedbio.ipfs.cid import cid_of
+from defedbio.ipfs.kubo import KuboStore
+from defedbio.ipfs.node import EmbeddedNode
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "build" / "benchmarks" / "transport.json"

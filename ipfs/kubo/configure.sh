@@ -13,7 +13,7 @@ fail() {
 
 [ -n "${IPFS_PATH:-}" ] || fail "IPFS_PATH must name the repository folder"
 command -v ipfs >/dev/null || fail "Kubo's ipfs is not on PATH"
-[ $# -ge 1 ] && [ -f "$1" ] || fail "the first argument must be the swarm key file (python -m ipfs.swarm_key FILE makes one)"
+[ $# -ge 1 ] && [ -f "$1" ] || fail "the first argument must be the swarm key file (python -m defedbio.ipfs.swarm_key FILE makes one)"
 key=$1
 shift
 [ "$(head -n 1 "$key")" = "/key/swarm/psk/1.0.0/" ] || fail "$key is not a swarm key"

@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, Request, expect
 
-from agents.chain.abi import encode_call
-from agents.chain.network import Network
-from agents.chain.records import Call
+from defedbio.chain.abi import encode_call
+from defedbio.chain.network import Network
+from defedbio.chain.records import Call
 from scripts.consortium import ROOT, Consortium, rpc_call
 from tests.integration.fixtures import Study
 
@@ -265,7 +265,7 @@ def _look_until_red(page: Page) -> None:
 
 def _spoil(consortium: Consortium, cid: str, kept: Path) -> None:
     """Flip a byte of the blob's block in every organisation's IPFS repository, as a bad disk or hand would."""
-    from ipfs.kubo import KuboStore
+    from defedbio.ipfs.kubo import KuboStore
 
     raw = KuboStore(consortium.organisations[0].ipfs_api).get(cid, 1 << 24, 30)
     spoilt = bytes([raw[0] ^ 1]) + raw[1:]

@@ -11,7 +11,7 @@ from brownie.convert import to_bytes
 from eth_abi import encode
 from eth_utils import keccak
 
-from agents.domain import BitSet, CeremonyKind, Phase
+from defedbio.domain import BitSet, CeremonyKind, Phase
 from scripts.deploy import deploy
 
 HOUR = 3600

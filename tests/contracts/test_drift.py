@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from agents import domain
-from agents.domain import CeremonyKind, KeyEpochStatus, Phase
+from defedbio import domain
+from defedbio.domain import CeremonyKind, KeyEpochStatus, Phase
 from scripts import export_abi
 
 TYPES = (export_abi.ROOT / "contracts" / "types" / "RoundTypes.sol").read_text()

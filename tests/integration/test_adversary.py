@@ -9,19 +9,19 @@ from contextlib import contextmanager
 
 import pytest
 
-from agents.chain.accounts import load_account
-from agents.chain.client import ChainClient
-from agents.chain.network import Network
-from agents.config import Home
-from agents.crypto.paillier import ObfuscatorPool, PublicKey, encrypt
-from agents.crypto.threshold import KeyShare
-from agents.nodes.connection import Connection
-from agents.nodes.organisation import LoopOptions, OrganisationNode
-from agents.nodes.participation import assemble
-from agents.protocol.effects import updates
-from agents.protocol.journal import Journal
-from agents.protocol.report import Reporter
-from ipfs.kubo import KuboStore
+from defedbio.chain.accounts import load_account
+from defedbio.chain.client import ChainClient
+from defedbio.chain.network import Network
+from defedbio.config import Home
+from defedbio.crypto.paillier import ObfuscatorPool, PublicKey, encrypt
+from defedbio.crypto.threshold import KeyShare
+from defedbio.ipfs.kubo import KuboStore
+from defedbio.nodes.connection import Connection
+from defedbio.nodes.organisation import LoopOptions, OrganisationNode
+from defedbio.nodes.participation import assemble
+from defedbio.protocol.effects import updates
+from defedbio.protocol.journal import Journal
+from defedbio.protocol.report import Reporter
 from tests.integration.fixtures import Study
 
 MakeStudy = Callable[..., Study]

@@ -18,9 +18,9 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
-from agents import Client
-from agents.cli.main import main
-from agents.errors import InvalidInput, NotFound
+from defedbio import Client
+from defedbio.cli.main import main
+from defedbio.errors import InvalidInput, NotFound
 from scripts.consortium import ROOT, Consortium, Organisation
 from tests.integration.fixtures import Study
 

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from agents.nodes.watching.receivers import signature_holds
+from defedbio.nodes.watching.receivers import signature_holds
 from scripts.consortium import Consortium, Organisation
 from tests.integration.fixtures import Study
 

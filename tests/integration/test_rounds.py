@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.learning.baselines import federated
-from agents.learning.data import open_adapter
-from agents.learning.evaluation import evaluate
-from agents.learning.evaluation_sums import summary
-from agents.learning.local import hold_out
-from agents.learning.state import GlobalState
-from agents.spec import StudySpec
+from defedbio.learning.baselines import federated
+from defedbio.learning.data import open_adapter
+from defedbio.learning.evaluation import evaluate
+from defedbio.learning.evaluation_sums import summary
+from defedbio.learning.local import hold_out
+from defedbio.learning.state import GlobalState
+from defedbio.spec import StudySpec
 from scripts.consortium import Consortium, Process
 from tests.integration.fixtures import Study
 

@@ -159,7 +159,7 @@ def test_account_is_never_overwritten(consortium: Consortium) -> None:
 def test_every_command_has_help(command: list[str]) -> None:
     from typer.testing import CliRunner
 
-    from agents.cli.main import build
+    from defedbio.cli.main import build
 
     result = CliRunner().invoke(build(), [*command, "--help"])
     assert result.exit_code == 0 and "--json" in result.output

@@ -6,9 +6,9 @@ import hashlib
 import random
 from dataclasses import dataclass, field
 
-from agents.errors import BlobUnavailable, InvalidInput, MalformedBlob, StoreUnreachable, Unreachable
-from ipfs.cid import check_cid, cid_of, parse_cid
-from ipfs.store import NodeIdentity
+from defedbio.errors import BlobUnavailable, InvalidInput, MalformedBlob, StoreUnreachable, Unreachable
+from defedbio.ipfs.cid import check_cid, cid_of, parse_cid
+from defedbio.ipfs.store import NodeIdentity
 
 
 @dataclass

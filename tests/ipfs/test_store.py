@@ -11,11 +11,11 @@ from typing import Protocol
 
 import pytest
 
-from agents.errors import BlobUnavailable, InvalidInput, MalformedBlob, StoreUnreachable, Unreachable
-from ipfs.cid import cid_of
-from ipfs.kubo import KuboStore, Retry
-from ipfs.node import EmbeddedNode
-from ipfs.store import BlobStore
+from defedbio.errors import BlobUnavailable, InvalidInput, MalformedBlob, StoreUnreachable, Unreachable
+from defedbio.ipfs.cid import cid_of
+from defedbio.ipfs.kubo import KuboStore, Retry
+from defedbio.ipfs.node import EmbeddedNode
+from defedbio.ipfs.store import BlobStore
 from tests.ipfs.memory_store import MemoryNetwork, MemoryStore
 
 CHUNK = 262144

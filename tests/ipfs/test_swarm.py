@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.errors import InvalidInput
-from ipfs.swarm_key import main, swarm_key, write_swarm_key
+from defedbio.errors import InvalidInput
+from defedbio.ipfs.swarm_key import main, swarm_key, write_swarm_key
 
 SCRIPT = Path(__file__).parents[2] / "ipfs" / "kubo" / "configure.sh"
 PEER = "12D3KooWD3f8rMKF2sYEn3xVi9HrHGAWhLAa6sA5ciL8Ji36sSbS"

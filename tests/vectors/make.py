@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from agents.crypto import merkle, numbers, packing, paillier, threshold, transcript, wire
-from agents.crypto.threshold import Opening
-from agents.domain import RoundContext
+from defedbio.crypto import merkle, numbers, packing, paillier, threshold, transcript, wire
+from defedbio.crypto.threshold import Opening
+from defedbio.domain import RoundContext
 
 HERE = Path(__file__).parent
 WARNING = "TEST VECTOR: these primes are public. Never use them for data."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from agents.cli.model import apply, show, write
+from defedbio.cli.model import apply, show, write
 
 app = typer.Typer(help="Global models: list, fetch, check, apply, tune and export them.", no_args_is_help=True)
 app.command("list")(show.list_)

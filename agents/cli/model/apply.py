@@ -11,9 +11,20 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from agents.cli.common import HOME, NETWORK, HomeOption, IpfsOption, JsonOption, NetworkOption, PasswordFileOption, RpcOption, connect, emit
-from agents.cli.model.options import ModelOption, RoundOption, SignerOption, SignOption, StudyOption, UnsignedOption, beside
-from agents.config import DEFAULT_IPFS_API
+from defedbio.cli.common import (
+    HOME,
+    NETWORK,
+    HomeOption,
+    IpfsOption,
+    JsonOption,
+    NetworkOption,
+    PasswordFileOption,
+    RpcOption,
+    connect,
+    emit,
+)
+from defedbio.cli.model.options import ModelOption, RoundOption, SignerOption, SignOption, StudyOption, UnsignedOption, beside
+from defedbio.config import DEFAULT_IPFS_API
 
 
 def predict(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agents.client.models import ModelFile
+from defedbio.client.models import ModelFile
 
 StudyOption = Annotated[int, typer.Option("--study", min=1, help="Study number.")]
 RoundOption = Annotated[int, typer.Option("--round", min=0, help="Round whose model; the newest finalised one when absent.")]

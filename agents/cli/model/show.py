@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from agents.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, emit, plain
-from agents.cli.model.options import RoundOption, StudyOption
-from agents.client.models import Measured
-from agents.config import DEFAULT_IPFS_API
-from agents.errors import ChainUnreachable, WrongChain
+from defedbio.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, emit, plain
+from defedbio.cli.model.options import RoundOption, StudyOption
+from defedbio.client.models import Measured
+from defedbio.config import DEFAULT_IPFS_API
+from defedbio.errors import ChainUnreachable, WrongChain
 
 
 def list_(

@@ -1,4 +1,4 @@
-/* agents.crypto._kernel: powers and products of large numbers, and hashes, eight at a time, for agents/crypto/kernel.py, which says what each
+/* defedbio.crypto._kernel: powers and products of large numbers, and hashes, eight at a time, for agents/crypto/kernel.py, which says what each
  * call takes.
  *
  * Numbers are big-endian bytes of one length, as on the wire, exponents little-endian; constants of a modulus come as 64-bit words of one

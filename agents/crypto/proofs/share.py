@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agents.crypto import numbers
-from agents.crypto.numbers import Rand
-from agents.crypto.threshold import BATCH_BITS, KeyShare, ThresholdKey, check_share_values
-from agents.crypto.transcript import Transcript
-from agents.crypto.wire import CHALLENGE_BITS, share_mask_bits, share_proof_bytes, share_root, update_root
-from agents.domain import RoundContext, check_hash32
-from agents.errors import BadShare, InvalidInput, InvalidKey
+from defedbio.crypto import numbers
+from defedbio.crypto.numbers import Rand
+from defedbio.crypto.threshold import BATCH_BITS, KeyShare, ThresholdKey, check_share_values
+from defedbio.crypto.transcript import Transcript
+from defedbio.crypto.wire import CHALLENGE_BITS, share_mask_bits, share_proof_bytes, share_root, update_root
+from defedbio.domain import RoundContext, check_hash32
+from defedbio.errors import BadShare, InvalidInput, InvalidKey
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from agents.learning.data.expression import ExpressionAdapter
-from agents.learning.data.genotypes import GenotypeAdapter
-from agents.learning.data.port import DataAdapter, DataReport, Dataset, Problem
-from agents.learning.data.smiles import SmilesAdapter
-from agents.learning.data.table import TableAdapter
-from agents.spec import ExpressionFeatures, GenotypeFeatures, SmilesFeatures, StudySpec
+from defedbio.learning.data.expression import ExpressionAdapter
+from defedbio.learning.data.genotypes import GenotypeAdapter
+from defedbio.learning.data.port import DataAdapter, DataReport, Dataset, Problem
+from defedbio.learning.data.smiles import SmilesAdapter
+from defedbio.learning.data.table import TableAdapter
+from defedbio.spec import ExpressionFeatures, GenotypeFeatures, SmilesFeatures, StudySpec
 
 __all__ = ["DataAdapter", "DataReport", "Dataset", "Problem", "open_adapter"]
 

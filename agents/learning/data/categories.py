@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from agents.learning.data.files import Cells, first_rows
-from agents.learning.data.numbers import MISSING
-from agents.learning.data.port import Problem
-from agents.spec import Category
+from defedbio.learning.data.files import Cells, first_rows
+from defedbio.learning.data.numbers import MISSING
+from defedbio.learning.data.port import Problem
+from defedbio.spec import Category
 
 Float32 = npt.NDArray[np.float32]
 

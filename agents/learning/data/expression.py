@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from agents.errors import InvalidData
-from agents.learning.data import h5ad
-from agents.learning.data.files import Cells, read_columns, read_header
-from agents.learning.data.numbers import check_numbers, parse_numbers
-from agents.learning.data.port import SHOWN_ROWS, Problem
-from agents.learning.data.reading import FileAdapter, Float32, Source
-from agents.spec import Column, ExpressionFeatures, TaskSpec
+from defedbio.errors import InvalidData
+from defedbio.learning.data import h5ad
+from defedbio.learning.data.files import Cells, read_columns, read_header
+from defedbio.learning.data.numbers import check_numbers, parse_numbers
+from defedbio.learning.data.port import SHOWN_ROWS, Problem
+from defedbio.learning.data.reading import FileAdapter, Float32, Source
+from defedbio.spec import Column, ExpressionFeatures, TaskSpec
 
 # Ensembl's stable identifiers carry a version that changes between releases: ENSG00000141510.18 is the gene ENSG00000141510.
 _VERSION = re.compile(r"^(ENS[A-Z]*G\d{11})\.\d+$")

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from agents.errors import InvalidData
-from agents.learning.data.port import SHOWN_ROWS, Problem
+from defedbio.errors import InvalidData
+from defedbio.learning.data.port import SHOWN_ROWS, Problem
 
 Cells = list[str]
 MAX_ROWS = 5_000_000

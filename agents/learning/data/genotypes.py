@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from agents.errors import InvalidData
-from agents.learning.data import plink, vcf
-from agents.learning.data.calls import Calls, Place, Record
-from agents.learning.data.files import TABLE_SUFFIXES, Cells, Columns, failed, first_rows, read_columns
-from agents.learning.data.port import SHOWN_ROWS, Problem
-from agents.learning.data.reading import FileAdapter, Float32, Source
-from agents.learning.data.table import parse_table
-from agents.spec import GenotypeFeatures, TaskSpec, Variant, complement
+from defedbio.errors import InvalidData
+from defedbio.learning.data import plink, vcf
+from defedbio.learning.data.calls import Calls, Place, Record
+from defedbio.learning.data.files import TABLE_SUFFIXES, Cells, Columns, failed, first_rows, read_columns
+from defedbio.learning.data.port import SHOWN_ROWS, Problem
+from defedbio.learning.data.reading import FileAdapter, Float32, Source
+from defedbio.learning.data.table import parse_table
+from defedbio.spec import GenotypeFeatures, TaskSpec, Variant, complement
 
 Reader = Callable[[Path, Collection[Place]], Calls]
 READERS: dict[str, Reader] = {".bed": plink.read, ".vcf.gz": vcf.read, ".vcf": vcf.read, ".bcf": vcf.read}

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from agents.errors import InvalidData
-from agents.learning.data.files import MAX_ROWS, Cells, Columns, cell, failed
-from agents.learning.data.port import Problem
+from defedbio.errors import InvalidData
+from defedbio.learning.data.files import MAX_ROWS, Cells, Columns, cell, failed
+from defedbio.learning.data.port import Problem
 
 Float32 = npt.NDArray[np.float32]
 SUFFIX = ".h5ad"

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from agents.learning.data.files import Cells, first_rows
-from agents.learning.data.numbers import MISSING, parse_numbers
-from agents.learning.data.port import MINIMUM_CELL, Problem
-from agents.spec import BinarySpec, Column, MulticlassSpec, MultitaskSpec, RegressionSpec, SurvivalSpec, TaskSpec
+from defedbio.learning.data.files import Cells, first_rows
+from defedbio.learning.data.numbers import MISSING, parse_numbers
+from defedbio.learning.data.port import MINIMUM_CELL, Problem
+from defedbio.spec import BinarySpec, Column, MulticlassSpec, MultitaskSpec, RegressionSpec, SurvivalSpec, TaskSpec
 
 Float32 = npt.NDArray[np.float32]
 LONGEST_TIME = 1e9

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from agents.learning.data.files import Cells, first_rows
-from agents.learning.data.port import Problem
-from agents.spec import Column
+from defedbio.learning.data.files import Cells, first_rows
+from defedbio.learning.data.port import Problem
+from defedbio.spec import Column
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from bed_reader import open_bed
 
-from agents.errors import InvalidData
-from agents.learning.data.calls import Calls, Place, Record, chromosome
+from defedbio.errors import InvalidData
+from defedbio.learning.data.calls import Calls, Place, Record, chromosome
 
 UNTOLD = "0"
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from agents.errors import InvalidData
+from defedbio.errors import InvalidData
 
 MINIMUM_CELL = 5
 SHOWN_ROWS = 5

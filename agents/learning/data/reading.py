@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from agents.errors import InternalFault
-from agents.learning.data.files import Cells, Columns, first_rows
-from agents.learning.data.labels import label_counts, parse_labels, scarcity
-from agents.learning.data.port import DataReport, Dataset, Problem
-from agents.spec import TaskSpec
+from defedbio.errors import InternalFault
+from defedbio.learning.data.files import Cells, Columns, first_rows
+from defedbio.learning.data.labels import label_counts, parse_labels, scarcity
+from defedbio.learning.data.port import DataReport, Dataset, Problem
+from defedbio.spec import TaskSpec
 
 Float32 = npt.NDArray[np.float32]
 Parse = Callable[[dict[str, Cells], int], tuple[Float32 | None, list[Problem]]]

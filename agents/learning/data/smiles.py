@@ -14,11 +14,11 @@ from rdkit.Chem import Descriptors, rdFingerprintGenerator
 from rdkit.Chem.MolStandardize import rdMolStandardize
 from rdkit.rdBase import BlockLogs
 
-from agents.errors import InvalidData
-from agents.learning.data.files import Cells, first_rows, read_columns
-from agents.learning.data.port import DataReport, Problem
-from agents.learning.data.reading import FileAdapter, Float32, Source, read_labelled
-from agents.spec import SmilesFeatures, TaskSpec
+from defedbio.errors import InvalidData
+from defedbio.learning.data.files import Cells, first_rows, read_columns
+from defedbio.learning.data.port import DataReport, Problem
+from defedbio.learning.data.reading import FileAdapter, Float32, Source, read_labelled
+from defedbio.spec import SmilesFeatures, TaskSpec
 
 
 class SmilesAdapter(FileAdapter):

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from agents.learning.data.categories import parse_categories
-from agents.learning.data.files import Cells, read_columns
-from agents.learning.data.numbers import parse_numbers
-from agents.learning.data.port import Problem
-from agents.learning.data.reading import FileAdapter, Float32, Source
-from agents.spec import Category, TableFeatures, TaskSpec
+from defedbio.learning.data.categories import parse_categories
+from defedbio.learning.data.files import Cells, read_columns
+from defedbio.learning.data.numbers import parse_numbers
+from defedbio.learning.data.port import Problem
+from defedbio.learning.data.reading import FileAdapter, Float32, Source
+from defedbio.spec import Category, TableFeatures, TaskSpec
 
 
 class TableAdapter(FileAdapter):

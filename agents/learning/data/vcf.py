@@ -11,8 +11,8 @@ import numpy.typing as npt
 from cyvcf2 import VCF
 from cyvcf2.cyvcf2 import set_htslib_log_level
 
-from agents.errors import InvalidData
-from agents.learning.data.calls import Calls, Place, Record, chromosome
+from defedbio.errors import InvalidData
+from defedbio.learning.data.calls import Calls, Place, Record, chromosome
 
 Float32 = npt.NDArray[np.float32]
 SILENT = 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from math import exp, pi, sqrt
 
-from agents.errors import InvalidInput
+from defedbio.errors import InvalidInput
 
 ORDERS = (*(1 + i / 10 for i in range(1, 100)), *range(11, 64), *(2**i for i in range(6, 12)))
 

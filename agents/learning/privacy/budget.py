@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
-from agents.errors import InvalidInput
-from agents.learning.parameters import count
-from agents.learning.privacy.accounting import record_epsilon, sum_epsilon
-from agents.spec import Privacy, RecordPrivacy, StudySpec
+from defedbio.errors import InvalidInput
+from defedbio.learning.parameters import count
+from defedbio.learning.privacy.accounting import record_epsilon, sum_epsilon
+from defedbio.spec import Privacy, RecordPrivacy, StudySpec
 
 
 @dataclass(frozen=True)

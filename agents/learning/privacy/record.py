@@ -12,7 +12,7 @@ from opacus import GradSampleModule
 from opacus.optimizers import DPOptimizer
 from opacus.validators import ModuleValidator
 
-from agents.errors import InvalidData, InvalidSpec
+from defedbio.errors import InvalidData, InvalidSpec
 
 Float32 = npt.NDArray[np.float32]
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

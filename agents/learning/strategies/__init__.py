@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agents.learning.strategies.adaptive import FedAdam, FedYogi
-from agents.learning.strategies.fedavg import FedAvg
-from agents.learning.strategies.fedavgm import FedAvgM
-from agents.learning.strategies.port import Memory, Strategy
-from agents.learning.strategies.scaffold import Scaffold
-from agents.spec import StrategySpec
+from defedbio.learning.strategies.adaptive import FedAdam, FedYogi
+from defedbio.learning.strategies.fedavg import FedAvg
+from defedbio.learning.strategies.fedavgm import FedAvgM
+from defedbio.learning.strategies.port import Memory, Strategy
+from defedbio.learning.strategies.scaffold import Scaffold
+from defedbio.spec import StrategySpec
 
 __all__ = ["Memory", "Strategy", "open_strategy"]
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from agents.learning.strategies.port import Float64, Memory
-from agents.spec import StrategySpec
+from defedbio.learning.strategies.port import Float64, Memory
+from defedbio.spec import StrategySpec
 
 
 class FedAvg:

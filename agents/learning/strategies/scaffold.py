@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from agents.learning.strategies.fedavg import FedAvg
-from agents.learning.strategies.port import Float64
+from defedbio.learning.strategies.fedavg import FedAvg
+from defedbio.learning.strategies.port import Float64
 
 
 class Scaffold(FedAvg):

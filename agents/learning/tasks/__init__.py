@@ -5,13 +5,13 @@ Nothing here imports torch before a loss is asked for: what every node must comp
 
 from __future__ import annotations
 
-from agents.learning.tasks.binary import BinaryTask
-from agents.learning.tasks.multiclass import MulticlassTask
-from agents.learning.tasks.multitask import MultitaskTask
-from agents.learning.tasks.port import Aim, Measure, Metrics, Task
-from agents.learning.tasks.regression import RegressionTask
-from agents.learning.tasks.survival import SurvivalTask
-from agents.spec import BinarySpec, MulticlassSpec, MultitaskSpec, RegressionSpec, StudySpec
+from defedbio.learning.tasks.binary import BinaryTask
+from defedbio.learning.tasks.multiclass import MulticlassTask
+from defedbio.learning.tasks.multitask import MultitaskTask
+from defedbio.learning.tasks.port import Aim, Measure, Metrics, Task
+from defedbio.learning.tasks.regression import RegressionTask
+from defedbio.learning.tasks.survival import SurvivalTask
+from defedbio.spec import BinarySpec, MulticlassSpec, MultitaskSpec, RegressionSpec, StudySpec
 
 __all__ = ["Aim", "Measure", "Metrics", "Task", "open_task"]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.errors import InvalidInput
-from agents.learning.tasks.port import Aim, Float32, Float64, Measure, Metrics
-from agents.learning.tasks.shared import (
+from defedbio.errors import InvalidInput
+from defedbio.learning.tasks.port import Aim, Float32, Float64, Measure, Metrics
+from defedbio.learning.tasks.shared import (
     SITES,
     WORST_LOSS,
     histogram,
@@ -20,7 +20,7 @@ from agents.learning.tasks.shared import (
     site_measure,
     site_summary,
 )
-from agents.spec import EvaluationSpec
+from defedbio.spec import EvaluationSpec
 
 if TYPE_CHECKING:
     import torch

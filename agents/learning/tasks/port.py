@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from agents.spec import EvaluationSpec
+from defedbio.spec import EvaluationSpec
 
 if TYPE_CHECKING:
     import torch

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from agents.learning.tasks.port import Float64, Measure, Metrics
+from defedbio.learning.tasks.port import Float64, Measure, Metrics
 
 # -log of the smallest probability that counts: one confident error must not drown a sum that other sites share.
 WORST_LOSS = 20.0

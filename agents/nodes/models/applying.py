@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from agents.errors import InvalidInput
-from agents.learning.custom import Maker
-from agents.learning.data import open_adapter
-from agents.nodes.models.files import write_whole
-from agents.nodes.models.registry import Model, Tuning
-from agents.spec import StudySpec
+from defedbio.errors import InvalidInput
+from defedbio.learning.custom import Maker
+from defedbio.learning.data import open_adapter
+from defedbio.nodes.models.files import write_whole
+from defedbio.nodes.models.registry import Model, Tuning
+from defedbio.spec import StudySpec
 
 
 def predict_file(
@@ -25,7 +25,7 @@ def predict_file(
     Raises:
         InvalidData: if the file does not fit the study. InvalidSpec: if the study's own module is not installed.
     """
-    from agents.learning.evaluation import predict
+    from defedbio.learning.evaluation import predict
 
     return predict(model.spec, model.state, open_adapter(model.spec).features(data), installed, progress)
 
@@ -42,13 +42,13 @@ def write_predictions(out: Path, spec: StudySpec, scores: npt.NDArray[np.float64
 
 
 def tune(model: Model, data: Path, seed: int = 0, installed: Mapping[str, Maker] | None = None) -> Model:
-    """The model fine-tuned on a labelled file as cross-validation chooses (agents.learning.personalise), with `tuning` set.
+    """The model fine-tuned on a labelled file as cross-validation chooses (defedbio.learning.personalise), with `tuning` set.
 
     Raises:
         InvalidInput: for a model that is tuned already, or of no known round.
         InvalidData: if the file does not fit the study or is too small. InvalidSpec: if the study's own module is not installed.
     """
-    from agents.learning.personalise import personalise
+    from defedbio.learning.personalise import personalise
 
     if model.view is None or model.tuning is not None:
         raise InvalidInput("only a round's model can be tuned: its lineage is part of the card", "leave out --model, or name another file")

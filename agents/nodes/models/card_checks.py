@@ -7,12 +7,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.chain.signing import card_signer
-from agents.errors import BlobMismatch, InvalidInput, NotFound, PeerFault, Unreachable
-from agents.nodes.auditor import Check
-from agents.nodes.connection import Connection
-from agents.nodes.models.cards import MAX_CARD_BYTES, Card, chain_facts, study_facts
-from agents.protocol.view import StudyView
+from defedbio.chain.signing import card_signer
+from defedbio.errors import BlobMismatch, InvalidInput, NotFound, PeerFault, Unreachable
+from defedbio.nodes.auditor import Check
+from defedbio.nodes.connection import Connection
+from defedbio.nodes.models.cards import MAX_CARD_BYTES, Card, chain_facts, study_facts
+from defedbio.protocol.view import StudyView
 
 CARD, PAGE, SIGNATURE = ".card.json", ".card.md", ".card.sig.json"
 SIGNATURE_FORMAT = "defedbio-card-signature/1"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from agents.nodes.models.cards import Card
+from defedbio.nodes.models.cards import Card
 
 SHOWN_ANCESTORS = 10
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", ":": "&#58;"}

@@ -11,17 +11,17 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from agents.chain.parse import to_hex
-from agents.chain.reports import block_time
-from agents.chain.signing import CardStatement
-from agents.crypto.merkle import keccak256
-from agents.errors import InvalidInput, NotFound
-from agents.learning.parameters import count
-from agents.learning.state import genesis
-from agents.nodes.connection import Connection
-from agents.nodes.models.registry import Measured, Model, Tuning, lineage
-from agents.protocol.view import RoundView, StudyView
-from agents.spec import StudySpec
+from defedbio.chain.parse import to_hex
+from defedbio.chain.reports import block_time
+from defedbio.chain.signing import CardStatement
+from defedbio.crypto.merkle import keccak256
+from defedbio.errors import InvalidInput, NotFound
+from defedbio.learning.parameters import count
+from defedbio.learning.state import genesis
+from defedbio.nodes.connection import Connection
+from defedbio.nodes.models.registry import Measured, Model, Tuning, lineage
+from defedbio.protocol.view import RoundView, StudyView
+from defedbio.spec import StudySpec
 
 FORMAT = "defedbio-model-card/1"
 MODEL_FORMAT = "defedbio-model/1"

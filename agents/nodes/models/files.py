@@ -9,20 +9,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from agents.chain.signing import CardStatement, sign_card
-from agents.errors import InvalidInput, MalformedBlob, PeerFault, Unreachable
-from agents.learning.state import GlobalState, size_cap
-from agents.nodes.connection import Connection
-from agents.nodes.models.card_checks import CARD, PAGE, SIGNATURE, SIGNATURE_FORMAT, check_chain, check_signature, read_card, read_file
-from agents.nodes.models.card_page import page_of
-from agents.nodes.models.cards import MODEL_FORMAT, make_card
-from agents.nodes.models.registry import Measured, Model, measured
-from agents.protocol.view import RoundView
+from defedbio.chain.signing import CardStatement, sign_card
+from defedbio.errors import InvalidInput, MalformedBlob, PeerFault, Unreachable
+from defedbio.learning.state import GlobalState, size_cap
+from defedbio.nodes.connection import Connection
+from defedbio.nodes.models.card_checks import CARD, PAGE, SIGNATURE, SIGNATURE_FORMAT, check_chain, check_signature, read_card, read_file
+from defedbio.nodes.models.card_page import page_of
+from defedbio.nodes.models.cards import MODEL_FORMAT, make_card
+from defedbio.nodes.models.registry import Measured, Model, measured
+from defedbio.protocol.view import RoundView
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
-    from agents.learning.models import Installed
+    from defedbio.learning.models import Installed
 
 ExportFormat = Literal["onnx", "safetensors"]
 
@@ -54,12 +54,12 @@ def export_model(
     installed: Installed | None = None,
     signer: LocalAccount | None = None,
 ) -> Written:
-    """Write a model for other software (agents.learning.export), with a card of that file.
+    """Write a model for other software (defedbio.learning.export), with a card of that file.
 
     Raises:
         InvalidInput: as `write_model`, or if the model cannot be written in this format. InvalidSpec: if its module is not installed.
     """
-    from agents.learning import export
+    from defedbio.learning import export
 
     require_free(out)
     facts = {"chain_id": str(model.frame.chain_id), "round_manager": model.frame.contract, "study": str(model.study.id)}

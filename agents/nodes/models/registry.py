@@ -6,16 +6,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from agents.crypto.merkle import keccak256
-from agents.errors import InvalidInput, NotFound, PeerFault, Unreachable
-from agents.learning.evaluation_sums import summary
-from agents.learning.state import GlobalState
-from agents.learning.tasks import Metrics
-from agents.nodes.connection import Connection
-from agents.protocol.fetch import Fetcher
-from agents.protocol.frame import StudyFrame
-from agents.protocol.view import RoundView, StudyView
-from agents.spec import StudySpec
+from defedbio.crypto.merkle import keccak256
+from defedbio.errors import InvalidInput, NotFound, PeerFault, Unreachable
+from defedbio.learning.evaluation_sums import summary
+from defedbio.learning.state import GlobalState
+from defedbio.learning.tasks import Metrics
+from defedbio.nodes.connection import Connection
+from defedbio.protocol.fetch import Fetcher
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.view import RoundView, StudyView
+from defedbio.spec import StudySpec
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agents.nodes.watching.receivers import DeliveryFailed
-from agents.protocol.report import Reporter
+from defedbio.nodes.watching.receivers import DeliveryFailed
+from defedbio.protocol.report import Reporter
 
 FORMAT = "defedbio-event/1"
 ONCE = "once/"

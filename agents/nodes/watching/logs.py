@@ -12,15 +12,15 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
-from agents.errors import InvalidInput
-from agents.protocol.report import Reporter
+from defedbio.errors import InvalidInput
+from defedbio.protocol.report import Reporter
 
 LOG_FILE = "agent.log"  # in a study's folder
 MAX_BYTES = 10 << 20
 BACKUPS = 3
 TAIL_BYTES = 256 << 10
 UNWRITTEN = frozenset({"progress", "state"})
-LOWER_LAYERS = ("agents", "ipfs")
+LOWER_LAYERS = ("defedbio",)
 CARRIED = ("retry", "queue", "key")
 
 

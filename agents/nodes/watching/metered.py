@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agents.protocol.report import Reporter
-from ipfs.store import BlobStore, NodeIdentity
+from defedbio.ipfs.store import BlobStore, NodeIdentity
+from defedbio.protocol.report import Reporter
 
 
 class MeteredStore:

@@ -17,8 +17,8 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.metrics_core import Metric
 
-from agents.domain import Phase
-from agents.errors import InvalidInput
+from defedbio.domain import Phase
+from defedbio.errors import InvalidInput
 
 DEFAULT_PORT = 9460
 UNTOLD = frozenset({"load-data"})

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from agents.chain.client import ChainClient
-from agents.errors import DefedError, Unreachable
-from agents.nodes.watching.metrics import PREFIX
+from defedbio.chain.client import ChainClient
+from defedbio.errors import DefedError, Unreachable
+from defedbio.nodes.watching.metrics import PREFIX
 
 T = TypeVar("T")
 METRICS_SECONDS = 2.0

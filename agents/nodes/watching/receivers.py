@@ -20,9 +20,9 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from agents.errors import InvalidInput
-from agents.protocol.executor import loopback
-from agents.protocol.report import Reporter
+from defedbio.errors import InvalidInput
+from defedbio.protocol.executor import loopback
+from defedbio.protocol.report import Reporter
 
 COMMAND_SECONDS = 30.0
 REQUEST_SECONDS = 10.0

@@ -7,19 +7,19 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from agents.chain.accounts import keystore_address
-from agents.chain.events import Event
-from agents.chain.feed import EventFeed
-from agents.config import Home
-from agents.domain import Phase
-from agents.errors import NotFound
-from agents.nodes.connection import Connection
-from agents.nodes.watching.logs import LOG_FILE, last_records
-from agents.nodes.watching.probes import Findings, pending_transactions, read_metrics
-from agents.nodes.watching.running import RunningAgent, running_agent
-from agents.nodes.watching.telling import epsilon_spent, organisations
-from agents.protocol.view import RoundView, StudyView, fold
-from agents.spec import StudySpec
+from defedbio.chain.accounts import keystore_address
+from defedbio.chain.events import Event
+from defedbio.chain.feed import EventFeed
+from defedbio.config import Home
+from defedbio.domain import Phase
+from defedbio.errors import NotFound
+from defedbio.nodes.connection import Connection
+from defedbio.nodes.watching.logs import LOG_FILE, last_records
+from defedbio.nodes.watching.probes import Findings, pending_transactions, read_metrics
+from defedbio.nodes.watching.running import RunningAgent, running_agent
+from defedbio.nodes.watching.telling import epsilon_spent, organisations
+from defedbio.protocol.view import RoundView, StudyView, fold
+from defedbio.spec import StudySpec
 
 T = TypeVar("T")
 AGAIN_SECONDS = 30.0

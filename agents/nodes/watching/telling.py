@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from agents.chain import events as ev
-from agents.domain import Phase
-from agents.protocol.view import RoundView, StudyView
-from agents.spec import Privacy
+from defedbio.chain import events as ev
+from defedbio.domain import Phase
+from defedbio.protocol.view import RoundView, StudyView
+from defedbio.spec import Privacy
 
 
 def study_facts(study: StudyView, address: str, privacy: Privacy | None) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
-from agents.chain.client import ChainClient
-from agents.errors import Unreachable
-from agents.protocol.report import Reporter
+from defedbio.chain.client import ChainClient
+from defedbio.errors import Unreachable
+from defedbio.protocol.report import Reporter
 
 SECONDS = 15.0
 

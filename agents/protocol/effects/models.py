@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from itertools import chain
 
-from agents.crypto import threshold, wire
-from agents.crypto.merkle import keccak256
-from agents.crypto.threshold import Opening
-from agents.errors import BadOpening, BlobUnavailable, InternalFault, InvalidInput, PeerFault
-from agents.protocol.effects import sums
-from agents.protocol.effects.fetching import fetching
-from agents.protocol.result import next_state
-from agents.protocol.tools import Tools
-from agents.protocol.view import RoundView, StudyView
+from defedbio.crypto import threshold, wire
+from defedbio.crypto.merkle import keccak256
+from defedbio.crypto.threshold import Opening
+from defedbio.errors import BadOpening, BlobUnavailable, InternalFault, InvalidInput, PeerFault
+from defedbio.protocol.effects import sums
+from defedbio.protocol.effects.fetching import fetching
+from defedbio.protocol.result import next_state
+from defedbio.protocol.tools import Tools
+from defedbio.protocol.view import RoundView, StudyView
 
 
 def check_posted_openings(tools: Tools, study: StudyView, view: RoundView) -> None:

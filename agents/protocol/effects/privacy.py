@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from agents.errors import InvalidData
-from agents.learning.privacy.budget import loss_after
-from agents.protocol.tools import Tools
-from agents.protocol.view import RoundView
+from defedbio.errors import InvalidData
+from defedbio.learning.privacy.budget import loss_after
+from defedbio.protocol.tools import Tools
+from defedbio.protocol.view import RoundView
 
 _CHARGED = "study/privacy"
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 
-from agents.chain.rounds import set_hash
-from agents.crypto import threshold, wire
-from agents.crypto.merkle import keccak256
-from agents.crypto.proofs import share as share_proof
-from agents.crypto.threshold import Opening
-from agents.errors import BadOpening, BadShare, BlobUnavailable, InternalFault, PeerFault
-from agents.protocol.effects.fetching import fetching
-from agents.protocol.effects.updates import load_updates
-from agents.protocol.parts import parts
-from agents.protocol.tools import Tools
-from agents.protocol.view import RoundView, Share, StudyView
+from defedbio.chain.rounds import set_hash
+from defedbio.crypto import threshold, wire
+from defedbio.crypto.merkle import keccak256
+from defedbio.crypto.proofs import share as share_proof
+from defedbio.crypto.threshold import Opening
+from defedbio.errors import BadOpening, BadShare, BlobUnavailable, InternalFault, PeerFault
+from defedbio.protocol.effects.fetching import fetching
+from defedbio.protocol.effects.updates import load_updates
+from defedbio.protocol.parts import parts
+from defedbio.protocol.tools import Tools
+from defedbio.protocol.view import RoundView, Share, StudyView
 
 
 def compute_aggregate(tools: Tools, view: RoundView) -> None:

@@ -7,18 +7,18 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from agents.chain.rounds import commitment_hash
-from agents.crypto import encoding, packing, wire
-from agents.crypto.paillier import ObfuscatorPool, encrypt
-from agents.domain import BitSet
-from agents.errors import BlobUnavailable, InternalFault, InvalidData, PeerFault
-from agents.learning.local import contribute
-from agents.protocol.effects import privacy
-from agents.protocol.effects.fetching import fetching
-from agents.protocol.frame import NO_PROOF
-from agents.protocol.randomness import SECRET_BYTES, rounding, training_seed
-from agents.protocol.tools import Tools
-from agents.protocol.view import Reveal, RoundView, StudyView
+from defedbio.chain.rounds import commitment_hash
+from defedbio.crypto import encoding, packing, wire
+from defedbio.crypto.paillier import ObfuscatorPool, encrypt
+from defedbio.domain import BitSet
+from defedbio.errors import BlobUnavailable, InternalFault, InvalidData, PeerFault
+from defedbio.learning.local import contribute
+from defedbio.protocol.effects import privacy
+from defedbio.protocol.effects.fetching import fetching
+from defedbio.protocol.frame import NO_PROOF
+from defedbio.protocol.randomness import SECRET_BYTES, rounding, training_seed
+from defedbio.protocol.tools import Tools
+from defedbio.protocol.view import Reveal, RoundView, StudyView
 
 SALT_BYTES = 32
 MAX_REASONS_BYTES = 1024

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from agents.crypto import encoding, kernel, packing, paillier, threshold, wire
-from agents.domain import Quantisation, Segment
 from benchmarks.crypto.measuring import Case, Clock, Float64, Outcome, primes
+from defedbio.crypto import encoding, kernel, packing, paillier, threshold, wire
+from defedbio.domain import Quantisation, Segment
 
 SLOT_BITS = 24
 THRESHOLD, HOLDERS = 3, 5

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import paillier
 
-from agents.crypto import packing
 from benchmarks.crypto.measuring import Case, Clock, Float64, Outcome
+from defedbio.crypto import packing
 
 SLOT_BITS = 24
 UNIT = 1e-8  # of its own fixed-point numbers

@@ -15,28 +15,28 @@ from typing import Any
 
 import pytest
 
-from agents.audit.make import Made, make_bundle
-from agents.chain.client import ChainClient
-from agents.chain.keys import KeyRegistry
-from agents.chain.network import Network
-from agents.chain.registry import ParticipantRegistry
-from agents.chain.rounds import RoundManager
-from agents.chain.studies import StudyRegistry
-from agents.chain.values import Profile
-from agents.crypto import numbers, sealing
-from agents.crypto.ceremony import Holder, publish
-from agents.crypto.merkle import keccak256
-from agents.domain import CeremonyKind, Phase
-from agents.nodes.connection import Connection, rules_of
-from agents.protocol import actions as act
-from agents.protocol.decide import Clock, Role, decide
-from agents.protocol.fetch import Fetcher
-from agents.protocol.frame import StudyFrame
-from agents.protocol.journal import Journal
-from agents.protocol.perform import facts_of, perform
-from agents.protocol.report import Reporter
-from agents.protocol.tools import Tools
-from agents.spec import StudySpec
+from defedbio.audit.make import Made, make_bundle
+from defedbio.chain.client import ChainClient
+from defedbio.chain.keys import KeyRegistry
+from defedbio.chain.network import Network
+from defedbio.chain.registry import ParticipantRegistry
+from defedbio.chain.rounds import RoundManager
+from defedbio.chain.studies import StudyRegistry
+from defedbio.chain.values import Profile
+from defedbio.crypto import numbers, sealing
+from defedbio.crypto.ceremony import Holder, publish
+from defedbio.crypto.merkle import keccak256
+from defedbio.domain import CeremonyKind, Phase
+from defedbio.nodes.connection import Connection, rules_of
+from defedbio.protocol import actions as act
+from defedbio.protocol.decide import Clock, Role, decide
+from defedbio.protocol.fetch import Fetcher
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.journal import Journal
+from defedbio.protocol.perform import facts_of, perform
+from defedbio.protocol.report import Reporter
+from defedbio.protocol.tools import Tools
+from defedbio.spec import StudySpec
 from tests.agents.chain.conftest import QUICK, Anvil, account, anvil, artefacts, deployed  # noqa: F401 - fixtures
 from tests.agents.protocol.in_process import QUORUM, SPEC, dataset, dealt, table
 from tests.ipfs.memory_store import MemoryNetwork, MemoryStore

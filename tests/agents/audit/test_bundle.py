@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.audit.bundle import MANIFEST, Folder, Manifest, bundle_id, digests, is_packed_as, open_bundle, pack, read
-from agents.audit.check import check_bundle
-from agents.errors import BadProof, InvalidInput, NotFound
+from defedbio.audit.bundle import MANIFEST, Folder, Manifest, bundle_id, digests, is_packed_as, open_bundle, pack, read
+from defedbio.audit.check import check_bundle
+from defedbio.errors import BadProof, InvalidInput, NotFound
 
 CID = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
 FILES = {"controls.json": b"{}", f"blobs/{CID}": b"blob" * 100, "chain/blocks/7.json": b"{}"}

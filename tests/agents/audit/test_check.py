@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 import rlp
 
-from agents.audit.bundle import MANIFEST, Folder, Manifest, canonical, digests
-from agents.audit.check import BundleCheck, NotPossible, check_bundle, verdict_of
-from agents.audit.make import Made, make_bundle
-from agents.chain import events as ev
-from agents.chain.client import ChainClient
-from agents.chain.events import fetch_events
-from agents.chain.parse import as_bytes, to_hex
-from agents.chain.proofs import index_nodes, index_trie, read_header
-from agents.errors import BadProof, BlobUnavailable, InvalidInput, NotFound
-from agents.nodes.auditor import Check
-from ipfs.cid import cid_of
+from defedbio.audit.bundle import MANIFEST, Folder, Manifest, canonical, digests
+from defedbio.audit.check import BundleCheck, NotPossible, check_bundle, verdict_of
+from defedbio.audit.make import Made, make_bundle
+from defedbio.chain import events as ev
+from defedbio.chain.client import ChainClient
+from defedbio.chain.events import fetch_events
+from defedbio.chain.parse import as_bytes, to_hex
+from defedbio.chain.proofs import index_nodes, index_trie, read_header
+from defedbio.errors import BadProof, BlobUnavailable, InvalidInput, NotFound
+from defedbio.ipfs.cid import cid_of
+from defedbio.nodes.auditor import Check
 
 from .conftest import World
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from agents.audit.facts import moment
-from agents.audit.record import record_of
-from agents.chain import events as ev
-from agents.chain.values import StudyRules
-from agents.domain import BitSet, CeremonyKind, KeyEpochStatus
-from agents.errors import BadProof
+from defedbio.audit.facts import moment
+from defedbio.audit.record import record_of
+from defedbio.chain import events as ev
+from defedbio.chain.values import StudyRules
+from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus
+from defedbio.errors import BadProof
 
 A, B, C = (f"0x{i:040x}" for i in (1, 2, 3))
 ROOT, NOTHING = b"\x01" * 32, bytes(32)

@@ -15,12 +15,12 @@ import pytest
 from rdflib import Graph, Namespace, URIRef
 from rocrate.rocrate import ROCrate
 
-from agents.audit.bundle import NAME, printable
-from agents.audit.controls import controls
-from agents.audit.document import Document, Facts, Section, Table, Text
-from agents.audit.make import Made
-from agents.audit.page import html
-from agents.audit.pdf import encodable, pdf
+from defedbio.audit.bundle import NAME, printable
+from defedbio.audit.controls import controls
+from defedbio.audit.document import Document, Facts, Section, Table, Text
+from defedbio.audit.make import Made
+from defedbio.audit.page import html
+from defedbio.audit.pdf import encodable, pdf
 
 from .conftest import NAMES, World
 

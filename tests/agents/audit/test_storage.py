@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agents.audit import storage
-from agents.audit.storage import packed
+from defedbio.audit import storage
+from defedbio.audit.storage import packed
 from scripts.compiler import ROOT, outputs
 
 

@@ -17,10 +17,10 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from web3 import HTTPProvider, Web3
 
-from agents.chain.client import ChainClient
-from agents.chain.journal import TxJournal
-from agents.chain.network import CONTRACTS, ContractAddresses, Network
-from agents.chain.records import ClientOptions
+from defedbio.chain.client import ChainClient
+from defedbio.chain.journal import TxJournal
+from defedbio.chain.network import CONTRACTS, ContractAddresses, Network
+from defedbio.chain.records import ClientOptions
 
 ROOT = Path(__file__).resolve().parents[3]
 CHAIN_ID = 31337

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.chain.events import (
+from defedbio.chain.events import (
     KeyEpochActivated,
     ParticipantEnrolled,
     PhaseEntered,
@@ -13,14 +13,14 @@ from agents.chain.events import (
     UpdateCommitted,
     fetch_events,
 )
-from agents.chain.keys import KeyRegistry
-from agents.chain.network import Network
-from agents.chain.registry import ParticipantRegistry
-from agents.chain.rounds import RoundManager, commitment_hash
-from agents.chain.studies import StudyRegistry
-from agents.chain.values import KeyEpoch, Study, StudyRules
-from agents.domain import BitSet, CeremonyKind, KeyEpochStatus, Phase
-from agents.errors import ContractRefused
+from defedbio.chain.keys import KeyRegistry
+from defedbio.chain.network import Network
+from defedbio.chain.registry import ParticipantRegistry
+from defedbio.chain.rounds import RoundManager, commitment_hash
+from defedbio.chain.studies import StudyRegistry
+from defedbio.chain.values import KeyEpoch, Study, StudyRules
+from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus, Phase
+from defedbio.errors import ContractRefused
 
 from .conftest import Anvil, Connect, account
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from agents.chain.client import ChainClient
-from agents.chain.network import ContractAddresses, Network
-from agents.chain.records import Call
-from agents.chain.registry import ParticipantRegistry
-from agents.chain.rounds import RoundManager, commitment_hash, set_hash
-from agents.chain.studies import StudyRegistry
-from agents.chain.values import Profile
-from agents.domain import BitSet
-from agents.errors import ChainUnreachable, ContractRefused, InvalidInput, NotFound, WrongChain
+from defedbio.chain.client import ChainClient
+from defedbio.chain.network import ContractAddresses, Network
+from defedbio.chain.records import Call
+from defedbio.chain.registry import ParticipantRegistry
+from defedbio.chain.rounds import RoundManager, commitment_hash, set_hash
+from defedbio.chain.studies import StudyRegistry
+from defedbio.chain.values import Profile
+from defedbio.domain import BitSet
+from defedbio.errors import ChainUnreachable, ContractRefused, InvalidInput, NotFound, WrongChain
 
 from .conftest import QUICK, Anvil, Connect, account, free_port
 
@@ -130,7 +130,7 @@ def test_text_that_is_not_utf8_does_not_stop_the_readers(connect: Connect) -> No
 
 
 def client_calldata_with_bad_name() -> bytes:
-    from agents.chain.abi import encode_call
+    from defedbio.chain.abi import encode_call
 
     good = encode_call(Call("ParticipantRegistry", "register", (Profile("zab", "", b"\x01" * 32, ""),)))
     assert good.count(b"zab") == 1

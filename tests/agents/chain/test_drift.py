@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from agents.chain.abi import contract_abi, snake_case
-from agents.chain.events import EVENTS, Event
-from agents.chain.network import CONTRACTS
-from agents.chain.values import KeyEpoch, Profile, Round, Study, StudyRules
-from agents.domain import CeremonyKind, KeyEpochStatus, Phase
+from defedbio.chain.abi import contract_abi, snake_case
+from defedbio.chain.events import EVENTS, Event
+from defedbio.chain.network import CONTRACTS
+from defedbio.chain.values import KeyEpoch, Profile, Round, Study, StudyRules
+from defedbio.domain import CeremonyKind, KeyEpochStatus, Phase
 
 from .conftest import ROOT
 

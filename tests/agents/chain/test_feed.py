@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from agents.chain.client import ChainClient
-from agents.chain.events import Event, MemberAdmitted, ParticipantRegistered, VoteCast, fetch_events
-from agents.chain.feed import EventFeed
-from agents.chain.network import Network
-from agents.chain.registry import ParticipantRegistry
-from agents.chain.reports import block_time, gas_by_transaction
-from agents.chain.rpc import RpcError
-from agents.chain.values import Profile
-from agents.errors import ChainUnreachable
+from defedbio.chain.client import ChainClient
+from defedbio.chain.events import Event, MemberAdmitted, ParticipantRegistered, VoteCast, fetch_events
+from defedbio.chain.feed import EventFeed
+from defedbio.chain.network import Network
+from defedbio.chain.registry import ParticipantRegistry
+from defedbio.chain.reports import block_time, gas_by_transaction
+from defedbio.chain.rpc import RpcError
+from defedbio.chain.values import Profile
+from defedbio.errors import ChainUnreachable
 
 from .conftest import Anvil, Connect, account
 

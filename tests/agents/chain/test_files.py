@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.chain.accounts import create_keystore, keystore_address, load_account
-from agents.chain.network import ContractAddresses, Network
-from agents.errors import InvalidInput, InvalidKey, WrongPassword
+from defedbio.chain.accounts import create_keystore, keystore_address, load_account
+from defedbio.chain.network import ContractAddresses, Network
+from defedbio.errors import InvalidInput, InvalidKey, WrongPassword
 
 ADDRESSES = ContractAddresses(*(f"0x{i:040x}" for i in range(0xA1, 0xA5)))
 NETWORK = Network(31337, "http://127.0.0.1:8545", ADDRESSES, 12)

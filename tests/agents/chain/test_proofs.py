@@ -8,11 +8,11 @@ import pytest
 import rlp
 from eth_utils import keccak
 
-from agents.chain.abi import encode_call
-from agents.chain.client import ChainClient
-from agents.chain.network import Network
-from agents.chain.parse import as_bytes, to_hex
-from agents.chain.proofs import (
+from defedbio.chain.abi import encode_call
+from defedbio.chain.client import ChainClient
+from defedbio.chain.network import Network
+from defedbio.chain.parse import as_bytes, to_hex
+from defedbio.chain.proofs import (
     Header,
     account_at,
     array_slot,
@@ -27,10 +27,10 @@ from agents.chain.proofs import (
     read_transaction,
     storage_at,
 )
-from agents.chain.records import Call
-from agents.chain.rpc import RpcError
-from agents.chain.values import Profile
-from agents.errors import BadProof, ChainUnreachable, InvalidInput
+from defedbio.chain.records import Call
+from defedbio.chain.rpc import RpcError
+from defedbio.chain.values import Profile
+from defedbio.errors import BadProof, ChainUnreachable, InvalidInput
 
 from .conftest import Anvil, Connect, account
 

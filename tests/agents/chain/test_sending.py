@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from agents.chain.events import ParticipantRegistered, fetch_events
-from agents.chain.fees import raised
-from agents.chain.journal import MemoryJournal
-from agents.chain.records import Call
-from agents.chain.registry import ParticipantRegistry
-from agents.chain.values import Profile
-from agents.errors import ChainUnreachable, ContractRefused, InternalFault, InvalidInput
+from defedbio.chain.events import ParticipantRegistered, fetch_events
+from defedbio.chain.fees import raised
+from defedbio.chain.journal import MemoryJournal
+from defedbio.chain.records import Call
+from defedbio.chain.registry import ParticipantRegistry
+from defedbio.chain.values import Profile
+from defedbio.errors import ChainUnreachable, ContractRefused, InternalFault, InvalidInput
 
 from .conftest import Anvil, Connect, account
 

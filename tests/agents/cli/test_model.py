@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from eth_account import Account
 
-from agents.chain.accounts import create_keystore, keystore_address, load_account
-from agents.chain.signing import sign_card
-from agents.cli.main import main
-from agents.client.session import Session
-from agents.nodes.models.card_checks import read_card
+from defedbio.chain.accounts import create_keystore, keystore_address, load_account
+from defedbio.chain.signing import sign_card
+from defedbio.cli.main import main
+from defedbio.client.session import Session
+from defedbio.nodes.models.card_checks import read_card
 from tests.agents.nodes.finished_study import ReadOnly, finished_world
 from tests.agents.protocol.in_process import FEATURES, PEOPLE, InProcess
 
@@ -141,7 +141,7 @@ def test_the_exit_code_says_who_is_at_fault(
 
 
 def test_unsigned_is_a_word_that_must_be_said(model: Callable[..., Done], world: InProcess, tmp_path: Path) -> None:
-    from agents.learning.state import genesis
+    from defedbio.learning.state import genesis
 
     (tmp_path / "m").write_bytes(genesis(world.study.spec).to_bytes())
     export = ("export", "--study", 1, "--format", "safetensors", "--model", tmp_path / "m", "--out", tmp_path / "e")

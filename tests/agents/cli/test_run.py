@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from agents.chain.network import ContractAddresses, Network
-from agents.chain.records import ClientOptions
-from agents.cli.main import build
-from agents.cli.run import json_sink, text_sink
-from agents.errors import ChainUnreachable, DefedError, InvalidInput
-from agents.protocol.report import Reporter
+from defedbio.chain.network import ContractAddresses, Network
+from defedbio.chain.records import ClientOptions
+from defedbio.cli.main import build
+from defedbio.cli.run import json_sink, text_sink
+from defedbio.errors import ChainUnreachable, DefedError, InvalidInput
+from defedbio.protocol.report import Reporter
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ def test_json_is_a_record_a_line_and_states_stay_inside(flags: list[str], capsys
 def test_a_chain_that_is_away_ends_the_agent_and_is_in_its_log(
     settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.client.session.load_account", lambda path, password: None)
-    monkeypatch.setattr("agents.chain.client.ClientOptions", lambda: ClientOptions(backoff_seconds=0.0))
+    monkeypatch.setattr("defedbio.client.session.load_account", lambda path, password: None)
+    monkeypatch.setattr("defedbio.chain.client.ClientOptions", lambda: ClientOptions(backoff_seconds=0.0))
     error = refused(settings, "--no-metrics")
     assert isinstance(error, ChainUnreachable)
     (log,) = tmp_path.rglob("agent.log")

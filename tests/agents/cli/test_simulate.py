@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agents.cli.main import main
+from defedbio.cli.main import main
 
 DEADLINES = dict.fromkeys(("enrol", "commit", "reveal", "attest", "aggregate", "share", "finalise"), 60)
 SPEC: dict[str, Any] = {

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from agents.cli import top
-from agents.errors import ChainUnreachable
-from agents.nodes.watching.status import OwnPart, Status
+from defedbio.cli import top
+from defedbio.errors import ChainUnreachable
+from defedbio.nodes.watching.status import OwnPart, Status
 
 
 def status(name: str) -> Status:

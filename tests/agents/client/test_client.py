@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import agents
-from agents import Client
-from agents.client.accounts import NewAccount
-from agents.client.simulation import SimulatedRound
-from agents.errors import InvalidInput, InvalidSpec, NotFound, WrongPassword
-from agents.spec import StudySpec
+import defedbio
+from defedbio import Client
+from defedbio.client.accounts import NewAccount
+from defedbio.client.simulation import SimulatedRound
+from defedbio.errors import InvalidInput, InvalidSpec, NotFound, WrongPassword
+from defedbio.spec import StudySpec
 
 PASSWORD = "a long enough password"
 SPEC: dict[str, Any] = {
@@ -106,13 +106,13 @@ class TestSettings:
                 ask(Client())
 
     def test_importing_it_brings_no_torch_and_no_command_line(self) -> None:
-        program = "import sys\nfrom agents import Client\nClient().study\nprint(*sys.modules, sep='\\n')"
+        program = "import sys\nfrom defedbio import Client\nClient().study\nprint(*sys.modules, sep='\\n')"
         loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-        assert "agents.client" in loaded and not {"torch", "typer", "rdkit", "starlette"} & set(loaded)
+        assert "defedbio.client" in loaded and not {"torch", "typer", "rdkit", "starlette"} & set(loaded)
 
     def test_the_package_has_nothing_else(self) -> None:
         with pytest.raises(AttributeError, match="has no attribute 'Clients'"):
-            agents.Clients  # noqa: B018
+            defedbio.Clients  # noqa: B018
 
 
 class TestPassword:

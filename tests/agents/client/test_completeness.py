@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import typer.main
 
-from agents import Client
-from agents.cli.main import build
+from defedbio import Client
+from defedbio.cli.main import build
 from tests.test_layers import ROOT, imports, layer_of
 
 METHODS = {

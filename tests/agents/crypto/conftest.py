@@ -12,9 +12,9 @@ from pathlib import Path
 import phe
 import pytest
 
-from agents.crypto import paillier, threshold
-from agents.crypto.numbers import Rand
-from agents.domain import RoundContext
+from defedbio.crypto import paillier, threshold
+from defedbio.crypto.numbers import Rand
+from defedbio.domain import RoundContext
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 

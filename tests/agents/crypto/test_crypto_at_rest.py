@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.crypto import sealing, vault
-from agents.errors import InvalidInput, InvalidKey, WrongPassword
+from defedbio.crypto import sealing, vault
+from defedbio.errors import InvalidInput, InvalidKey, WrongPassword
 
 COST = 1 << 10
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from agents.crypto import ceremony, numbers, sealing, threshold
-from agents.crypto.ceremony import CeremonyTranscript, Holder
-from agents.errors import BadTranscript, InvalidInput, InvalidKey
+from defedbio.crypto import ceremony, numbers, sealing, threshold
+from defedbio.crypto.ceremony import CeremonyTranscript, Holder
+from defedbio.errors import BadTranscript, InvalidInput, InvalidKey
 
 REGISTRY = "0x" + "5A" * 20
 

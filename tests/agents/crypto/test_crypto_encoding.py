@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.crypto import encoding
-from agents.domain import Quantisation, Segment
-from agents.errors import InvalidData, InvalidInput
+from defedbio.crypto import encoding
+from defedbio.domain import Quantisation, Segment
+from defedbio.errors import InvalidData, InvalidInput
 
 Q = Quantisation(slot_bits=24, scale=1000.0, weight_cap=10, clip_norm=2.0)
 

@@ -17,10 +17,10 @@ from Crypto.Hash import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.crypto import kernel, numbers
+from defedbio.crypto import kernel, numbers
 
 KEY_BITS = (2048, 3072, 4096)
-COMPILED = importlib.util.find_spec("agents.crypto._kernel") is not None
+COMPILED = importlib.util.find_spec("defedbio.crypto._kernel") is not None
 
 needs_kernel = pytest.mark.skipif(not COMPILED, reason="the kernel was not compiled here: gmpy2 does its work")
 
@@ -116,7 +116,7 @@ def test_keccak_is_the_librarys(size: int, count: int, chance: random.Random) ->
 
 @needs_kernel
 def test_wrong_lengths_are_refused_before_anything_is_read() -> None:
-    from agents.crypto import _kernel
+    from defedbio.crypto import _kernel
 
     good = kernel.modulus(1000003).constants
     calls = [

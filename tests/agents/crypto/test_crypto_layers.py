@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from agents import crypto
+from defedbio import crypto
 
 ROOM = Path(crypto.__file__).parent
 MODULES = sorted(ROOM.rglob("*.py"))
-FORBIDDEN = {"os", "time", "datetime", "random", "secrets", "socket", "requests", "web3", "pathlib", "pickle", "torch", "ipfs"}
+FORBIDDEN = {"os", "time", "datetime", "random", "secrets", "socket", "requests", "web3", "pathlib", "pickle", "torch"}
 
 
 def imported(module: Path) -> set[str]:
@@ -21,8 +21,8 @@ def imported(module: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names.add(node.module or "")
-            if node.module == "agents":
-                names |= {f"agents.{alias.name}" for alias in node.names}
+            if node.module == "defedbio":
+                names |= {f"defedbio.{alias.name}" for alias in node.names}
     return names
 
 
@@ -30,6 +30,6 @@ def imported(module: Path) -> set[str]:
 def test_the_room_depends_on_mathematics_only(module) -> None:
     names = imported(module)
     assert not {name.split(".")[0] for name in names} & FORBIDDEN
-    own = {name for name in names if name.split(".")[0] == "agents" and not name.startswith("agents.crypto")}
-    assert own <= {"agents.domain", "agents.errors"}
+    own = {name for name in names if name.split(".")[0] == "defedbio" and not name.startswith("defedbio.crypto")}
+    assert own <= {"defedbio.domain", "defedbio.errors"}
     assert "gmpy2" not in names or module.name == "numbers.py"

@@ -7,8 +7,8 @@ from Crypto.Hash import keccak as independent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.crypto import merkle
-from agents.errors import InvalidInput
+from defedbio.crypto import merkle
+from defedbio.errors import InvalidInput
 
 
 def digest(data: bytes) -> bytes:

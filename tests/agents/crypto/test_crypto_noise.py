@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
-from agents.crypto import encoding
-from agents.crypto.noise import _bernoulli_exp, _discrete_laplace, discrete_gaussian
-from agents.domain import MAX_NOISE, NOISE_TAIL, Quantisation, Segment
-from agents.errors import InvalidInput
+from defedbio.crypto import encoding
+from defedbio.crypto.noise import _bernoulli_exp, _discrete_laplace, discrete_gaussian
+from defedbio.domain import MAX_NOISE, NOISE_TAIL, Quantisation, Segment
+from defedbio.errors import InvalidInput
 
 SAMPLES = 400_000
 

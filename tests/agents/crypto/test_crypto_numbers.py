@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.crypto import numbers
-from agents.errors import InternalFault, InvalidInput
+from defedbio.crypto import numbers
+from defedbio.errors import InternalFault, InvalidInput
 
 MODULUS = (1 << 521) - 1
 

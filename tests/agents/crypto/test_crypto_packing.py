@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.crypto.packing import SlotLayout, pack, unpack
-from agents.errors import InvalidInput
+from defedbio.crypto.packing import SlotLayout, pack, unpack
+from defedbio.errors import InvalidInput
 
 N = (1 << 511) + (1 << 400) + 12345  # any odd number of 512 bits: packing needs no factors
 LAYOUT = SlotLayout(512, 24)

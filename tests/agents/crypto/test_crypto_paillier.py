@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.crypto import paillier
-from agents.crypto.merkle import keccak256
-from agents.errors import BadCiphertext, InvalidInput, InvalidKey
+from defedbio.crypto import paillier
+from defedbio.crypto.merkle import keccak256
+from defedbio.errors import BadCiphertext, InvalidInput, InvalidKey
 
 
 @settings(deadline=None, max_examples=40)

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from agents.crypto import threshold, wire
-from agents.crypto.proofs.share import ShareProof, ShareStatement, prove, verify
-from agents.domain import RoundContext
-from agents.errors import BadShare, InvalidInput, InvalidKey
+from defedbio.crypto import threshold, wire
+from defedbio.crypto.proofs.share import ShareProof, ShareStatement, prove, verify
+from defedbio.domain import RoundContext
+from defedbio.errors import BadShare, InvalidInput, InvalidKey
 
 ROOT = b"\x07" * 32
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.crypto import numbers, paillier, slices
-from agents.errors import InvalidInput
+from defedbio.crypto import numbers, paillier, slices
+from defedbio.errors import InvalidInput
 
 MODULUS = (1 << 521) - 1
 

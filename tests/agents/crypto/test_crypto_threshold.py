@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.crypto import encoding, numbers, packing, paillier, threshold
-from agents.crypto.threshold import KeyShare, Opening
-from agents.domain import Quantisation, Segment
-from agents.errors import BadCiphertext, BadOpening, BadShare, BadTranscript, InvalidInput, InvalidKey
+from defedbio.crypto import encoding, numbers, packing, paillier, threshold
+from defedbio.crypto.threshold import KeyShare, Opening
+from defedbio.domain import Quantisation, Segment
+from defedbio.errors import BadCiphertext, BadOpening, BadShare, BadTranscript, InvalidInput, InvalidKey
 
 
 def shares_of(material, ciphertexts, *indices):

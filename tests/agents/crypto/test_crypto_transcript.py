@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.crypto.transcript import Transcript, hash_to_number
+from defedbio.crypto.transcript import Transcript, hash_to_number
 
 history = st.lists(st.tuples(st.sampled_from(["a", "b", "ab", ""]), st.binary(max_size=6)), max_size=4)
 

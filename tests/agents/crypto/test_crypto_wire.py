@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.crypto import merkle, numbers, paillier, wire
-from agents.crypto.threshold import Opening
-from agents.crypto.wire import BlobKind, Header
-from agents.errors import BadCiphertext, BadShare, InvalidInput, MalformedBlob
+from defedbio.crypto import merkle, numbers, paillier, wire
+from defedbio.crypto.threshold import Opening
+from defedbio.crypto.wire import BlobKind, Header
+from defedbio.errors import BadCiphertext, BadShare, InvalidInput, MalformedBlob
 
 SENDER = "0x" + "a1" * 20
 

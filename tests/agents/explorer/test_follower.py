@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from agents.explorer.follower import Follower
+from defedbio.explorer.follower import Follower
 from tests.agents.explorer.world import World
 
 

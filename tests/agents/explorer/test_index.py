@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from agents.chain import events as ev
-from agents.errors import ChainUnreachable, NotFound
+from defedbio.chain import events as ev
+from defedbio.errors import ChainUnreachable, NotFound
 from tests.agents.explorer.world import CONTRACTS, MODEL, PEOPLE, STRANGER, UPDATE, World, word
 
 

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from agents.errors import Unreachable
-from agents.explorer.lookup import Lookup
+from defedbio.errors import Unreachable
+from defedbio.explorer.lookup import Lookup
 
 
 @pytest.fixture

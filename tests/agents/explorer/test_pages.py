@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from agents.chain import events as ev
-from agents.domain import Phase
-from agents.errors import NotFound
-from agents.explorer.paging import Numbers
+from defedbio.chain import events as ev
+from defedbio.domain import Phase
+from defedbio.errors import NotFound
+from defedbio.explorer.paging import Numbers
 from tests.agents.explorer.world import CONTRACTS, MODEL, PEOPLE, STRANGER, UPDATE, World, word
 
 

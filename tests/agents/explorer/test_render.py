@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from agents.chain import events as ev
-from agents.chain.abi import encode_call
-from agents.chain.records import Call, Transaction
-from agents.explorer.render import absolute, ago, size
+from defedbio.chain import events as ev
+from defedbio.chain.abi import encode_call
+from defedbio.chain.records import Call, Transaction
+from defedbio.explorer.render import absolute, ago, size
 from tests.agents.explorer.world import CONTRACTS, NOW, PEOPLE, STRANGER, World, word
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
@@ -39,7 +39,7 @@ def test_markup_in_what_others_wrote_stays_text(hostile: World, page: tuple[obje
 
 
 def test_a_deadline_beyond_the_calendar_is_shown(world: World) -> None:
-    from agents.domain import Phase
+    from defedbio.domain import Phase
 
     world.chain.emit(ev.RoundOpened, 2, 1, 1, 1, PEOPLE[0])
     world.chain.emit(ev.PhaseEntered, 2, Phase.OPEN, (1 << 64) - 1)

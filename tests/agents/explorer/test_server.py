@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from agents.chain.network import CONTRACTS
-from agents.errors import BlobUnavailable, InvalidInput
-from agents.explorer import verification
-from agents.explorer.index import Index
-from agents.explorer.serve import serve
-from agents.explorer.server import Explorer
-from agents.explorer.verification import AT_ONCE
-from agents.nodes.auditor import Check
+from defedbio.chain.network import CONTRACTS
+from defedbio.errors import BlobUnavailable, InvalidInput
+from defedbio.explorer import verification
+from defedbio.explorer.index import Index
+from defedbio.explorer.serve import serve
+from defedbio.explorer.server import Explorer
+from defedbio.explorer.verification import AT_ONCE
+from defedbio.nodes.auditor import Check
 from tests.agents.explorer.world import MODEL, PEOPLE, STRANGER, World, word
 
 HOSTS = ["127.0.0.1", "[::1]"]

@@ -6,22 +6,22 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.chain import events as ev
-from agents.chain.feed import FeedState
-from agents.chain.network import ContractAddresses, Network
-from agents.chain.records import Block, Head, Receipt, Transaction
-from agents.chain.sender import checksum
-from agents.chain.values import Profile, StudyRules
-from agents.domain import BitSet, CeremonyKind, Phase
-from agents.errors import BlobUnavailable, ChainUnreachable, ContractRefused
-from agents.explorer.blobs import Blobs
-from agents.explorer.facts import Facts
-from agents.explorer.index import Index
-from agents.explorer.pages import Pages
-from agents.explorer.render import Renderer
-from agents.protocol.fetch import Peers
-from agents.protocol.report import Reporter
-from ipfs.cid import cid_of
+from defedbio.chain import events as ev
+from defedbio.chain.feed import FeedState
+from defedbio.chain.network import ContractAddresses, Network
+from defedbio.chain.records import Block, Head, Receipt, Transaction
+from defedbio.chain.sender import checksum
+from defedbio.chain.values import Profile, StudyRules
+from defedbio.domain import BitSet, CeremonyKind, Phase
+from defedbio.errors import BlobUnavailable, ChainUnreachable, ContractRefused
+from defedbio.explorer.blobs import Blobs
+from defedbio.explorer.facts import Facts
+from defedbio.explorer.index import Index
+from defedbio.explorer.pages import Pages
+from defedbio.explorer.render import Renderer
+from defedbio.ipfs.cid import cid_of
+from defedbio.protocol.fetch import Peers
+from defedbio.protocol.report import Reporter
 from tests.agents.protocol.in_process import frame_of
 from tests.ipfs.memory_store import MemoryNetwork, MemoryStore
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.learning.data import Dataset
-from agents.spec import StudySpec
+from defedbio.learning.data import Dataset
+from defedbio.spec import StudySpec
 
 DEADLINES = dict.fromkeys(("enrol", "commit", "reveal", "attest", "aggregate", "share", "finalise"), 60)
 

@@ -12,7 +12,7 @@ import pandas as pd
 from bed_reader import to_bed
 from scipy import sparse
 
-from agents.spec import StudySpec
+from defedbio.spec import StudySpec
 
 from .conftest import study
 

@@ -9,12 +9,12 @@ import pytest
 from scipy.stats import kstest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from agents.errors import InvalidSpec
-from agents.learning import association, statistics
-from agents.learning.data import Dataset
-from agents.learning.simulation import simulate
-from agents.protocol.simulate import exact, secrets_from
-from agents.spec import StudySpec
+from defedbio.errors import InvalidSpec
+from defedbio.learning import association, statistics
+from defedbio.learning.data import Dataset
+from defedbio.learning.simulation import simulate
+from defedbio.protocol.simulate import exact, secrets_from
+from defedbio.spec import StudySpec
 
 from .conftest import study
 from .files import genotype_study

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agents.errors import InvalidData
-from agents.learning.data import DataAdapter, Dataset, open_adapter
-from agents.learning.data.smiles import SmilesAdapter
-from agents.spec import StudySpec
+from defedbio.errors import InvalidData
+from defedbio.learning.data import DataAdapter, Dataset, open_adapter
+from defedbio.learning.data.smiles import SmilesAdapter
+from defedbio.spec import StudySpec
 
 from .conftest import study
 from .files import SAMPLES, genotype_study, write_genotypes, write_h5ad

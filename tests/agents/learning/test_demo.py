@@ -10,10 +10,10 @@ import pytest
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
-from agents.errors import InvalidInput
-from agents.learning.data import open_adapter
-from agents.learning.plan import schedule
-from agents.spec import NORM_PROOF_SLACK, StudySpec
+from defedbio.errors import InvalidInput
+from defedbio.learning.data import open_adapter
+from defedbio.learning.plan import schedule
+from defedbio.spec import NORM_PROOF_SLACK, StudySpec
 from scripts import demo_data
 
 STUDY = Path(demo_data.__file__).with_name("demo_study.json")

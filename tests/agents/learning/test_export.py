@@ -16,14 +16,14 @@ import pytest
 import torch
 from safetensors.torch import load as load_tensors
 
-from agents.errors import InvalidInput, InvalidSpec
-from agents.learning.custom import load_module
-from agents.learning.evaluation import predict
-from agents.learning.export import OPSET, export_onnx, export_safetensors, units
-from agents.learning.parameters import parameters
-from agents.learning.preprocessing import Scaler
-from agents.learning.state import GlobalState, genesis
-from agents.spec import RegressionSpec, StudySpec
+from defedbio.errors import InvalidInput, InvalidSpec
+from defedbio.learning.custom import load_module
+from defedbio.learning.evaluation import predict
+from defedbio.learning.export import OPSET, export_onnx, export_safetensors, units
+from defedbio.learning.parameters import parameters
+from defedbio.learning.preprocessing import Scaler
+from defedbio.learning.state import GlobalState, genesis
+from defedbio.spec import RegressionSpec, StudySpec
 
 from .conftest import study
 from .files import genotype_study

@@ -11,10 +11,10 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import AllChem, Descriptors
 
-from agents.errors import InvalidSpec
-from agents.learning.data import open_adapter
-from agents.learning.data.smiles import SmilesAdapter
-from agents.spec import SmilesFeatures, StudySpec
+from defedbio.errors import InvalidSpec
+from defedbio.learning.data import open_adapter
+from defedbio.learning.data.smiles import SmilesAdapter
+from defedbio.spec import SmilesFeatures, StudySpec
 
 from .conftest import study
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agents.errors import InvalidSpec
-from agents.learning.data import DataReport, open_adapter
-from agents.spec import StudySpec, complement
+from defedbio.errors import InvalidSpec
+from defedbio.learning.data import DataReport, open_adapter
+from defedbio.spec import StudySpec, complement
 
 from .files import DOSAGES, SAMPLES, VARIANTS, genotype_study, write_genotypes, write_vcf
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agents.learning.data import h5ad, open_adapter
-from agents.spec import StudySpec
+from defedbio.learning.data import h5ad, open_adapter
+from defedbio.spec import StudySpec
 
 from .conftest import study
 from .files import write_h5ad

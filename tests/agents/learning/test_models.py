@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from agents.errors import InvalidInput, InvalidSpec
-from agents.learning.custom import load_module
-from agents.learning.models import build, weights_of
-from agents.learning.parameters import flatten, parameters
-from agents.learning.simulation import plain, simulate, stream
-from agents.learning.state import GlobalState, genesis
-from agents.spec import StudySpec
+from defedbio.errors import InvalidInput, InvalidSpec
+from defedbio.learning.custom import load_module
+from defedbio.learning.models import build, weights_of
+from defedbio.learning.parameters import flatten, parameters
+from defedbio.learning.simulation import plain, simulate, stream
+from defedbio.learning.state import GlobalState, genesis
+from defedbio.spec import StudySpec
 
 from .conftest import separable, study
 

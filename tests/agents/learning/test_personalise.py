@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents.errors import InvalidData
-from agents.learning import baselines
-from agents.learning.data import Dataset
-from agents.learning.evaluation import evaluate
-from agents.learning.personalise import Choice, personalise
+from defedbio.errors import InvalidData
+from defedbio.learning import baselines
+from defedbio.learning.data import Dataset
+from defedbio.learning.evaluation import evaluate
+from defedbio.learning.personalise import Choice, personalise
 
 from .conftest import separable, study
 

@@ -11,17 +11,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.errors import InvalidData, InvalidInput, InvalidSpec
-from agents.learning.local import contribute
-from agents.learning.parameters import count
-from agents.learning.plan import schedule
-from agents.learning.privacy.accounting import record_epsilon, sum_epsilon
-from agents.learning.privacy.budget import loss_after, sensitivity
-from agents.learning.privacy.record import private_steps
-from agents.learning.simulation import plain, simulate, stream
-from agents.learning.state import genesis
-from agents.protocol.simulate import exact, secrets_from
-from agents.spec import StudySpec
+from defedbio.errors import InvalidData, InvalidInput, InvalidSpec
+from defedbio.learning.local import contribute
+from defedbio.learning.parameters import count
+from defedbio.learning.plan import schedule
+from defedbio.learning.privacy.accounting import record_epsilon, sum_epsilon
+from defedbio.learning.privacy.budget import loss_after, sensitivity
+from defedbio.learning.privacy.record import private_steps
+from defedbio.learning.simulation import plain, simulate, stream
+from defedbio.learning.state import genesis
+from defedbio.protocol.simulate import exact, secrets_from
+from defedbio.spec import StudySpec
 
 from .conftest import MLP, separable, study
 

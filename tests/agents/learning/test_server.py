@@ -10,15 +10,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from agents.crypto import encoding
-from agents.errors import InvalidInput
-from agents.learning.local import contribute
-from agents.learning.parameters import count, flatten, parameters
-from agents.learning.plan import schedule
-from agents.learning.preprocessing import Scaler, model_input, moments, normalise
-from agents.learning.server import Sums, finalise
-from agents.learning.state import GlobalState, genesis
-from agents.spec import NORM_PROOF_SLACK, StudySpec
+from defedbio.crypto import encoding
+from defedbio.errors import InvalidInput
+from defedbio.learning.local import contribute
+from defedbio.learning.parameters import count, flatten, parameters
+from defedbio.learning.plan import schedule
+from defedbio.learning.preprocessing import Scaler, model_input, moments, normalise
+from defedbio.learning.server import Sums, finalise
+from defedbio.learning.state import GlobalState, genesis
+from defedbio.spec import NORM_PROOF_SLACK, StudySpec
 
 from .conftest import MLP, separable, study
 
@@ -177,5 +177,5 @@ def test_steps_follow_one_another() -> None:
 
 def test_auditing_needs_no_torch() -> None:
     """R5: what everybody recomputes loads without the training library."""
-    program = "import agents.learning.server, agents.learning.state, agents.learning.plan, sys; sys.exit('torch' in sys.modules)"
+    program = "import defedbio.learning.server, defedbio.learning.state, defedbio.learning.plan, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load as load_safetensors
 
-from agents.errors import InvalidInput, MalformedBlob
-from agents.learning.parameters import count, flatten, parameters, unflatten
-from agents.learning.preprocessing import Scaler
-from agents.learning.state import GlobalState, digest, genesis, size_cap
+from defedbio.errors import InvalidInput, MalformedBlob
+from defedbio.learning.parameters import count, flatten, parameters, unflatten
+from defedbio.learning.preprocessing import Scaler
+from defedbio.learning.state import GlobalState, digest, genesis, size_cap
 
 from .conftest import MLP, study
 

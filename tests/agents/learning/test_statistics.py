@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.errors import InvalidData, InvalidInput
-from agents.learning import statistics
-from agents.learning.data import Dataset
-from agents.learning.evaluation import evaluate, predict
-from agents.learning.evaluation_sums import summary
-from agents.learning.local import contribute, hold_out
-from agents.learning.plan import schedule
-from agents.learning.preprocessing import Scaler, in_units, model_input, moments, target_input
-from agents.learning.server import Sums, finalise
-from agents.learning.simulation import plain, simulate, stream
-from agents.learning.state import GlobalState, genesis
-from agents.spec import StudySpec
+from defedbio.errors import InvalidData, InvalidInput
+from defedbio.learning import statistics
+from defedbio.learning.data import Dataset
+from defedbio.learning.evaluation import evaluate, predict
+from defedbio.learning.evaluation_sums import summary
+from defedbio.learning.local import contribute, hold_out
+from defedbio.learning.plan import schedule
+from defedbio.learning.preprocessing import Scaler, in_units, model_input, moments, target_input
+from defedbio.learning.server import Sums, finalise
+from defedbio.learning.simulation import plain, simulate, stream
+from defedbio.learning.state import GlobalState, genesis
+from defedbio.spec import StudySpec
 
 from .conftest import MLP, separable, study
 

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.learning.data import Dataset
-from agents.learning.local import contribute
-from agents.learning.parameters import count, flatten, parameters
-from agents.learning.plan import control_norm, schedule
-from agents.learning.simulation import Finished, plain, simulate, stream
-from agents.learning.state import GlobalState, genesis
-from agents.learning.strategies import open_strategy
-from agents.spec import StudySpec
+from defedbio.learning.data import Dataset
+from defedbio.learning.local import contribute
+from defedbio.learning.parameters import count, flatten, parameters
+from defedbio.learning.plan import control_norm, schedule
+from defedbio.learning.simulation import Finished, plain, simulate, stream
+from defedbio.learning.state import GlobalState, genesis
+from defedbio.learning.strategies import open_strategy
+from defedbio.spec import StudySpec
 
 from .conftest import MLP, separable, study
 
@@ -40,7 +40,7 @@ def _run(spec: StudySpec, sites: list[Dataset], seed: int = 0) -> list[Finished]
 class TestEveryStrategy:
     def test_learns(self, spec: StudySpec) -> None:
         sites = [separable(80, seed) for seed in range(3)]
-        from agents.learning.evaluation import evaluate
+        from defedbio.learning.evaluation import evaluate
 
         before = evaluate(spec, _run(spec, sites)[0].state, separable(500, 9))["log_loss"]
         after = evaluate(spec, _run(spec, sites)[-1].state, separable(500, 9))["log_loss"]

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from agents.learning.tasks import Task, open_task
-from agents.learning.tasks.shared import histogram, histogram_auc
-from agents.learning.tasks.survival import concordance
-from agents.spec import EvaluationSpec, StudySpec
+from defedbio.learning.tasks import Task, open_task
+from defedbio.learning.tasks.shared import histogram, histogram_auc
+from defedbio.learning.tasks.survival import concordance
+from defedbio.spec import EvaluationSpec, StudySpec
 
 from .conftest import study
 

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from agents.errors import InvalidData, InvalidInput
-from agents.learning import baselines
-from agents.learning.data import Dataset
-from agents.learning.evaluation import evaluate, predict
-from agents.learning.local import contribute, use_threads
-from agents.learning.parameters import flatten, parameters
-from agents.learning.plan import schedule
-from agents.learning.preprocessing import model_input
-from agents.learning.server import Sums, finalise
-from agents.learning.simulation import clipped
-from agents.learning.state import GlobalState, genesis
-from agents.learning.tasks.binary import BinaryTask
-from agents.spec import StudySpec
+from defedbio.errors import InvalidData, InvalidInput
+from defedbio.learning import baselines
+from defedbio.learning.data import Dataset
+from defedbio.learning.evaluation import evaluate, predict
+from defedbio.learning.local import contribute, use_threads
+from defedbio.learning.parameters import flatten, parameters
+from defedbio.learning.plan import schedule
+from defedbio.learning.preprocessing import model_input
+from defedbio.learning.server import Sums, finalise
+from defedbio.learning.simulation import clipped
+from defedbio.learning.state import GlobalState, genesis
+from defedbio.learning.tasks.binary import BinaryTask
+from defedbio.spec import StudySpec
 
 from .conftest import MLP, separable, study
 

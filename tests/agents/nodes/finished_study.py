@@ -10,16 +10,16 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
-from agents.chain import events as ev
-from agents.chain.network import ContractAddresses, Network
-from agents.chain.records import Head
-from agents.chain.values import Profile
-from agents.errors import NotFound
-from agents.protocol.fetch import Fetcher
-from agents.protocol.frame import StudyFrame
-from agents.protocol.report import Reporter
-from agents.protocol.view import StudyView
-from agents.spec import StudySpec
+from defedbio.chain import events as ev
+from defedbio.chain.network import ContractAddresses, Network
+from defedbio.chain.records import Head
+from defedbio.chain.values import Profile
+from defedbio.errors import NotFound
+from defedbio.protocol.fetch import Fetcher
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.report import Reporter
+from defedbio.protocol.view import StudyView
+from defedbio.spec import StudySpec
 from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, QUORUM, STUDY, InProcess, frame_of
 
 HOSTILE = "Evil <script>alert(1)</script>|[x](http://evil.example)\n# heading \x1b[31m"
@@ -28,7 +28,7 @@ NETWORK = Network(CHAIN, "http://127.0.0.1:1", ContractAddresses(*(f"0x{i:040x}"
 
 @dataclass
 class ReadOnly:
-    """What `agents.nodes.connection.Connection` offers to readers, over an in-process consortium."""
+    """What `defedbio.nodes.connection.Connection` offers to readers, over an in-process consortium."""
 
     world: InProcess
     network: Network = NETWORK

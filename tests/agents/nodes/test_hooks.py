@@ -19,11 +19,11 @@ from typing import Any
 
 import pytest
 
-from agents.errors import InvalidInput
-from agents.nodes.watching.hooks import Hooks, Policy, document_of
-from agents.nodes.watching.receivers import Command, DeliveryFailed, WebHook, signature, signature_holds
-from agents.protocol.journal import Journal
-from agents.protocol.report import Reporter
+from defedbio.errors import InvalidInput
+from defedbio.nodes.watching.hooks import Hooks, Policy, document_of
+from defedbio.nodes.watching.receivers import Command, DeliveryFailed, WebHook, signature, signature_holds
+from defedbio.protocol.journal import Journal
+from defedbio.protocol.report import Reporter
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "operations.md"

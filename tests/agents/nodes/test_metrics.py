@@ -12,15 +12,15 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agents.domain import Phase
-from agents.errors import ChainUnreachable, InvalidInput, StoreUnreachable
-from agents.nodes.watching.metered import MeteredStore
-from agents.nodes.watching.metrics import NodeMetrics
-from agents.nodes.watching.telling import round_events, study_facts
-from agents.nodes.watching.vitals import look
-from agents.protocol.report import Reporter
-from agents.spec.privacy import RecordPrivacy
-from ipfs.store import BlobStore
+from defedbio.domain import Phase
+from defedbio.errors import ChainUnreachable, InvalidInput, StoreUnreachable
+from defedbio.ipfs.store import BlobStore
+from defedbio.nodes.watching.metered import MeteredStore
+from defedbio.nodes.watching.metrics import NodeMetrics
+from defedbio.nodes.watching.telling import round_events, study_facts
+from defedbio.nodes.watching.vitals import look
+from defedbio.protocol.report import Reporter
+from defedbio.spec.privacy import RecordPrivacy
 from tests.agents.protocol.in_process import PEOPLE, InProcess, Ledger, Recorder, reached
 from tests.ipfs.memory_store import MemoryNetwork, MemoryStore
 

@@ -14,17 +14,17 @@ import torch
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from agents.chain.network import ContractAddresses, Network
-from agents.chain.signing import CardStatement, card_signer, sign_card
-from agents.errors import BlobMismatch, DefedError, InvalidInput, NotFound
-from agents.nodes.connection import Connection
-from agents.nodes.models.applying import predict_file, tune, write_predictions
-from agents.nodes.models.card_checks import CardReport, read_card, verify_card
-from agents.nodes.models.card_page import page_of
-from agents.nodes.models.cards import Card, chain_facts
-from agents.nodes.models.files import export_model, load_model, write_model, write_whole
-from agents.nodes.models.registry import Model, fetch_model
-from agents.protocol.view import Privacy, RoundView
+from defedbio.chain.network import ContractAddresses, Network
+from defedbio.chain.signing import CardStatement, card_signer, sign_card
+from defedbio.errors import BlobMismatch, DefedError, InvalidInput, NotFound
+from defedbio.nodes.connection import Connection
+from defedbio.nodes.models.applying import predict_file, tune, write_predictions
+from defedbio.nodes.models.card_checks import CardReport, read_card, verify_card
+from defedbio.nodes.models.card_page import page_of
+from defedbio.nodes.models.cards import Card, chain_facts
+from defedbio.nodes.models.files import export_model, load_model, write_model, write_whole
+from defedbio.nodes.models.registry import Model, fetch_model
+from defedbio.protocol.view import Privacy, RoundView
 from tests.agents.nodes.finished_study import NETWORK, ReadOnly, finished_world
 from tests.agents.protocol.in_process import CHAIN, CONTRACT, FEATURES, PEOPLE, STUDY, InProcess
 

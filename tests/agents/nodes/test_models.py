@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from agents.errors import NotFound
-from agents.learning.evaluation_sums import summary
-from agents.learning.state import GlobalState
-from agents.nodes.connection import Connection
-from agents.nodes.models.registry import fetch_model, lineage, list_models
+from defedbio.errors import NotFound
+from defedbio.learning.evaluation_sums import summary
+from defedbio.learning.state import GlobalState
+from defedbio.nodes.connection import Connection
+from defedbio.nodes.models.registry import fetch_model, lineage, list_models
 from tests.agents.nodes.finished_study import ReadOnly, finished_world
 from tests.agents.protocol.in_process import PEOPLE, STUDY, InProcess
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from agents.chain import events as ev
-from agents.chain.events import Event
-from agents.chain.feed import FeedState
-from agents.chain.records import Head
-from agents.domain import Phase
-from agents.errors import ChainUnreachable, ContractRefused, DefedError, StudyHalted, Unreachable
-from agents.nodes.organisation import MAX_SAME_REFUSALS, LoopOptions, OrganisationNode
+from defedbio.chain import events as ev
+from defedbio.chain.events import Event
+from defedbio.chain.feed import FeedState
+from defedbio.chain.records import Head
+from defedbio.domain import Phase
+from defedbio.errors import ChainUnreachable, ContractRefused, DefedError, StudyHalted, Unreachable
+from defedbio.nodes.organisation import MAX_SAME_REFUSALS, LoopOptions, OrganisationNode
 from tests.agents.protocol.in_process import PEOPLE, InProcess, Ledger
 
 

@@ -17,21 +17,21 @@ from typing import Any
 
 import pytest
 
-from agents.chain.feed import FeedState
-from agents.chain.records import Head
-from agents.config import Home
-from agents.domain import BitSet, Phase
-from agents.errors import ChainUnreachable, InvalidInput
-from agents.nodes.organisation import LoopOptions, OrganisationNode
-from agents.nodes.service import NodeService, Operations
-from agents.nodes.watching.logs import LogFile, bridged, last_records
-from agents.nodes.watching.metrics import NodeMetrics
-from agents.nodes.watching.running import announced, running_agent
-from agents.nodes.watching.telling import round_events
-from agents.protocol.decide import Clock
-from agents.protocol.journal import Journal
-from agents.protocol.report import Reporter
-from agents.protocol.view import StudyView
+from defedbio.chain.feed import FeedState
+from defedbio.chain.records import Head
+from defedbio.config import Home
+from defedbio.domain import BitSet, Phase
+from defedbio.errors import ChainUnreachable, InvalidInput
+from defedbio.nodes.organisation import LoopOptions, OrganisationNode
+from defedbio.nodes.service import NodeService, Operations
+from defedbio.nodes.watching.logs import LogFile, bridged, last_records
+from defedbio.nodes.watching.metrics import NodeMetrics
+from defedbio.nodes.watching.running import announced, running_agent
+from defedbio.nodes.watching.telling import round_events
+from defedbio.protocol.decide import Clock
+from defedbio.protocol.journal import Journal
+from defedbio.protocol.report import Reporter
+from defedbio.protocol.view import StudyView
 from tests.agents.nodes.test_organisation import Feed
 from tests.agents.protocol.in_process import CHAIN, CONTRACT, NOW, PEOPLE, InProcess, Ledger, Recorder
 
@@ -66,7 +66,7 @@ def test_a_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 def test_what_lower_layers_log_becomes_records_of_the_round() -> None:
     records: list[dict[str, Any]] = []
-    report, log = Reporter(records.append), logging.getLogger("agents.chain.sender")
+    report, log = Reporter(records.append), logging.getLogger("defedbio.chain.sender")
     with bridged(report), report.within(round=7), report.phase("commit"):
         log.info("replacing %s", "0x1", extra={"retry": "replacement"})
         log.debug("quiet", extra={"queue": "pending", "key": "k"})
@@ -93,7 +93,7 @@ def test_an_agent_is_announced_while_it_runs(tmp_path: Path) -> None:
 
 def test_what_a_killed_agent_left_is_stale(tmp_path: Path) -> None:
     source = (
-        "import sys, time\nfrom pathlib import Path\nfrom agents.nodes.watching.running import announced\n"
+        "import sys, time\nfrom pathlib import Path\nfrom defedbio.nodes.watching.running import announced\n"
         "with announced(Path(sys.argv[1]), 'http://127.0.0.1:1/metrics'):\n    print('up', flush=True)\n    time.sleep(600)"
     )
     process = subprocess.Popen([sys.executable, "-c", source, str(tmp_path)], stdout=subprocess.PIPE, text=True)
@@ -210,7 +210,7 @@ def test_work_of_a_round_says_which(watched: Any) -> None:
 def test_a_taken_default_port_makes_room_and_a_named_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = NodeMetrics().serve("127.0.0.1", 0)
     port = int(taken.url.rsplit(":", 1)[1].split("/")[0])
-    monkeypatch.setattr("agents.nodes.service.DEFAULT_PORT", port)
+    monkeypatch.setattr("defedbio.nodes.service.DEFAULT_PORT", port)
     records: list[dict[str, Any]] = []
     unused: Any = None
 
@@ -256,7 +256,7 @@ def test_a_service_runs_a_study_to_its_end_and_tells_all_outlets(tmp_path: Path,
         tools.report, tools.journal = connection.report, next(each for each in rest if isinstance(each, Journal))
         return InTime(tools, feed, 1, LoopOptions(poll_seconds=0.0))
 
-    monkeypatch.setattr("agents.nodes.service.assemble", assembled)
+    monkeypatch.setattr("defedbio.nodes.service.assemble", assembled)
     client = SimpleNamespace(head=lambda: Head(0, bytes(32), 0), balance=lambda: 7)
 
     def connect(journal: Journal, report: Reporter) -> Any:

@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from agents.chain.records import Receipt
-from agents.chain.values import Profile
-from agents.cli.top import frame, span
-from agents.config import Home
-from agents.errors import ChainUnreachable, NotFound, StoreUnreachable, Unreachable
-from agents.nodes.watching.logs import LOG_FILE, LogFile
-from agents.nodes.watching.metrics import NodeMetrics
-from agents.nodes.watching.probes import pending_transactions, read_metrics
-from agents.nodes.watching.running import announced
-from agents.nodes.watching.status import Status, StatusReader
-from agents.protocol.journal import Journal
-from agents.protocol.report import Reporter, Tee
+from defedbio.chain.records import Receipt
+from defedbio.chain.values import Profile
+from defedbio.cli.top import frame, span
+from defedbio.config import Home
+from defedbio.errors import ChainUnreachable, NotFound, StoreUnreachable, Unreachable
+from defedbio.nodes.watching.logs import LOG_FILE, LogFile
+from defedbio.nodes.watching.metrics import NodeMetrics
+from defedbio.nodes.watching.probes import pending_transactions, read_metrics
+from defedbio.nodes.watching.running import announced
+from defedbio.nodes.watching.status import Status, StatusReader
+from defedbio.protocol.journal import Journal
+from defedbio.protocol.report import Reporter, Tee
 from tests.agents.nodes.test_organisation import Feed
 from tests.agents.protocol.in_process import PEOPLE, RULES, Ledger, Recorder
 

@@ -15,25 +15,25 @@ from typing import Any
 
 import numpy as np
 
-from agents.chain import events as ev
-from agents.chain.records import Receipt
-from agents.chain.rounds import privacy_units, set_hash
-from agents.chain.values import Profile, StudyRules
-from agents.crypto import threshold
-from agents.crypto.paillier import FixedBaseTable
-from agents.domain import BitSet, Phase
-from agents.errors import ContractRefused
-from agents.learning.data.port import Dataset
-from agents.protocol import actions as act
-from agents.protocol.decide import Clock, Role, decide
-from agents.protocol.fetch import Fetcher, Peers
-from agents.protocol.frame import StudyFrame
-from agents.protocol.journal import Journal
-from agents.protocol.perform import facts_of, perform
-from agents.protocol.report import Reporter
-from agents.protocol.tools import Tools
-from agents.protocol.view import RoundView, StudyView, fold
-from agents.spec import StudySpec
+from defedbio.chain import events as ev
+from defedbio.chain.records import Receipt
+from defedbio.chain.rounds import privacy_units, set_hash
+from defedbio.chain.values import Profile, StudyRules
+from defedbio.crypto import threshold
+from defedbio.crypto.paillier import FixedBaseTable
+from defedbio.domain import BitSet, Phase
+from defedbio.errors import ContractRefused
+from defedbio.learning.data.port import Dataset
+from defedbio.protocol import actions as act
+from defedbio.protocol.decide import Clock, Role, decide
+from defedbio.protocol.fetch import Fetcher, Peers
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.journal import Journal
+from defedbio.protocol.perform import facts_of, perform
+from defedbio.protocol.report import Reporter
+from defedbio.protocol.tools import Tools
+from defedbio.protocol.view import RoundView, StudyView, fold
+from defedbio.spec import StudySpec
 from tests.ipfs.memory_store import MemoryNetwork, MemoryStore
 
 PEOPLE = tuple(f"0x{i:040x}" for i in range(0xA1, 0xA5))

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from agents.domain import BitSet, Phase
-from agents.errors import BlobUnavailable, InvalidInput
-from agents.nodes.auditor import Check, verify_round
-from agents.protocol.view import Post, RoundView, StudyView
+from defedbio.domain import BitSet, Phase
+from defedbio.errors import BlobUnavailable, InvalidInput
+from defedbio.nodes.auditor import Check, verify_round
+from defedbio.protocol.view import Post, RoundView, StudyView
 from tests.agents.protocol.in_process import PEOPLE, InProcess, with_reveal
 
 NAMES = ["commitments", "frozen set", "updates", "aggregate", "opening", "model", "model bytes"]

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.chain.values import StudyRules
-from agents.domain import BitSet, Phase
-from agents.protocol import actions as act
-from agents.protocol.decide import Clock, Facts, Role, decide
-from agents.protocol.view import Post, Reveal, RoundView, Share, StudyView
+from defedbio.chain.values import StudyRules
+from defedbio.domain import BitSet, Phase
+from defedbio.protocol import actions as act
+from defedbio.protocol.decide import Clock, Facts, Role, decide
+from defedbio.protocol.view import Post, Reveal, RoundView, Share, StudyView
 
 PEOPLE = tuple(f"0x{i:040x}" for i in range(1, 5))
 ALL = BitSet.of(0, 1, 2, 3)

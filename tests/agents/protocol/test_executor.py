@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from agents.crypto import paillier, slices, threshold
-from agents.crypto.slices import Executor
-from agents.domain import Phase
-from agents.errors import InvalidInput, Unreachable
-from agents.protocol import cluster
-from agents.protocol.executor import THREADS, Place, open_executor
-from agents.protocol.report import Reporter
+from defedbio.crypto import paillier, slices, threshold
+from defedbio.crypto.slices import Executor
+from defedbio.domain import Phase
+from defedbio.errors import InvalidInput, Unreachable
+from defedbio.protocol import cluster
+from defedbio.protocol.executor import THREADS, Place, open_executor
+from defedbio.protocol.report import Reporter
 from tests.agents.protocol.in_process import InProcess, reached
 from tests.agents.protocol.workers import FailsElsewhere, HangsElsewhere, KillsOnce, With
 

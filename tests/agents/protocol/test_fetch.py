@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from agents.crypto import paillier, threshold, wire
-from agents.crypto.merkle import keccak256
-from agents.crypto.proofs import share as share_proof
-from agents.crypto.threshold import Opening
-from agents.domain import Phase, RoundContext
-from agents.errors import (
+from defedbio.crypto import paillier, threshold, wire
+from defedbio.crypto.merkle import keccak256
+from defedbio.crypto.proofs import share as share_proof
+from defedbio.crypto.threshold import Opening
+from defedbio.domain import Phase, RoundContext
+from defedbio.errors import (
     BadCiphertext,
     BadOpening,
     BadShare,
@@ -23,9 +23,9 @@ from agents.errors import (
     MalformedBlob,
     PeerFault,
 )
-from agents.protocol.fetch import Fetcher
-from agents.protocol.frame import NO_PROOF
-from agents.protocol.view import ModelAttestation, Post, Reveal, RoundView, Share
+from defedbio.protocol.fetch import Fetcher
+from defedbio.protocol.frame import NO_PROOF
+from defedbio.protocol.view import ModelAttestation, Post, Reveal, RoundView, Share
 from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, STUDY, InProcess, dealt, frame, primes, table
 
 VIEW = RoundView(1, STUDY, 0, 0, PEOPLE[0], Phase.REVEALED, 5_060)

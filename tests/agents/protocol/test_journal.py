@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from agents.errors import InvalidInput
-from agents.protocol.journal import Journal
+from defedbio.errors import InvalidInput
+from defedbio.protocol.journal import Journal
 
 WRITER = """
 import sys
 from pathlib import Path
-from agents.protocol.journal import Journal
+from defedbio.protocol.journal import Journal
 journal = Journal(Path(sys.argv[1]))
 journal.put("round/1/release", {"aggregate": "aa"})
 print("written", flush=True)

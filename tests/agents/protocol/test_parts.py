@@ -8,8 +8,8 @@ from types import MappingProxyType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.protocol.parts import LEAST, openers, parts
-from agents.protocol.view import RoundView, Share, StudyView
+from defedbio.protocol.parts import LEAST, openers, parts
+from defedbio.protocol.view import RoundView, Share, StudyView
 
 PEOPLE = tuple(f"0x{i:040x}" for i in range(15))
 ROOT, OTHER = b"\x01" * 32, b"\x02" * 32

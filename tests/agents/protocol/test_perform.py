@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.chain import events as ev
-from agents.chain.rounds import commitment_hash
-from agents.crypto import encoding, threshold, wire
-from agents.crypto.threshold import KeyShare
-from agents.domain import Phase
-from agents.errors import BlobUnavailable, ChainUnreachable, InternalFault, InvalidInput
-from agents.learning.data.port import Dataset
-from agents.learning.server import Sums, finalise
-from agents.learning.state import genesis
-from agents.protocol import actions as act
-from agents.protocol import parts
-from agents.protocol.effects import models, sums
-from agents.protocol.frame import NO_PROOF
-from agents.protocol.perform import perform
-from agents.protocol.view import RoundView
+from defedbio.chain import events as ev
+from defedbio.chain.rounds import commitment_hash
+from defedbio.crypto import encoding, threshold, wire
+from defedbio.crypto.threshold import KeyShare
+from defedbio.domain import Phase
+from defedbio.errors import BlobUnavailable, ChainUnreachable, InternalFault, InvalidInput
+from defedbio.learning.data.port import Dataset
+from defedbio.learning.server import Sums, finalise
+from defedbio.learning.state import genesis
+from defedbio.protocol import actions as act
+from defedbio.protocol import parts
+from defedbio.protocol.effects import models, sums
+from defedbio.protocol.frame import NO_PROOF
+from defedbio.protocol.perform import perform
+from defedbio.protocol.view import RoundView
 from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, InProcess, frame, reached
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agents.protocol.report import Reporter, Tee
+from defedbio.protocol.report import Reporter, Tee
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.domain import Phase
-from agents.learning.evaluation_sums import summary
-from agents.learning.plan import Step
-from agents.learning.simulation import plain, simulate
-from agents.learning.state import GlobalState
-from agents.protocol import actions as act
-from agents.protocol import randomness
-from agents.protocol.effects import updates
-from agents.protocol.simulate import exact, secrets_from
+from defedbio.domain import Phase
+from defedbio.learning.evaluation_sums import summary
+from defedbio.learning.plan import Step
+from defedbio.learning.simulation import plain, simulate
+from defedbio.learning.state import GlobalState
+from defedbio.protocol import actions as act
+from defedbio.protocol import randomness
+from defedbio.protocol.effects import updates
+from defedbio.protocol.simulate import exact, secrets_from
 from tests.agents.protocol.in_process import PEOPLE, InProcess, dataset, frame_of, reached
 
 RICH: dict[str, Any] = {

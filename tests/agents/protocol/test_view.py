@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.chain import events as ev
-from agents.domain import BitSet, Phase
-from agents.protocol.view import StudyView, fold
+from defedbio.chain import events as ev
+from defedbio.domain import BitSet, Phase
+from defedbio.protocol.view import StudyView, fold
 from tests.agents.protocol.in_process import PEOPLE, RULES, STUDY, Ledger, meta
 
 HASH = b"\x07" * 32

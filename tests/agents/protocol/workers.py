@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents.crypto.slices import Executor
+from defedbio.crypto.slices import Executor
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from eth_utils import keccak
 
-from agents.domain import CeremonyKind, KeyEpochStatus
+from defedbio.domain import CeremonyKind, KeyEpochStatus
 from tests.contracts.consortium import CID, MODULUS, Consortium, as_bytes, people, word
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.domain import BitSet, Phase
+from defedbio.domain import BitSet, Phase
 
 
 @pytest.fixture(scope="module")

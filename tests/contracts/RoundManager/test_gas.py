@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.domain import Phase
+from defedbio.domain import Phase
 from tests.contracts.consortium import Consortium, Life, people, word
 
 SNAPSHOT = Path(__file__).parent.parent / "gas_snapshot.json"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.domain import Phase
+from defedbio.domain import Phase
 from tests.contracts.consortium import move_to
 
 

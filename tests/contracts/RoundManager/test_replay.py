@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from brownie import chain
 
-from agents.domain import Phase
+from defedbio.domain import Phase
 from tests.contracts.consortium import CID, Consortium, as_bytes, people, word
 
 

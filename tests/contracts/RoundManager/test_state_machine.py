@@ -5,7 +5,7 @@ from __future__ import annotations
 from brownie.test import strategy
 from hypothesis import strategies as st
 
-from agents.domain import Phase
+from defedbio.domain import Phase
 from tests.contracts.consortium import move_to, word
 
 ENROLLED, THRESHOLD, COHORT = 4, 2, 3

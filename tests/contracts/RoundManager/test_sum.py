@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.domain import Phase
+from defedbio.domain import Phase
 from tests.contracts.consortium import CID, as_bytes, word
 
 

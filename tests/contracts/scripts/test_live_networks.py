@@ -12,8 +12,8 @@ from eth_abi import encode
 from eth_utils import keccak
 from web3 import HTTPProvider, Web3
 
-from agents.chain.network import CONTRACTS, Network
-from agents.domain import CeremonyKind, Phase
+from defedbio.chain.network import CONTRACTS, Network
+from defedbio.domain import CeremonyKind, Phase
 from scripts.export_abi import ABI_FOLDER, ROOT
 from tests.contracts.consortium import CID, HOUR, MODULUS, as_bytes, word
 from tests.contracts.scripts.live import brownie, node

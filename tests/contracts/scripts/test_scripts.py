@@ -11,10 +11,10 @@ from brownie import accounts, chain, web3
 from eth_account import Account
 from eth_utils import keccak
 
-from agents.chain.network import CONTRACTS, Network
-from agents.errors import BlobMismatch, InvalidInput, NotFound, WrongChain
-from agents.spec import StudySpec
-from ipfs.cid import cid_of
+from defedbio.chain.network import CONTRACTS, Network
+from defedbio.errors import BlobMismatch, InvalidInput, NotFound, WrongChain
+from defedbio.ipfs.cid import cid_of
+from defedbio.spec import StudySpec
 from scripts import admit, chainlib, compiler, deploy, inspect_round, open_round, open_study, verification
 from tests.contracts.consortium import CID, Consortium, Life, as_bytes, word
 
