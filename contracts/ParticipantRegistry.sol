@@ -12,7 +12,8 @@ contract ParticipantRegistry is IParticipantRegistry {
     /// @inheritdoc IParticipantRegistry
     uint32 public memberCount;
 
-    /// @dev Votes belong to the number of removals at the time they were cast, so that a removal ends every open ballot.
+    /// @dev Votes belong to the number of removals at the time they were cast, so that a removal ends every open
+    /// ballot.
     uint32 private _removals;
 
     mapping(address account => bool) private _members;
@@ -77,7 +78,8 @@ contract ParticipantRegistry is IParticipantRegistry {
     /// @return carried whether more than half of the members have now voted so
     function _vote(address subject, bool admit) private returns (bool carried) {
         bytes32 ballot = keccak256(abi.encode(subject, admit, _removals));
-        // INVARIANT: one member, one vote; a ballot never holds the vote of a removed member, since its removal ended the ballot.
+        // INVARIANT: one member, one vote; a ballot never holds the vote of a removed member, since its removal ended
+        // the ballot.
         require(!_voted[ballot][msg.sender], ParticipantRegistryAlreadyVoted(subject, msg.sender));
 
         _voted[ballot][msg.sender] = true;

@@ -57,8 +57,8 @@ contract StudyRegistry is IStudyRegistry {
         // INVARIANT: S2, the organisation agreed to the spec that is on the chain.
         require(specHash == state.specHash, StudyRegistrySpecMismatch(study, state.specHash, specHash));
         require(participantIndex[study][msg.sender] == 0, StudyRegistryAlreadyEnrolled(study, msg.sender));
-        // INVARIANT: the set of participants is fixed before the first round, so that nobody joins or leaves between rounds
-        // to make the difference of two sums tell one organisation's update.
+        // INVARIANT: the set of participants is fixed before the first round, so that nobody joins or leaves between
+        // rounds to make the difference of two sums tell one organisation's update.
         require(!_closed(state), StudyRegistryEnrolmentClosed(study));
 
         uint16 index = ++state.enrolled;

@@ -4,8 +4,8 @@ pragma solidity 0.8.30;
 import {CeremonyKind, KeyEpochId, KeyEpochStatus} from "../types/RoundTypes.sol";
 
 /// @title Threshold key epochs
-/// @notice An epoch fixes the Paillier modulus, its holders and the threshold. It becomes active only when every holder has
-/// confirmed that it checked its share against the public transcript (K1); one holder's rejection ends it.
+/// @notice An epoch fixes the Paillier modulus, its holders and the threshold. It becomes active only when every holder
+/// has confirmed that it checked its share against the public transcript (K1); one holder's rejection ends it.
 interface IKeyRegistry {
     struct KeyEpoch {
         address proposer;
@@ -19,6 +19,8 @@ interface IKeyRegistry {
         address[] holders; // position i holds the share at x = i + 1
     }
 
+    /// @notice A member proposed an epoch. Its holders are to check their shares, then to confirm or reject.
+    /// @dev The values are those of `KeyEpoch`; the transcript's CID is in this event alone.
     event KeyEpochProposed(
         KeyEpochId indexed epoch,
         address indexed proposer,
@@ -30,24 +32,63 @@ interface IKeyRegistry {
         bytes32 transcriptHash,
         string transcriptCid
     );
+
+    /// @notice A holder confirmed that it checked its share.
+    /// @param confirmations bit map of all so far, this one included: bit i is the holder at position i, counted from 0
     event KeyShareConfirmed(KeyEpochId indexed epoch, address indexed holder, uint16 confirmations);
+
+    /// @notice Every holder has confirmed: studies may be opened under the epoch.
     event KeyEpochActivated(KeyEpochId indexed epoch);
+
+    /// @notice A holder rejected the epoch, which can no longer become active.
     event KeyEpochRejected(KeyEpochId indexed epoch, address indexed holder, string reason);
 
+    /// @notice An account is not a member. Raised by `propose` for the caller and for each of the holders it names.
     error KeyRegistryNotMember(address account);
+
+    /// @notice There are fewer than 2 or more than 15 holders, or the threshold is not more than half of them (R2), or
+    /// it is more than all of them. Raised by `propose`.
+    /// @param holders how many were named
     error KeyRegistryInvalidThreshold(uint256 threshold, uint256 holders);
+
+    /// @notice The modulus is empty, begins with a zero byte, is even or is not of 2048 to 16384 bits. Raised by
+    /// `propose`.
+    /// @param bits length of the modulus in bits, 0 when it is empty or begins with a zero byte
     error KeyRegistryInvalidModulus(uint256 bits);
+
+    /// @notice A holder is named twice. Raised by `propose`.
     error KeyRegistryDuplicateHolder(address holder);
+
+    /// @notice The caller holds no share of the epoch. Raised by `confirm` and `reject`.
     error KeyRegistryNotHolder(KeyEpochId epoch, address account);
+
+    /// @notice The epoch does not wait for its holders' word: it is active, rejected or was never proposed. Raised by
+    /// `confirm` and `reject`.
+    /// @param current status, `None` for an epoch that was never proposed
     error KeyRegistryUnexpectedStatus(KeyEpochId epoch, KeyEpochStatus current);
+
+    /// @notice The caller has confirmed this epoch already. Raised by `confirm`. The confirmation stands; while the
+    /// epoch is proposed the holder may still `reject`.
     error KeyRegistryAlreadyConfirmed(KeyEpochId epoch, address holder);
+
+    /// @notice The holder names another transcript than the epoch's. Raised by `confirm`. Check the share against the
+    /// transcript of the expected hash first.
+    /// @param expected hash given to `propose`
+    /// @param given hash that the holder named
     error KeyRegistryTranscriptMismatch(KeyEpochId epoch, bytes32 expected, bytes32 given);
+
+    /// @notice The transcript's hash is zero or its CID is empty. Raised by `propose`.
     error KeyRegistryEmptyValue();
+
+    /// @notice A text is too long: the transcript's CID in `propose` or the reason in `reject`.
+    /// @param length of the text in bytes
+    /// @param most bytes allowed: 128 for the CID, 1024 for the reason
     error KeyRegistryTextTooLong(uint256 length, uint256 most);
 
-    /// @notice Propose an epoch: 2 to 15 distinct members as holders, threshold more than half of them (R2), odd modulus
-    /// of 2048 to 16384 bits.
-    /// @dev A holder that the participant registry removes later keeps its share and its place: end the epoch by not using it.
+    /// @notice Propose an epoch: 2 to 15 distinct members as holders, threshold more than half of them (R2), odd
+    /// modulus of 2048 to 16384 bits.
+    /// @dev A holder that the participant registry removes later keeps its share and its place: end the epoch by not
+    /// using it.
     /// @param modulus big-endian, no leading zero byte; only its hash is stored.
     /// @param transcriptHash not zero
     /// @param transcriptCid 1 to 128 bytes
@@ -60,20 +101,26 @@ interface IKeyRegistry {
         string calldata transcriptCid
     ) external returns (KeyEpochId epoch);
 
-    /// @notice A holder says that its share agrees with the transcript of this hash. The last confirmation activates the epoch.
+    /// @notice A holder says that its share agrees with the transcript of this hash. The last confirmation activates
+    /// the epoch.
     function confirm(KeyEpochId epoch, bytes32 transcriptHash) external;
 
     /// @notice A holder says that its share or the transcript is wrong, in at most 1024 bytes. Final.
     function reject(KeyEpochId epoch, string calldata reason) external;
 
+    /// @notice How many epochs were proposed. Their ids are 1 to this.
     function epochCount() external view returns (uint64);
 
+    /// @notice The epoch as it is now; every field is zero for one that was never proposed.
     function epochOf(KeyEpochId epoch) external view returns (KeyEpoch memory);
 
+    /// @notice True once every holder has confirmed. An active epoch stays active.
     function isActive(KeyEpochId epoch) external view returns (bool);
 
+    /// @notice How many holders open a sum together (t); 0 for an epoch that was never proposed.
     function thresholdOf(KeyEpochId epoch) external view returns (uint8);
 
+    /// @notice An account's place among the holders of an epoch, whatever the epoch's status.
     /// @return position of the holder counted from 1, or 0 when the account holds no share of this epoch.
     function holderIndex(KeyEpochId epoch, address account) external view returns (uint8 position);
 }

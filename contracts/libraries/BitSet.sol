@@ -17,8 +17,8 @@ library BitSet {
     }
 
     /// @notice How many positions the set holds, 0..256.
-    /// @dev Adds neighbouring bits, pairs, nibbles and bytes in parallel. The last step sums the 32 byte counts: they need up to
-    /// nine bits, so they are folded to 16-bit lanes before the multiplication gathers them in the top lane.
+    /// @dev Adds neighbouring bits, pairs, nibbles and bytes in parallel. The last step sums the 32 byte counts: they
+    /// need up to nine bits, so they are folded to 16-bit lanes before the multiplication gathers them in the top lane.
     function size(uint256 set) internal pure returns (uint256 count) {
         unchecked {
             count = set - ((set >> 1) & (type(uint256).max / 3));

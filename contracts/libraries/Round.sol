@@ -6,12 +6,13 @@ import {KeyEpochId, Phase, RoundId, StudyId, StudyRules} from "../types/RoundTyp
 import {BitSet} from "./BitSet.sol";
 
 /// @title One round's state and its transitions
-/// @notice Who the caller is has been settled by the façade: `participant` and `holder` are positions counted from 0. Each
-/// transition returns whether it moved the round into its next phase.
+/// @notice Who the caller is has been settled by the façade: `participant` and `holder` are positions counted from 0.
+/// Each transition returns whether it moved the round into its next phase.
 library Round {
     using BitSet for uint256;
 
-    /// @dev The first two slots hold all that every call reads; a study's rules are copied here so that no call reads them elsewhere.
+    /// @dev The first two slots hold all that every call reads; a study's rules are copied here so that no call reads
+    /// them elsewhere.
     struct State {
         StudyId study;
         uint32 step;
@@ -78,7 +79,8 @@ library Round {
     /// @dev P1
     function commit(State storage self, RoundId id, uint256 participant, bytes32 commitment) internal returns (bool moved) {
         uint256 committed = self.committed;
-        // INVARIANT: one commitment for each participant, unchangeable, so that nobody adapts its update to what it sees.
+        // INVARIANT: one commitment for each participant, unchangeable, so that nobody adapts its update to what it
+        // sees.
         require(!committed.has(participant), IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
 
         committed = committed.add(participant);
@@ -116,7 +118,8 @@ library Round {
     function attestSet(State storage self, RoundId id, uint256 holder, uint256 set) internal returns (bool moved) {
         // INVARIANT: only updates that were committed and revealed in this round are ever in its sum.
         require(set.isSubsetOf(self.revealed), IRoundManager.RoundManagerNotSubset(set, self.revealed));
-        // INVARIANT: a sum of fewer than the cohort is never opened; with two updates each owner would learn the other's.
+        // INVARIANT: a sum of fewer than the cohort is never opened; with two updates each owner would learn the
+        // other's.
         require(set.size() >= self.minCohort, IRoundManager.RoundManagerCohortTooSmall(set.size(), self.minCohort));
 
         uint256 previous = self.attestations[holder];
@@ -147,7 +150,8 @@ library Round {
     /// @dev P5
     function releaseShare(State storage self, RoundId id, uint256 holder, bytes32 aggregateRoot) internal returns (bool moved) {
         bool decrypted = self.phase == Phase.Decrypted;
-        // INVARIANT: shares are only for an aggregate of the frozen set that is on record, and after t of them only for that one.
+        // INVARIANT: shares are only for an aggregate of the frozen set that is on record, and after t of them only for
+        // that one.
         require(
             decrypted ? aggregateRoot == self.aggregateRoot : self.aggregates[aggregateRoot],
             IRoundManager.RoundManagerUnknownAggregate(id, aggregateRoot)
@@ -196,7 +200,8 @@ library Round {
         require(!attested.has(holder), IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
         self.attestedModel = uint16(attested.add(holder));
 
-        // INVARIANT: t holders agree on all that the chain will say of the model, so that no single one can name a wrong CID.
+        // INVARIANT: t holders agree on all that the chain will say of the model, so that no single one can name a
+        // wrong CID.
         moved = ++self.modelVotes[keccak256(abi.encode(openingRoot, modelHash, cid))] >= self.threshold;
         if (moved) {
             self.modelHash = modelHash;
@@ -227,7 +232,8 @@ library Round {
         Phase phase = self.phase;
         require(phase == either || phase == other, IRoundManager.RoundManagerUnexpectedPhase(id, phase));
         uint256 deadline = self.deadline;
-        // INVARIANT: a round whose deadline has passed can only move by `advance`: nothing late is added to it or decrypted.
+        // INVARIANT: a round whose deadline has passed can only move by `advance`: nothing late is added to it or
+        // decrypted.
         require(block.timestamp < deadline, IRoundManager.RoundManagerDeadlinePassed(id, uint64(deadline), block.timestamp));
     }
 

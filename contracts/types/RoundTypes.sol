@@ -5,7 +5,8 @@ type StudyId is uint64;
 type RoundId is uint64;
 type KeyEpochId is uint64;
 
-/// @notice The state of a round. A state says what has been completed, so `Committed` is the state in which reveals are taken.
+/// @notice The state of a round. A state says what has been completed, so `Committed` is the state in which reveals are
+/// taken.
 /// @dev Mirrored by `defedbio.domain.Phase`; a test pins the two together.
 enum Phase {
     None,
