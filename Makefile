@@ -15,8 +15,8 @@ export SOLCX_BINARY_PATH := $(ROOT)/build/solc
 # Brownie keeps its data in $HOME/.brownie: it gets a home of its own.
 BROWNIE_HOME := HOME="$(ROOT)/build/home"
 
-CONTRACT_TESTS := $(wildcard tests/contracts tests/stateful)
-SLOW_TESTS := $(wildcard tests/integration tests/browser)
+CONTRACT_TESTS := tests/contracts
+SLOW_TESTS := tests/integration tests/browser
 PYTEST := $(PY) -m pytest -p no:pytest-brownie
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
@@ -95,11 +95,11 @@ unit: setup ## pure Python tests; PYTEST_ARGS="..." is passed on
 
 contracts: setup ## contract tests on Anvil, through brownie
 	@mkdir -p build/reports build/home
-	@$(BROWNIE_HOME) $(PY) -m pytest $(or $(CONTRACT_TESTS),tests/contracts) --junitxml=build/reports/contracts.xml $(PYTEST_ARGS)
+	@$(BROWNIE_HOME) $(PY) -m pytest $(CONTRACT_TESTS) --junitxml=build/reports/contracts.xml $(PYTEST_ARGS)
 
 integration: setup $(CHROMIUM) ## whole nodes, chain, IPFS and a browser together
 	@mkdir -p build/reports build/coverage build/home
-	@$(BROWNIE_HOME) $(PYTEST) $(or $(SLOW_TESTS),tests/integration tests/browser) -n $(CONSORTIA) --dist loadfile --cov --cov-append --cov-report= --cov-fail-under=0 --junitxml=build/reports/integration.xml $(PYTEST_ARGS)
+	@$(BROWNIE_HOME) $(PYTEST) $(SLOW_TESTS) -n $(CONSORTIA) --dist loadfile --cov --cov-append --cov-report= --cov-fail-under=0 --junitxml=build/reports/integration.xml $(PYTEST_ARGS)
 
 coverage: setup ## what the last unit and integration runs covered, against the floor in pyproject.toml
 	@$(PY) -m coverage report

@@ -2,7 +2,10 @@
 
 The folder agents/ is imported as `defedbio`, ipfs/ as `defedbio.ipfs`; under the folders' own names every module would load twice.
 
-cli -> client -> {explorer | audit} -> nodes -> protocol -> {learning | crypto | chain | ipfs} -> floor (domain, errors, spec, config, ...).
+cli -> client -> {explorer | audit} -> {nodes | ceremony | models} -> protocol -> {network | compute}
+    -> {learning | crypto | chain | ipfs | web} -> floor (domain, errors, config, report, spec).
+
+Rooms in braces do not import each other. Reading a resource out of a package counts as importing it.
 """
 
 from __future__ import annotations
@@ -16,8 +19,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = frozenset({"learning", "crypto", "chain", "ipfs"})
-HEIGHT = {"floor": 0, **dict.fromkeys(ROOMS, 1), "protocol": 2, "nodes": 3, "explorer": 4, "audit": 4, "client": 5, "cli": 6}
+# From the cellar up. What is of no room lies on the floor.
+STOREYS = (
+    ("learning", "crypto", "chain", "ipfs", "web"),
+    ("network", "compute"),
+    ("protocol",),
+    ("nodes", "ceremony", "models"),
+    ("explorer", "audit"),
+    ("client",),
+    ("cli",),
+)
+HEIGHT = {"floor": 0} | {room: height for height, rooms in enumerate(STOREYS, 1) for room in rooms}
 # What `from defedbio import ...` brings without naming the module it is in.
 PUBLIC = {"defedbio.Client": "client"}
 FOLDERS = {"agents": "defedbio", "ipfs": "defedbio.ipfs"}
@@ -31,8 +43,10 @@ DOORS = {
     "reportlab": "agents/audit/pdf.py",
     "torch": "agents/learning/",
     "trie": "agents/chain/proofs.py",
-    "distributed": "agents/protocol/cluster.py",
-    "dask": "agents/protocol/cluster.py",
+    "starlette": ("agents/web/", "agents/explorer/", "agents/client/explorer.py"),
+    "uvicorn": "agents/web/server.py",
+    "distributed": "agents/compute/cluster.py",
+    "dask": "agents/compute/cluster.py",
 }
 # Reading one of these formats runs what the file says.
 UNSAFE_MODULES = frozenset({"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"})
@@ -74,6 +88,15 @@ def imports(tree: ast.AST, path: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, node.args[0].value
 
 
+def resources(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """(line, package) wherever a file reads what lies in a package."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called in ("files", "PackageLoader"):
+                yield node.lineno, node.args[0].value
+
+
 def when_asked(tree: ast.AST) -> set[int]:
     """Lines that do not run when the module is imported: those of functions, and those for the type checker."""
     waiting: set[int] = set()
@@ -91,12 +114,12 @@ def violations(source: str, path: str) -> list[str]:
     assert layer is not None, f"{path} is in no layer"
     found = []
     asked = when_asked(tree) if path == DOOR else set()
-    for line, name in imports(tree, path):
+    for line, name in [*imports(tree, path), *resources(tree)]:
         if name.partition(".")[0] in FOLDERS:
             found.append(f"{path}:{line}: {name} is a folder's name: import {FOLDERS[name.partition('.')[0]]}")
         own = "client" if line in asked else layer
         other, foreign = layer_of(name), name.partition(".")[0]
-        if other in ROOMS and own in ROOMS and other != own:
+        if other is not None and other != own and HEIGHT[other] == HEIGHT[own]:
             found.append(f"{path}:{line}: the room {own} imports the room {other}")
         elif other is not None and HEIGHT[other] > HEIGHT[own]:
             found.append(f"{path}:{line}: {own} imports upwards from {other}")
@@ -117,6 +140,26 @@ def violations(source: str, path: str) -> list[str]:
     return found
 
 
+def graph() -> dict[str, set[str]]:
+    """By module of ours those that its import needs, wherever in the file it says so; a package's own file stands for the package."""
+    names = {module_name(path).removesuffix(".__init__"): path for path in sources()}
+    found: dict[str, set[str]] = {}
+    for module, path in names.items():
+        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"), path)
+        wanted = [name for line, name in imports(tree, path) if not (path == DOOR and line in when_asked(tree))]
+        found[module] = {name if name in names else name.rpartition(".")[0] for name in wanted} & names.keys() - {module}
+    return found
+
+
+def circle(needs: dict[str, set[str]]) -> list[str]:
+    """The modules that are in a circle or need one that is; empty if there is none."""
+    left = dict(needs)
+    while free := [module for module, wanted in left.items() if not wanted & left.keys()]:
+        for module in free:
+            del left[module]
+    return sorted(left)
+
+
 def elsewhere() -> list[str]:
     """Python files outside the packages, which import them."""
     return sorted(file.relative_to(ROOT).as_posix() for top in ("scripts", "tests", "benchmarks") for file in (ROOT / top).rglob("*.py"))
@@ -133,6 +176,13 @@ def test_a_module_of_ours_loads_without_the_client() -> None:
 
 def test_there_is_something_to_check() -> None:
     assert {"agents/errors.py", "ipfs/__init__.py"} <= set(sources())
+
+
+def test_no_module_needs_itself_in_a_circle() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+    needs = graph()
+    assert "defedbio.protocol.view" in needs["defedbio.protocol.decide"]
+    assert circle(needs) == []
 
 
 def test_nobody_imports_by_a_folders_name() -> None:
@@ -159,6 +209,11 @@ def test_a_file_keeps_to_its_layer(path: str) -> None:
         ("agents/chain/x.py", "from defedbio.protocol.view import RoundView", "chain imports upwards from protocol"),
         ("agents/errors.py", "from .crypto import wire", "floor imports upwards from crypto"),
         ("agents/protocol/x.py", "from ..nodes import organisation", "protocol imports upwards from nodes"),
+        ("agents/network/x.py", "from defedbio.compute import executor", "room network imports the room compute"),
+        ("agents/models/x.py", "from defedbio.ceremony import dealer", "room models imports the room ceremony"),
+        ("agents/audit/x.py", "from ..explorer import chart", "room audit imports the room explorer"),
+        ("agents/spec/x.py", "from importlib.resources import files\nfiles('defedbio.ipfs')", "floor imports upwards from ipfs"),
+        ("agents/web/x.py", "PackageLoader('defedbio.explorer', 'templates')", "web imports upwards from explorer"),
         ("agents/nodes/x.py", "import importlib\nimportlib.import_module('defedbio.cli.main')", "nodes imports upwards from cli"),
         ("agents/nodes/x.py", "from defedbio.__main__ import main", "nodes imports upwards from cli"),
         ("agents/nodes/x.py", "def f():\n    from defedbio import Client", "nodes imports upwards from client"),
@@ -169,7 +224,7 @@ def test_a_file_keeps_to_its_layer(path: str) -> None:
         ("agents/protocol/x.py", "import web3.exceptions", "web3 belongs to agents/chain/"),
         ("ipfs/store.py", "import ipfshttpclient", "ipfshttpclient belongs to ipfs/kubo.py"),
         ("agents/nodes/x.py", "import torch", "torch belongs to agents/learning/"),
-        ("agents/crypto/x.py", "def f():\n    from distributed import Client", "distributed belongs to agents/protocol/cluster.py"),
+        ("agents/crypto/x.py", "def f():\n    from distributed import Client", "distributed belongs to agents/compute/cluster.py"),
         ("agents/nodes/x.py", "from agents.errors import NotFound", "import defedbio"),
         ("agents/nodes/x.py", "import ipfs.store", "import defedbio.ipfs"),
         ("agents/learning/x.py", "import pickle", "pickle runs what a file says"),

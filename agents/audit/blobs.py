@@ -12,11 +12,11 @@ from defedbio.domain import Phase
 from defedbio.errors import BlobUnavailable, InvalidInput, MalformedBlob, PeerFault
 from defedbio.ipfs.cid import check_cid, parse_cid
 from defedbio.learning.state import size_cap
-from defedbio.nodes.connection import MAX_TRANSCRIPT_BYTES
-from defedbio.protocol.fetch import Peers
+from defedbio.network.connection import MAX_TRANSCRIPT_BYTES
+from defedbio.network.peers import Peers
 from defedbio.protocol.frame import StudyFrame
-from defedbio.protocol.report import Reporter
 from defedbio.protocol.view import RoundView
+from defedbio.report import Reporter
 from defedbio.spec import MAX_SPEC_BYTES
 
 ENCRYPTED = frozenset({"update", "aggregate", "share"})

@@ -13,7 +13,7 @@ from defedbio.audit import render
 from defedbio.audit.blobs import BundlePeers, round_blobs
 from defedbio.audit.bundle import CRATE, MANIFEST, MAX_JSON_BYTES, Files, Manifest, Zip, bundle_id, digests, is_packed_as, open_bundle, read
 from defedbio.audit.evidence import BlockFile, proven_events, read_blocks, read_network, read_state
-from defedbio.audit.facts import Evidence
+from defedbio.audit.proven import Evidence
 from defedbio.audit.record import Record, record_of
 from defedbio.audit.storage import expected, foreign_rounds
 from defedbio.chain.client import ChainClient
@@ -21,12 +21,12 @@ from defedbio.chain.proofs import Header
 from defedbio.crypto.ceremony import CeremonyTranscript
 from defedbio.errors import BadProof, BlobUnavailable, InvalidInput, PeerFault
 from defedbio.learning.evaluation_sums import summary
-from defedbio.nodes.auditor import Check, verify_round
-from defedbio.nodes.connection import MAX_TRANSCRIPT_BYTES, spec_of, transcript_of
+from defedbio.network.connection import MAX_TRANSCRIPT_BYTES, spec_of, transcript_of
 from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
-from defedbio.protocol.report import Reporter
+from defedbio.protocol.verify import Check, verify_round
 from defedbio.protocol.view import RoundView
+from defedbio.report import Reporter
 from defedbio.spec import MAX_SPEC_BYTES
 
 Verdict = Literal["verified", "partly verified", "NOT verified"]

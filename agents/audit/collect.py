@@ -17,8 +17,9 @@ from defedbio.chain.events import fetch_events
 from defedbio.chain.network import CONTRACTS
 from defedbio.chain.proofs import Header, index_nodes, index_trie, pool
 from defedbio.errors import BlobUnavailable, ChainUnreachable, NotFound, PeerFault
-from defedbio.nodes.connection import FETCH_SECONDS, Connection
+from defedbio.network.connection import FETCH_SECONDS
 from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.reading import Reader
 from defedbio.protocol.view import StudyView, fold
 
 Progress = Callable[[str, int, int], None]
@@ -28,7 +29,7 @@ MEMBERSHIP = (ev.ParticipantRegistered, ev.VoteCast, ev.MemberAdmitted, ev.Membe
 class Collector:
     """Writes into `folder`. `progress(what, done, total)` is called often."""
 
-    def __init__(self, connection: Connection, study: int, folder: Path, progress: Progress) -> None:
+    def __init__(self, connection: Reader, study: int, folder: Path, progress: Progress) -> None:
         self.connection, self.study, self.folder, self._progress = connection, study, folder, progress
         self.client: ChainClient = connection.client
         self.missing: list[str] = []

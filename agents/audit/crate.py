@@ -7,7 +7,7 @@ from typing import Any
 
 from defedbio.audit.blobs import blob_name, round_blobs
 from defedbio.audit.bundle import CRATE, canonical, printable
-from defedbio.audit.facts import Evidence, moment
+from defedbio.audit.proven import Evidence, moment
 from defedbio.protocol.view import RoundView
 
 Entity = dict[str, Any]

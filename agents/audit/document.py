@@ -13,7 +13,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Facts:
+class Properties:
     """Name and value pairs."""
 
     rows: tuple[tuple[str, str], ...]
@@ -32,7 +32,7 @@ class Table:
         assert len(self.widths) == len(self.head) and all(len(row) == len(self.head) for row in self.rows)
 
 
-Block = Text | Facts | Table
+Block = Text | Properties | Table
 
 
 @dataclass(frozen=True)

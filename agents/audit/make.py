@@ -13,8 +13,8 @@ from defedbio.audit.bundle import MANIFEST, Folder, Manifest, bundle_id, digests
 from defedbio.audit.check import Examination, Verdict, verdict_of
 from defedbio.audit.collect import Collector, Progress
 from defedbio.errors import BadProof, InvalidInput
-from defedbio.nodes.auditor import Check
-from defedbio.nodes.connection import Connection
+from defedbio.protocol.reading import Reader
+from defedbio.protocol.verify import Check
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Made:
 
 
 def make_bundle(
-    connection: Connection,
+    connection: Reader,
     study: int,
     out: Path,
     *,
@@ -77,7 +77,7 @@ def make_bundle(
     return replace(made, path=out)
 
 
-def _fill(connection: Connection, study: int, folder: Path, updates: bool, progress: Progress) -> Made:
+def _fill(connection: Reader, study: int, folder: Path, updates: bool, progress: Progress) -> Made:
     client = connection.client
     anchor = client.header(max(client.head().number - client.confirmations, client.network.deploy_block))
     collector = Collector(connection, study, folder, progress)

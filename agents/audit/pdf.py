@@ -14,7 +14,7 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.platypus import LongTable, Paragraph, SimpleDocTemplate, Spacer, TableStyle
 
-from defedbio.audit.document import Block, Document, Facts, Table, Text
+from defedbio.audit.document import Block, Document, Properties, Table, Text
 
 MARGIN = 14 * mm
 _PADDING = 12  # of a table's cell, left and right together
@@ -70,7 +70,7 @@ def _flowables(block: Block, width: float) -> list[Any]:
     match block:
         case Text():
             return [_paragraph(block.text, _BODY)]
-        case Facts():
+        case Properties():
             columns = [width * 0.2, width * 0.8]
             rows = [_cells(row, columns, _CELL) for row in block.rows]
             return [LongTable(rows, colWidths=columns, style=_PLAIN, splitInRow=1), Spacer(1, 2 * mm)]

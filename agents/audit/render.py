@@ -12,11 +12,11 @@ from importlib.resources.abc import Traversable
 from defedbio.audit import controls
 from defedbio.audit.bundle import CONTROLS, CRATE, HTML, PDF
 from defedbio.audit.crate import crate
-from defedbio.audit.facts import Evidence
 from defedbio.audit.page import html
 from defedbio.audit.pdf import pdf
+from defedbio.audit.proven import Evidence
 from defedbio.audit.report import document_of
-from defedbio.nodes.auditor import Check
+from defedbio.protocol.verify import Check
 
 
 def documents(evidence: Evidence, checks: Sequence[Check], verdict: str) -> dict[str, bytes]:
@@ -31,8 +31,8 @@ def fingerprint() -> str:
     digest = hashlib.sha256(version("reportlab").encode())
     sources = [
         *_below(files("defedbio.audit")),
-        files("defedbio.nodes").joinpath("describe.py"),
-        files("defedbio.nodes").joinpath("auditor.py"),
+        files("defedbio.network").joinpath("describe.py"),
+        files("defedbio.protocol").joinpath("verify.py"),
     ]
     for source in sorted(sources, key=lambda item: item.name):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")

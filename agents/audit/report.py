@@ -8,15 +8,15 @@ from enum import IntEnum
 
 from defedbio.audit.bundle import printable
 from defedbio.audit.controls import Control, controls, note
-from defedbio.audit.document import Document, Facts, Section, Table, Text
-from defedbio.audit.facts import NONE, Evidence, hex_of, moment, printable_lines
-from defedbio.audit.rounds import left, privacy, round_section
+from defedbio.audit.document import Document, Properties, Section, Table, Text
+from defedbio.audit.proven import NONE, Evidence, hex_of, moment, printable_lines
+from defedbio.audit.round_sections import left, privacy, round_section
 from defedbio.chain import events as ev
 from defedbio.chain.network import CONTRACTS
 from defedbio.chain.values import StudyRules
 from defedbio.domain import BitSet, CeremonyKind, Phase
-from defedbio.nodes.auditor import Check
-from defedbio.nodes.describe import describe
+from defedbio.network.describe import describe
+from defedbio.protocol.verify import Check
 
 
 def document_of(evidence: Evidence, checks: Sequence[Check], verdict: str) -> Document:
@@ -24,7 +24,7 @@ def document_of(evidence: Evidence, checks: Sequence[Check], verdict: str) -> Do
     view = evidence.record.view
     sections = (
         _summary(evidence, verdict),
-        Section("study", "What was agreed", (Text(printable_lines(describe(view.id, evidence.frame.spec))), Facts(_terms(evidence)))),
+        Section("study", "What was agreed", (Text(printable_lines(describe(view.id, evidence.frame.spec))), Properties(_terms(evidence)))),
         _organisations(evidence),
         _membership(evidence),
         _ceremony(evidence),
@@ -66,7 +66,7 @@ def _summary(evidence: Evidence, verdict: str) -> Section:
         "to the real chain is their hashes: compare them (last section) with a node or explorer that you trust. "
         "Names are those that organisations registered for themselves."
     )
-    return Section("summary", "Summary", (Facts(tuple(rows)), Text(reading)))
+    return Section("summary", "Summary", (Properties(tuple(rows)), Text(reading)))
 
 
 def _terms(evidence: Evidence) -> tuple[tuple[str, str], ...]:
@@ -138,7 +138,7 @@ def _ceremony(evidence: Evidence) -> Section:
             case ev.KeyEpochRejected(epoch=epoch.epoch):
                 said[event.holder] = f"rejected, {evidence.time(event)}: {printable(event.reason)}"
     rows = tuple((str(i), evidence.who(holder), said.get(holder, "said nothing")) for i, holder in enumerate(epoch.holders, 1))
-    return Section("key", "Key ceremony", (Facts(facts), Table("Key holders", ("Share", "Holder", "Said"), rows, (1, 5, 4))))
+    return Section("key", "Key ceremony", (Properties(facts), Table("Key holders", ("Share", "Holder", "Said"), rows, (1, 5, 4))))
 
 
 def _chronology(evidence: Evidence) -> Section:

@@ -23,7 +23,7 @@ COMMANDS = {
     "data": "defedbio.cli.data",
     "run": "defedbio.cli.run",
     "top": "defedbio.cli.top",
-    "round": "defedbio.cli.rounds",
+    "round": "defedbio.cli.round",
     "model": "defedbio.cli.model",
     "verify": "defedbio.cli.verify",
     "audit": "defedbio.cli.audit",

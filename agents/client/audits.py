@@ -14,7 +14,7 @@ from defedbio.audit.make import Made, make_bundle
 from defedbio.client.session import Session
 from defedbio.client.values import hex_of
 from defedbio.errors import InvalidInput
-from defedbio.nodes.auditor import Check
+from defedbio.protocol.verify import Check
 
 __all__ = ["Audit", "Bundle", "Examined", "NotPossible"]
 

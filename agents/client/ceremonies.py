@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from defedbio.ceremony import dealer as ceremony
 from defedbio.client.session import Session
 from defedbio.client.values import Value, hex_of
-from defedbio.nodes import ceremony
 
 
 @dataclass(frozen=True)

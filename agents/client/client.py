@@ -17,7 +17,7 @@ from defedbio.client.session import Session, silent
 from defedbio.client.values import Value
 from defedbio.config import DEFAULT_HOME, DEFAULT_IPFS_API, DEFAULT_NETWORK_FILE
 from defedbio.errors import InvalidInput
-from defedbio.protocol.report import Sink
+from defedbio.report import Sink
 
 # Each group's module is loaded when it is used: most commands need one, and some bring torch or a web server.
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from defedbio.client.simulation import SimulatedRound, Simulation
     from defedbio.client.status import States
     from defedbio.client.studies import Spec, Studies
-    from defedbio.nodes.auditor import Check
     from defedbio.nodes.watching.status import Status
+    from defedbio.protocol.verify import Check
 
 StrPath = str | os.PathLike[str]
 
@@ -76,7 +76,7 @@ class Client:
             ipfs: multiaddress of the own IPFS node's RPC.
             password, password_file: of the account and the keys; at most one of them. Without, the password is asked for when there is
                 somebody to ask.
-            on_record: gets what long operations report about themselves (defedbio.protocol.report).
+            on_record: gets what long operations report about themselves (defedbio.report).
 
         Raises:
             InvalidInput: if both a password and a file are given.
@@ -265,16 +265,16 @@ class Client:
             metrics, metrics_host, metrics_port: serve Prometheus metrics, by default on loopback port 9460 or a free one.
             log_file: JSON records; agent.log in the study's folder when absent.
             hook_command, hook_url: programs and addresses that get every event; addresses need `hook_secret_file`.
-            on_record: gets every record of the node (defedbio.protocol.report); the client's own when absent.
+            on_record: gets every record of the node (defedbio.report); the client's own when absent.
 
         Raises:
             NotFound, InvalidInput: when it was not accepted, or the data does not fit. StudyHalted: when the study cannot go on.
             Unreachable: when chain or IPFS stay away for longer than `patience`.
         """
         from defedbio.client.running import run, secret_of
+        from defedbio.compute.executor import Place
         from defedbio.nodes.organisation import LoopOptions
         from defedbio.nodes.service import Operations
-        from defedbio.protocol.executor import Place
 
         secret = secret_of(_path(hook_secret_file)) if hook_url else b""
         operations = Operations(metrics, metrics_host, metrics_port, _path(log_file), hook_command, hook_url, secret)

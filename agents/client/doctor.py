@@ -12,7 +12,7 @@ from defedbio.client.session import Session
 from defedbio.client.values import Value
 from defedbio.errors import DefedError
 from defedbio.ipfs.node import find_node_binary
-from defedbio.nodes.connection import Connection
+from defedbio.protocol.reading import Reader
 
 PACKAGES = ("web3", "eth-account", "py-solc-x", "eth-brownie", "torch", "phe", "gmpy2", "ipfshttpclient", "rdkit")
 CLOCK_SKEW_SECONDS = 30
@@ -52,7 +52,7 @@ def _account(session: Session) -> Iterator[Finding]:
 def _outside(session: Session) -> Iterator[Finding]:
     ipfs_finding = _try("ipfs", lambda: (lambda i: f"{i.agent_version} {i.peer_id}")(session.store.identity()))
     yield ipfs_finding
-    connections: list[Connection] = []
+    connections: list[Reader] = []
 
     def connect() -> str:
         connections.append(session.reader())
@@ -70,7 +70,7 @@ def _outside(session: Session) -> Iterator[Finding]:
         yield from _membership(session, connection, ipfs_finding.level == "ok")
 
 
-def _membership(session: Session, connection: Connection, ipfs_up: bool) -> Iterator[Finding]:
+def _membership(session: Session, connection: Reader, ipfs_up: bool) -> Iterator[Finding]:
     address = session.own_address()
     member = connection.registry.is_member(address)
     yield Finding(

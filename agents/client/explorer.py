@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
+from starlette.applications import Starlette
+
 from defedbio.client.session import Session
-from defedbio.explorer import serve
+from defedbio.explorer.application import application
+from defedbio.web.server import serve, serving
 
 LOOPBACK, PORT = "127.0.0.1", 8420
 
@@ -26,14 +29,13 @@ class Explorer:
         Raises:
             InvalidInput: if the address cannot be listened on. Unreachable: without a chain.
         """
-        return serve.serving(self._session.reader(), host, port, _hosts(host, allow_host))
+        return serving(self._application(host, allow_host), host, port)
 
     def serve_until_signal(
         self, on_ready: Callable[[str], None], *, host: str = LOOPBACK, port: int = PORT, allow_host: Sequence[str] = ()
     ) -> None:
         """The same until SIGINT or SIGTERM; for the main thread of a process that does nothing else."""
-        serve.serve(self._session.reader(), host, port, _hosts(host, allow_host), on_ready)
+        serve(self._application(host, allow_host), host, port, on_ready)
 
-
-def _hosts(host: str, others: Sequence[str]) -> list[str]:
-    return ["127.0.0.1", "localhost", "[::1]", host, *others]
+    def _application(self, host: str, others: Sequence[str]) -> Starlette:
+        return application(self._session.reader(), ["127.0.0.1", "localhost", "[::1]", host, *others])

@@ -15,11 +15,11 @@ from defedbio.chain.accounts import load_account
 from defedbio.client.session import Session
 from defedbio.client.values import Value, hex_of
 from defedbio.errors import InvalidInput, NotFound
-from defedbio.nodes.models.applying import predict_file, tune, write_predictions
-from defedbio.nodes.models.card_checks import CardReport, verify_card
-from defedbio.nodes.models.files import ExportFormat, Written, export_model, load_model, require_free, write_model
-from defedbio.nodes.models.registry import Measured, Model, ModelRecord, Tuning, fetch_model, list_models
-from defedbio.nodes.modules import needed
+from defedbio.models.applying import predict_file, tune, write_predictions
+from defedbio.models.card_checks import CardReport, verify_card
+from defedbio.models.files import ExportFormat, Written, export_model, load_model, require_free, write_model
+from defedbio.models.registry import Measured, Model, ModelRecord, Tuning, fetch_model, list_models
+from defedbio.network.modules import needed
 from defedbio.spec import StudySpec
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from defedbio.client.session import Session
-from defedbio.nodes import modules
+from defedbio.network import modules
 
 Digests = list[str]
 

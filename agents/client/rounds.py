@@ -10,7 +10,7 @@ from defedbio.client.session import Session
 from defedbio.client.values import Value, hex_of
 from defedbio.domain import Phase
 from defedbio.errors import NotFound
-from defedbio.nodes.auditor import Check, verify_round
+from defedbio.protocol.verify import Check, verify_round
 from defedbio.protocol.view import RoundView, StudyView
 
 __all__ = ["Check", "Part", "RoundRecord", "RoundSummary", "Rounds"]

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from defedbio.client.session import Session
+from defedbio.compute.executor import THREADS, Place
 from defedbio.errors import InvalidInput
-from defedbio.nodes.connection import Connection
 from defedbio.nodes.organisation import LoopOptions
 from defedbio.nodes.service import LOOPBACK, NodeService, Operations
-from defedbio.protocol.executor import THREADS, Place
 from defedbio.protocol.journal import Journal
-from defedbio.protocol.report import Reporter, Sink
+from defedbio.protocol.reading import Reader
+from defedbio.report import Reporter, Sink
 
 __all__ = ["LOOPBACK", "THREADS", "Sink", "run", "secret_of"]
 
@@ -38,7 +38,7 @@ def run(
     # One that is its own: its records are the node's, and the password is not asked for again.
     with closing(replace(session, given_password=session.password)) as own, closing(session.impatient_store()) as peers:
 
-        def connect(journal: Journal, report: Reporter) -> Connection:
+        def connect(journal: Journal, report: Reporter) -> Reader:
             own.reporter = report
             return own.signer(journal)
 

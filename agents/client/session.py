@@ -18,9 +18,9 @@ from defedbio.config import DEFAULT_HOME, DEFAULT_IPFS_API, DEFAULT_NETWORK_FILE
 from defedbio.crypto.vault import open_with_password
 from defedbio.errors import NotFound
 from defedbio.ipfs.kubo import KuboStore, Retry
-from defedbio.nodes.connection import Connection
 from defedbio.protocol.journal import Journal
-from defedbio.protocol.report import Reporter, Sink
+from defedbio.protocol.reading import Reader
+from defedbio.report import Reporter, Sink
 
 TRANSPORT_LABEL = "defedbio-transport/1"
 IMPATIENCE_SECONDS = 5.0
@@ -91,18 +91,18 @@ class Session:
         document = read_json(self.home.transport, "transport key", ACCOUNT_HINT)
         return open_with_password(document["box"], self.password, TRANSPORT_LABEL)
 
-    def reader(self) -> Connection:
+    def reader(self) -> Reader:
         """A connection that can only read; needs no account. Made once."""
         return self._reading
 
-    def signer(self, journal: Journal) -> Connection:
+    def signer(self, journal: Journal) -> Reader:
         """A connection that signs as this organisation's account, with the journal that keeps a transaction from being sent twice."""
         self._require_account()
         account = load_account(self.home.account, self.password)
         return self._connected(ChainClient(self._endpoint, self.network, account, journal))
 
     @contextmanager
-    def signing(self) -> Iterator[Connection]:
+    def signing(self) -> Iterator[Reader]:
         """`signer` for transactions outside studies. Key and journal are let go afterwards: another process may need the journal next."""
         self._require_account()
         journal = Journal(self.home.transactions)
@@ -117,16 +117,16 @@ class Session:
             self.store.close()
 
     @cached_property
-    def _reading(self) -> Connection:
+    def _reading(self) -> Reader:
         return self._connected(ChainClient(self._endpoint, self.network))
 
     @property
     def _endpoint(self) -> str:
         return self.rpc or self.network.rpc
 
-    def _connected(self, client: ChainClient) -> Connection:
+    def _connected(self, client: ChainClient) -> Reader:
         client.connect()
-        return Connection(client, self.store, self.reporter)
+        return Reader(client, self.store, self.reporter)
 
     def _require_account(self) -> None:
         if not self.home.account.exists():

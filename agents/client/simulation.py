@@ -11,7 +11,7 @@ from typing import Any
 from defedbio.client.studies import Spec, parse
 from defedbio.client.values import Value
 from defedbio.errors import InvalidInput
-from defedbio.nodes.modules import read_modules
+from defedbio.network.modules import read_modules
 
 StrPath = str | os.PathLike[str]
 Metrics = dict[str, float | None]

@@ -14,9 +14,9 @@ from defedbio.client.values import Value, hex_of
 from defedbio.crypto.merkle import keccak256
 from defedbio.errors import InvalidInput
 from defedbio.learning.plan import schedule
-from defedbio.nodes.acceptance import accept as record_acceptance
-from defedbio.nodes.connection import rules_of
-from defedbio.nodes.describe import describe
+from defedbio.network.acceptance import accept as record_acceptance
+from defedbio.network.connection import rules_of
+from defedbio.network.describe import describe
 from defedbio.spec import StudySpec
 
 # A spec in a file, as a document, or parsed already; or a study's number on the chain.

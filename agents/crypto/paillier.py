@@ -14,10 +14,10 @@ from functools import cached_property
 
 import phe
 
-from defedbio.crypto import numbers, slices
+from defedbio.crypto import numbers
+from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.numbers import Rand
-from defedbio.crypto.slices import Executor
 from defedbio.crypto.transcript import hash_to_number
 from defedbio.domain import MIN_MODULUS_BITS
 from defedbio.errors import BadCiphertext, InvalidInput, InvalidKey
@@ -92,25 +92,25 @@ class FixedBaseTable:
         self.exponent_bytes = (key.bits // 2 + 7) // 8
         self._comb = numbers.CombTable(key.hs, key.n, self.exponent_bytes, squared=True)
 
-    def obfuscators(self, rand: Rand, count: int, executor: Executor | None = None) -> list[int]:
+    def obfuscators(self, rand: Rand, count: int, arithmetic: Arithmetic = ONE_THREAD) -> list[int]:
         """h_s^r for `count` fresh r of |n|/2 bits."""
-        return slices.comb_powers(self._comb, rand(self.exponent_bytes * count), executor)
+        return arithmetic.comb_powers(self._comb, rand(self.exponent_bytes * count))
 
 
 class ObfuscatorPool:
     """Obfuscators made ahead. Each leaves the pool once and is not kept; an empty pool makes one on demand.
 
-    `fill` may run in a background thread beside `take`: deque operations are atomic, and no obfuscator can be taken twice. Whoever runs
-    the executor could open what is encrypted with the pool.
+    `fill` may run in a background thread beside `take`: deque operations are atomic, and no obfuscator can be taken twice. Whoever
+    computes its powers could open what is encrypted with the pool.
     """
 
-    def __init__(self, key: PublicKey, rand: Rand, table: FixedBaseTable | None = None, executor: Executor | None = None) -> None:
+    def __init__(self, key: PublicKey, rand: Rand, table: FixedBaseTable | None = None, arithmetic: Arithmetic = ONE_THREAD) -> None:
         if table is not None and table.key != key:
             raise InvalidInput("the table belongs to another key")
         self.key = key
         self._rand = rand
         self._table = table or FixedBaseTable(key)
-        self._executor = executor
+        self._arithmetic = arithmetic
         self._ready: deque[int] = deque()
 
     def __len__(self) -> int:
@@ -118,7 +118,7 @@ class ObfuscatorPool:
 
     def fill(self, count: int) -> None:
         """Add `count` obfuscators."""
-        self._ready.extend(self._table.obfuscators(self._rand, count, self._executor))
+        self._ready.extend(self._table.obfuscators(self._rand, count, self._arithmetic))
 
     def take(self) -> int:
         """One obfuscator that nobody else gets."""

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import factorial
 
-from defedbio.crypto import numbers, slices
+from defedbio.crypto import numbers
+from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.numbers import Rand
 from defedbio.crypto.paillier import PublicKey, check_ciphertexts
-from defedbio.crypto.slices import Executor
 from defedbio.crypto.transcript import hash_to_number
 from defedbio.domain import MAX_HOLDERS, MIN_MODULUS_BITS
 from defedbio.errors import BadOpening, BadShare, BadTranscript, InvalidInput, InvalidKey
@@ -189,14 +189,14 @@ def deal_from_primes(
     return key, [KeyShare(i, sum(a * i**k for k, a in enumerate(coefficients)) % order) for i in range(1, holders + 1)]
 
 
-def share(key: ThresholdKey, keyshare: KeyShare, ciphertexts: Sequence[int], executor: Executor | None = None) -> list[int]:
+def share(key: ThresholdKey, keyshare: KeyShare, ciphertexts: Sequence[int], arithmetic: Arithmetic = ONE_THREAD) -> list[int]:
     """x_i = (c mod n)^(2Δ s_i) mod n for every ciphertext. The caller has checked the ciphertexts and journalled the release (P5).
 
-    Slices carry the key share: the executor must be as trusted as this process.
+    `arithmetic` is told the key share: what computes must be as trusted as this process.
     """
     if not 1 <= keyshare.index <= key.holders:
         raise InvalidKey(f"the share's index must be 1..{key.holders}")
-    return slices.powers([c % key.n for c in ciphertexts], 2 * key.delta * keyshare.value, key.n, executor)
+    return arithmetic.powers([c % key.n for c in ciphertexts], 2 * key.delta * keyshare.value, key.n)
 
 
 def check_share_values(key: PublicKey, shares: Sequence[int], count: int) -> None:
@@ -211,7 +211,7 @@ def check_share_values(key: PublicKey, shares: Sequence[int], count: int) -> Non
 
 
 def combine(
-    key: ThresholdKey, ciphertexts: Sequence[int], shares: Mapping[int, Sequence[int]], executor: Executor | None = None
+    key: ThresholdKey, ciphertexts: Sequence[int], shares: Mapping[int, Sequence[int]], arithmetic: Arithmetic = ONE_THREAD
 ) -> list[Opening]:
     """Openings from the shares of `threshold` holders, by holder index 1..T; of more, the lowest indices are used.
 
@@ -232,10 +232,10 @@ def combine(
             check_share_values(key.public_key, shares[i], len(ciphertexts))
         except BadShare as fault:
             raise BadShare(f"holder {i}: {fault.message}") from None
-    roots = _combine_roots(key, {i: shares[i] for i in chosen}, executor)
+    roots = _combine_roots(key, {i: shares[i] for i in chosen}, arithmetic)
     n, d = key.n, key.opening_exponent
-    powers = [divmod(x, n) for x in slices.powers(roots, n, n, executor, squared=True)]
-    targets = [divmod(x, n) for x in slices.powers(ciphertexts, d, n, executor, squared=True)]
+    powers = [divmod(x, n) for x in arithmetic.powers(roots, n, n, squared=True)]
+    targets = [divmod(x, n) for x in arithmetic.powers(ciphertexts, d, n, squared=True)]
     inverses = numbers.invert_all([p0 for _, p0 in powers], n)
     inverse_d = numbers.invert(d, n)
     openings = []
@@ -247,13 +247,13 @@ def combine(
     return openings
 
 
-def _combine_roots(key: ThresholdKey, shares: Mapping[int, Sequence[int]], executor: Executor | None) -> list[int]:
+def _combine_roots(key: ThresholdKey, shares: Mapping[int, Sequence[int]], arithmetic: Arithmetic) -> list[int]:
     """W = prod (x_i²)^(λ_i) mod n with λ_i = Δ prod_{j≠i} j / (j - i), for every ciphertext."""
     above: list[list[int]] = []
     below: list[list[int]] = []
     for i, values in shares.items():
         exponent = 2 * _lagrange(key.delta, i, list(shares))
-        (above if exponent >= 0 else below).append(slices.powers(values, abs(exponent), key.n, executor))
+        (above if exponent >= 0 else below).append(arithmetic.powers(values, abs(exponent), key.n))
     roots = numbers.column_products(above, key.n)
     if not below:
         return roots
@@ -271,7 +271,7 @@ def _lagrange(delta: int, i: int, indices: Sequence[int]) -> int:
 
 
 def check_openings(
-    key: ThresholdKey, ciphertexts: Sequence[int], openings: Sequence[Opening], rand: Rand, executor: Executor | None = None
+    key: ThresholdKey, ciphertexts: Sequence[int], openings: Sequence[Opening], rand: Rand, arithmetic: Arithmetic = ONE_THREAD
 ) -> None:
     """Accept only the right openings of all ciphertexts, in one batch with secret random 128-bit exponents.
 
@@ -294,18 +294,18 @@ def check_openings(
             raise BadOpening(f"opening {index}: M is outside 0..n-1")
         if numbers.jacobi(opening.w, n) != 1:
             raise BadOpening(f"opening {index}: w is not a unit with Jacobi symbol 1")
-    if not _batch_holds(key, ciphertexts, openings, rand, executor):
+    if not _batch_holds(key, ciphertexts, openings, rand, arithmetic):
         raise BadOpening(f"opening {_first_wrong(key, ciphertexts, openings, rand)} does not open its ciphertext")
 
 
 def _batch_holds(
-    key: ThresholdKey, ciphertexts: Sequence[int], openings: Sequence[Opening], rand: Rand, executor: Executor | None = None
+    key: ThresholdKey, ciphertexts: Sequence[int], openings: Sequence[Opening], rand: Rand, arithmetic: Arithmetic = ONE_THREAD
 ) -> bool:
     n, square, d = key.n, key.public_key.n_squared, key.opening_exponent
     weights = [numbers.random_bits(rand, BATCH_BITS) for _ in openings]
-    w = slices.multi_power([o.w for o in openings], weights, n, executor)
+    w = arithmetic.multi_power([o.w for o in openings], weights, n)
     m = sum(e * o.m for e, o in zip(weights, openings, strict=True)) % n
-    c = slices.multi_power(ciphertexts, weights, n, executor, squared=True)
+    c = arithmetic.multi_power(ciphertexts, weights, n, squared=True)
     left = numbers.powmod_bases([w], 2 * n, n, squared=True)[0] * (1 + 2 * d * m % n * n)
     return left % square == numbers.powmod_bases([c], 2 * d, n, squared=True)[0]
 

@@ -10,7 +10,7 @@ from defedbio.errors import DefedError, InvalidInput, Unreachable
 from defedbio.explorer.index import Index
 from defedbio.explorer.lookup import Lookup
 from defedbio.explorer.tables import Tables
-from defedbio.nodes.connection import Connection
+from defedbio.protocol.reading import Reader
 
 MAX_BLOB_BYTES = 256 << 20
 BLOB_SECONDS = 15.0
@@ -43,7 +43,7 @@ class Blobs:
     """`checks` by CID: the bytes are those of the CID. `reach` by address: its node answers. `presence` by (CID, address): its node has
     the blob; `pins` by CID: this explorer's own node keeps it."""
 
-    def __init__(self, connection: Connection, index: Index) -> None:
+    def __init__(self, connection: Reader, index: Index) -> None:
         self._connection, self._index = connection, index
         # One blob at a time, since it is checked in memory.
         fetching, asking = ThreadPoolExecutor(1, "blob"), ThreadPoolExecutor(8, "ask")

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from defedbio.errors import DefedError, NotFound
-from defedbio.explorer.facts import SWEEP_SECONDS, Facts
 from defedbio.explorer.index import Index
+from defedbio.explorer.lookups import SWEEP_SECONDS, Lookups
 from defedbio.protocol.view import RoundView, StudyView
 
 IDLE_SECONDS = 15.0
@@ -21,8 +21,8 @@ MOST_STUDIES = 100  # whose rounds are read without anybody looking
 class Follower:
     """`trouble` is why the chain cannot be read now, "" while it can."""
 
-    def __init__(self, index: Index, facts: Facts, poll_seconds: float) -> None:
-        self._index, self._facts, self._poll_seconds = index, facts, poll_seconds
+    def __init__(self, index: Index, lookups: Lookups, poll_seconds: float) -> None:
+        self._index, self._lookups, self._poll_seconds = index, lookups, poll_seconds
         self._stopped = threading.Event()
         self._wanted: deque[int] = deque(maxlen=1000)
         self.trouble = ""
@@ -80,7 +80,7 @@ class Follower:
         for study in studies:
             yield self._frame(study)
         for study, view in self._rounds(studies):
-            yield self._facts.fill(study, view)
+            yield self._lookups.fill(study, view)
 
     def _rounds(self, studies: list[StudyView]) -> Iterator[tuple[StudyView, RoundView]]:
         for study in studies:
@@ -91,8 +91,8 @@ class Follower:
                 yield study, view
 
     def _frame(self, study: StudyView) -> bool:
-        if not study.spec_cid or self._facts.known_frame(study.id) is not None:
+        if not study.spec_cid or self._lookups.known_frame(study.id) is not None:
             return False
         with suppress(DefedError):
-            return self._facts.frame(study.id, SWEEP_SECONDS) is not None
+            return self._lookups.frame(study.id, SWEEP_SECONDS) is not None
         return False

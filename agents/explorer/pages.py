@@ -11,22 +11,22 @@ from defedbio.chain.events import decode_log
 from defedbio.chain.network import CONTRACTS
 from defedbio.errors import DefedError, NotFound
 from defedbio.explorer.blobs import keepers
-from defedbio.explorer.facts import Facts
 from defedbio.explorer.index import Index
-from defedbio.explorer.paging import FIRST, Numbers, Paged
+from defedbio.explorer.lookups import Lookups
 from defedbio.explorer.round_page import round_page
 from defedbio.explorer.search import LARGEST, find
 from defedbio.explorer.study_page import study_page
 from defedbio.explorer.tables import Tables, values_of
 from defedbio.protocol.view import StudyView
+from defedbio.web.paging import FIRST, Numbers, Paged
 
 
 class Pages:
-    """Each method takes the `pages` asked for of its lists, reads the tables once, and then asks `facts` for the rest."""
+    """Each method takes the `pages` asked for of its lists, reads the tables once, and then asks `lookups` for the rest."""
 
-    def __init__(self, index: Index, facts: Facts) -> None:
-        self.index, self.facts = index, facts
-        self.chain = facts.connection.client.network
+    def __init__(self, index: Index, lookups: Lookups) -> None:
+        self.index, self.lookups = index, lookups
+        self.chain = lookups.connection.client.network
 
     def network(self, pages: Numbers = FIRST) -> dict[str, Any]:
         """Studies, members, key epochs and votes, the newest first."""
@@ -50,7 +50,7 @@ class Pages:
         }
 
     def _summary(self, study: StudyView) -> dict[str, Any]:
-        frame = self.facts.known_frame(study.id)
+        frame = self.lookups.known_frame(study.id)
         return {
             "view": study,
             "name": frame.spec.name if frame else "",
@@ -60,14 +60,14 @@ class Pages:
 
     def study(self, number: int, pages: Numbers = FIRST) -> dict[str, Any]:
         """Raises NotFound for an unknown study."""
-        return study_page(self.index.study(number), self.index, self.facts, pages)
+        return study_page(self.index.study(number), self.index, self.lookups, pages)
 
     def round(self, number: int, pages: Numbers = FIRST) -> dict[str, Any]:
         """Raises NotFound for an unknown round."""
         study, view = self.index.round(number)
         with self.index.read() as tables:
             events, holders = list(tables.by_round.get(number, ())), tables.holders(study)
-        shown = round_page(study, view, events, holders, self.facts, pages)
+        shown = round_page(study, view, events, holders, self.lookups, pages)
         return shown | {"events": self._rows(pages.newest("events", events))}
 
     def epoch(self, number: int, pages: Numbers = FIRST) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Pages:
 
     def block(self, number: int, pages: Numbers = FIRST) -> dict[str, Any]:
         """Raises NotFound for a block that the chain does not have."""
-        found = self.facts.connection.client.whole_block(number) if number < LARGEST else None
+        found = self.lookups.connection.client.whole_block(number) if number < LARGEST else None
         if found is None:
             raise NotFound(f"there is no block {number}")
         with self.index.read() as tables:
@@ -96,7 +96,7 @@ class Pages:
 
     def transaction(self, tx_hash: bytes, pages: Numbers = FIRST) -> dict[str, Any]:
         """The decoded call, its events, or the custom error by name. Raises NotFound for a transaction that was not mined."""
-        client = self.facts.connection.client
+        client = self.lookups.connection.client
         found = client.transaction(tx_hash)
         if found is None:
             raise NotFound(f"the chain has no mined transaction 0x{tx_hash.hex()}")
@@ -135,7 +135,7 @@ class Pages:
                 "member": address in tables.members,
                 "studies": [s.id for s in tables.studies.values() if address in s.participants],
             }
-        return shown | {"balance": self.facts.balance(address), "events": self._rows(events)}
+        return shown | {"balance": self.lookups.balance(address), "events": self._rows(events)}
 
     def cid(self, cid: str, pages: Numbers = FIRST) -> dict[str, Any]:
         """Raises NotFound for a CID that no event names."""
@@ -152,7 +152,7 @@ class Pages:
             return find(tables, self.chain, text)
 
     def _rows(self, page: Paged[ev.Event]) -> Paged[dict[str, Any]]:
-        times = self.facts.times(page.rows)
+        times = self.lookups.times(page.rows)
         return page.holding(
             [{"name": type(e).__name__, "values": values_of(e), "meta": e.meta, "time": times.get(e.meta.block_hash)} for e in page.rows]
         )

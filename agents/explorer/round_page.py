@@ -8,10 +8,10 @@ from typing import Any
 from defedbio.chain import events as ev
 from defedbio.domain import Phase
 from defedbio.errors import DefedError
-from defedbio.explorer.facts import Facts
-from defedbio.explorer.paging import Numbers
+from defedbio.explorer.lookups import Lookups
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.view import RoundView, StudyView
+from defedbio.web.paging import Numbers
 
 MEMBERS_A_PAGE = 50
 
@@ -35,18 +35,18 @@ _COLUMNS = {
 
 
 def round_page(
-    study: StudyView, view: RoundView, events: list[ev.Event], holders: tuple[str, ...], facts: Facts, pages: Numbers
+    study: StudyView, view: RoundView, events: list[ev.Event], holders: tuple[str, ...], lookups: Lookups, pages: Numbers
 ) -> dict[str, Any]:
     frame = None
     with suppress(DefedError):
-        frame = facts.frame(study.id)
+        frame = lookups.frame(study.id)
     entered = {e.phase: e for e in events if isinstance(e, ev.PhaseEntered)}
     acts = by_organisation(events)
     reasons = reasons_of(view)
     page = pages.page("organisations", list(enumerate(study.participants)), MEMBERS_A_PAGE)
     rows = [organisation(view, position, who, acts.get(who, {}), reasons, who in holders) for position, who in page.rows]
     for row in rows:
-        row["gas"] = {name: facts.gas_of_tx(event.meta.tx_hash) for name, event in row["acts"].items()}
+        row["gas"] = {name: lookups.gas_of_tx(event.meta.tx_hash) for name, event in row["acts"].items()}
     last = max((phase for phase in entered if phase <= Phase.FINALISED), default=Phase.OPEN)
     return {
         "study": study,
@@ -61,8 +61,8 @@ def round_page(
         "aggregate": next((p for p in view.aggregates if any(s.aggregate_root == p.root for s in view.shares)), None),
         "parts": view.parts,
         "openings": view.openings,
-        "gas": facts.gas_of_round(view.id),
-        "metrics": facts.known_metrics(view.id),
+        "gas": lookups.gas_of_round(view.id),
+        "metrics": lookups.known_metrics(view.id),
     }
 
 

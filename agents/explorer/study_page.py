@@ -8,29 +8,29 @@ from typing import Any
 from defedbio.chain import events as ev
 from defedbio.errors import DefedError
 from defedbio.explorer.chart import Chart, chart
-from defedbio.explorer.facts import Facts
 from defedbio.explorer.index import Index
-from defedbio.explorer.paging import Numbers
+from defedbio.explorer.lookups import Lookups
 from defedbio.explorer.render import size
 from defedbio.explorer.round_page import kind_of
-from defedbio.nodes.describe import describe
+from defedbio.network.describe import describe
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.view import RoundView, StudyView
+from defedbio.web.paging import Numbers
 
 
-def study_page(study: StudyView, index: Index, facts: Facts, pages: Numbers) -> dict[str, Any]:
+def study_page(study: StudyView, index: Index, lookups: Lookups, pages: Numbers) -> dict[str, Any]:
     """Rounds newest first."""
     frame: StudyFrame | None = None
     trouble = ""
     try:
-        frame = facts.frame(study.id)
+        frame = lookups.frame(study.id)
         trouble = "" if frame else "it is being read from IPFS"
     except DefedError as error:
         trouble = error.message
     page = pages.newest("rounds", [view for _, view in sorted(study.rounds.items())])
     ends = {view.id: _ends(index, view) for view in page.rows}
-    times = facts.times([event for pair in ends.values() for event in pair])
-    aim = facts.aim(frame) if frame else ""
+    times = lookups.times([event for pair in ends.values() for event in pair])
+    aim = lookups.aim(frame) if frame else ""
     return {
         "study": study,
         "complete": study.complete,
@@ -38,24 +38,24 @@ def study_page(study: StudyView, index: Index, facts: Facts, pages: Numbers) -> 
         "words": describe(study.id, frame.spec) if frame else "",
         "spec_text": json.dumps(json.loads(frame.spec.raw), indent=2) if frame else "",
         "spec_error": trouble,
-        "rounds": page.holding([_row(view, frame, facts, [times.get(e.meta.block_hash) for e in ends[view.id]]) for view in page.rows]),
+        "rounds": page.holding([_row(view, frame, lookups, [times.get(e.meta.block_hash) for e in ends[view.id]]) for view in page.rows]),
         "aim": aim,
-        "charts": _charts(study, frame, facts, aim) if frame else [],
+        "charts": _charts(study, frame, lookups, aim) if frame else [],
         "budgets": budgets(study) if (frame and frame.spec.privacy) or any(v.privacy for v in study.rounds.values()) else [],
         "budget": frame.spec.privacy if frame else None,
     }
 
 
-def _row(view: RoundView, frame: StudyFrame | None, facts: Facts, times: list[int | None]) -> dict[str, Any]:
+def _row(view: RoundView, frame: StudyFrame | None, lookups: Lookups, times: list[int | None]) -> dict[str, Any]:
     opened, last = times if len(times) == 2 else (None, None)
     return {
         "view": view,
         "kind": kind_of(frame, view),
         "opened": opened,
         "took": last - opened if view.phase.ended and opened is not None and last is not None else None,
-        "gas": facts.gas_of_round(view.id),
-        "bytes": _bytes(frame, view, facts),
-        "metrics": facts.known_metrics(view.id),
+        "gas": lookups.gas_of_round(view.id),
+        "bytes": _bytes(frame, view, lookups),
+        "metrics": lookups.known_metrics(view.id),
     }
 
 
@@ -66,21 +66,21 @@ def _ends(index: Index, view: RoundView) -> list[ev.Event]:
         return [events[0], events[-1]] if events else []
 
 
-def _bytes(frame: StudyFrame | None, view: RoundView, facts: Facts) -> int | None:
+def _bytes(frame: StudyFrame | None, view: RoundView, lookups: Lookups) -> int | None:
     """Of all updates that were revealed."""
-    return facts.update_bytes(frame, view) * len(view.reveals) if frame and view.step < len(frame.steps) else None
+    return lookups.update_bytes(frame, view) * len(view.reveals) if frame and view.step < len(frame.steps) else None
 
 
-def _charts(study: StudyView, frame: StudyFrame, facts: Facts, aim: str) -> list[Chart]:
+def _charts(study: StudyView, frame: StudyFrame, lookups: Lookups, aim: str) -> list[Chart]:
     """By round: the metric, gas and bytes, each where at least two rounds have one."""
     metric, gas, sent = [], [], []
     for number, view in sorted(study.rounds.items()):
-        found = (facts.known_metrics(number) or {}).get(aim)
+        found = (lookups.known_metrics(number) or {}).get(aim)
         if found is not None:
             metric.append((float(number), float(found)))
-        if (spent := facts.gas_of_ended_round(number)) is not None:
+        if (spent := lookups.gas_of_ended_round(number)) is not None:
             gas.append((float(number), float(spent)))
-        if view.phase.ended and (moved := _bytes(frame, view, facts)) is not None:
+        if view.phase.ended and (moved := _bytes(frame, view, lookups)) is not None:
             sent.append((float(number), float(moved)))
     drawn = [chart(aim, metric)] if len(metric) > 1 else []
     drawn += [chart("gas", gas, _short, zero=True)] if len(gas) > 1 else []

@@ -10,10 +10,10 @@ from typing import Any
 from starlette.concurrency import iterate_in_threadpool
 
 from defedbio.errors import DefedError, Unreachable
-from defedbio.explorer.facts import Facts
 from defedbio.explorer.index import Index
-from defedbio.nodes.auditor import verify_round
-from defedbio.nodes.connection import Connection
+from defedbio.explorer.lookups import Lookups
+from defedbio.protocol.reading import Reader
+from defedbio.protocol.verify import verify_round
 
 AT_ONCE = 2
 SPEC_SECONDS = 60.0
@@ -24,8 +24,8 @@ Telling = tuple[str, dict[str, Any]]
 class Verifications:
     """At most `AT_ONCE` at a time: each holds a round's updates in memory and takes a core."""
 
-    def __init__(self, connection: Connection, index: Index, facts: Facts) -> None:
-        self._connection, self._index, self._facts = connection, index, facts
+    def __init__(self, connection: Reader, index: Index, lookups: Lookups) -> None:
+        self._connection, self._index, self._lookups = connection, index, lookups
         self._free = BoundedSemaphore(AT_ONCE)
 
     async def tell(self, round_: int) -> AsyncGenerator[Telling]:
@@ -42,7 +42,7 @@ class Verifications:
     def _checks(self, round_: int) -> Iterator[Telling]:
         try:
             study, view = self._index.round(round_)
-            frame = self._facts.frame(study.id, SPEC_SECONDS)
+            frame = self._lookups.frame(study.id, SPEC_SECONDS)
             if frame is None:
                 raise Unreachable("the study's spec has not come from IPFS yet")
             holders = self._connection.keys.epoch_of(frame.spec.key_epoch).holders

@@ -14,11 +14,11 @@ from defedbio.learning import statistics
 from defedbio.learning.data.port import Dataset
 from defedbio.learning.evaluation import predict
 from defedbio.learning.evaluation_sums import PREFIX
+from defedbio.learning.global_update import check_step
 from defedbio.learning.models import Installed, build, weights_of
 from defedbio.learning.parameters import count, flatten, parameters, unflatten
 from defedbio.learning.plan import Step, control_norm
 from defedbio.learning.preprocessing import model_input, moments, target_input
-from defedbio.learning.server import check_step
 from defedbio.learning.state import GlobalState
 from defedbio.learning.strategies.scaffold import own_control
 from defedbio.learning.tasks import open_task

@@ -9,10 +9,10 @@ import numpy as np
 
 from defedbio.errors import InvalidData, InvalidInput
 from defedbio.learning.data.port import Dataset
+from defedbio.learning.global_update import Sums, finalise
 from defedbio.learning.local import Contribution, Float64, contribute
 from defedbio.learning.models import Installed
 from defedbio.learning.plan import Step, schedule
-from defedbio.learning.server import Sums, finalise
 from defedbio.learning.state import GlobalState, genesis
 from defedbio.spec import StudySpec
 

@@ -7,31 +7,31 @@ from pathlib import Path
 
 from defedbio.chain.feed import EventFeed
 from defedbio.config import Home
-from defedbio.crypto.slices import Executor
+from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.errors import InvalidInput, NotFound
 from defedbio.learning.custom import Maker
 from defedbio.learning.data import open_adapter
 from defedbio.learning.data.port import Dataset
-from defedbio.nodes.acceptance import check_accepted
-from defedbio.nodes.ceremony import load_share
-from defedbio.nodes.connection import Connection
-from defedbio.nodes.modules import allowed
+from defedbio.network.acceptance import check_accepted
+from defedbio.network.modules import allowed
+from defedbio.network.shares import load_share
 from defedbio.nodes.organisation import LoopOptions, OrganisationNode
 from defedbio.nodes.watching.metered import MeteredStore
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.journal import Journal
+from defedbio.protocol.reading import Reader
 from defedbio.protocol.tools import Tools
 
 
 def assemble(
-    connection: Connection,
+    connection: Reader,
     home: Home,
     study: int,
     data: Path | None,
     password: str,
     journal: Journal,
     options: LoopOptions,
-    executor: Executor | None = None,
+    arithmetic: Arithmetic = ONE_THREAD,
 ) -> OrganisationNode:
     """A node ready to run: as participant if it is enrolled, as key holder if it holds a share.
 
@@ -66,7 +66,7 @@ def assemble(
         dataset=_load(connection, frame, data) if enrolled and data is not None else None,
         installed=_installed(home, frame) if enrolled else {},
         share=load_share(share_path, epoch, frame.key, password) if holder_index else None,
-        executor=executor,
+        arithmetic=arithmetic,
     )
     return OrganisationNode(tools, EventFeed(connection.client, confirmations=frame.spec.confirmations), holder_index, options)
 
@@ -84,6 +84,6 @@ def _installed(home: Home, frame: StudyFrame) -> dict[str, Maker]:
     return found
 
 
-def _load(connection: Connection, frame: StudyFrame, data: Path) -> Dataset:
+def _load(connection: Reader, frame: StudyFrame, data: Path) -> Dataset:
     with connection.report.phase("load-data"):
         return open_adapter(frame.spec).load(data)

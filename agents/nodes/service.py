@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from defedbio.chain.network import Network
+from defedbio.compute.executor import Place, open_arithmetic
 from defedbio.config import Home
 from defedbio.errors import DefedError, InvalidInput
-from defedbio.nodes.connection import Connection
 from defedbio.nodes.organisation import LoopOptions
 from defedbio.nodes.participation import assemble
 from defedbio.nodes.watching.hooks import Hooks, Receiver
@@ -20,9 +20,9 @@ from defedbio.nodes.watching.metrics import DEFAULT_PORT, MetricsServer, NodeMet
 from defedbio.nodes.watching.receivers import Command, WebHook
 from defedbio.nodes.watching.running import announced
 from defedbio.nodes.watching.vitals import HasPeers, watched
-from defedbio.protocol.executor import Place, open_executor
 from defedbio.protocol.journal import Journal
-from defedbio.protocol.report import Reporter, Sink, Tee
+from defedbio.protocol.reading import Reader
+from defedbio.report import Reporter, Sink, Tee
 
 LOOPBACK = "127.0.0.1"
 LAST_WORDS_SECONDS = 5.0
@@ -51,7 +51,7 @@ class NodeService:
     network: Network
     address: str
     study: int
-    connect: Callable[[Journal, Reporter], Connection]
+    connect: Callable[[Journal, Reporter], Reader]
     peers: HasPeers
     screen: Sink
     operations: Operations = Operations()
@@ -82,8 +82,8 @@ class NodeService:
             stack.callback(hooks.close, LAST_WORDS_SECONDS)
             tee.add(hooks.sink)
             stack.enter_context(_last_words(report))
-            executor = stack.enter_context(open_executor(self.place, self.threads, report))
-            node = assemble(connection, self.home, self.study, data, password, journal, loop, executor)
+            arithmetic = stack.enter_context(open_arithmetic(self.place, self.threads, report))
+            node = assemble(connection, self.home, self.study, data, password, journal, loop, arithmetic)
             node.stop = stop
             stack.enter_context(watched(report, connection.client, self.peers))
             report.note(f"node {self.address} follows study {self.study}")

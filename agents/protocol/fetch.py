@@ -2,66 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 
-from defedbio.chain.registry import ParticipantRegistry
 from defedbio.crypto import threshold, wire
+from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.numbers import Rand
-from defedbio.crypto.slices import Executor
 from defedbio.crypto.threshold import Opening
-from defedbio.errors import BlobMismatch, BlobUnavailable, InternalFault, InvalidInput, PeerFault, StoreUnreachable, Unreachable
-from defedbio.ipfs.store import BlobStore
+from defedbio.errors import BlobMismatch, BlobUnavailable, InternalFault, PeerFault
 from defedbio.learning.state import GlobalState, genesis, size_cap
+from defedbio.network.peers import Peers
 from defedbio.protocol.frame import NO_PROOF, StudyFrame
-from defedbio.protocol.report import Reporter
 from defedbio.protocol.view import Post, Reveal, RoundView, Share, StudyView
-
-REDIAL_SECONDS = 30.0
-
-
-@dataclass
-class Peers:
-    """Dials organisations' IPFS nodes at the multiaddresses that the registry holds (R1), and never the own one."""
-
-    registry: ParticipantRegistry
-    store: BlobStore
-    report: Reporter
-    _dialled: dict[str, float] = field(default_factory=dict, repr=False)
-
-    @cached_property
-    def own_peer_id(self) -> str:
-        return self.store.identity().peer_id
-
-    def connect(self, owner: str) -> None:
-        """Dial unless done lately. A failure is only noted: the blob may come from another peer."""
-        if time.monotonic() - self._dialled.get(owner, float("-inf")) < REDIAL_SECONDS:
-            return
-        try:
-            multiaddr = self.registry.profile_of(owner).multiaddr
-            if multiaddr and self.own_peer_id not in multiaddr:
-                self.store.connect(multiaddr)
-            self._dialled[owner] = time.monotonic()
-        except StoreUnreachable:
-            raise
-        except (Unreachable, InvalidInput) as error:
-            self.report.note(f"cannot dial the node of {owner}: {error.message}", peer=owner, retry="dial")
-
-    def fetch(self, cid: str, owner: str, max_bytes: int, seconds: float) -> bytes:
-        """Bytes of a CID that `owner` published, checked against the CID.
-
-        Raises:
-            BlobUnavailable: when no connected node delivers it in time.
-            MalformedBlob, BlobMismatch: with the owner to blame.
-        """
-        self.connect(owner)
-        try:
-            return self.store.get(cid, max_bytes, seconds)
-        except PeerFault as error:
-            raise error.blame(owner) from None
 
 
 @dataclass
@@ -107,14 +60,14 @@ class Fetcher:
             raise error.blame(share.holder) from None
         return payload
 
-    def opening(self, view: RoundView, post: Post, ciphertexts: Sequence[int], executor: Executor | None = None) -> list[Opening]:
+    def opening(self, view: RoundView, post: Post, ciphertexts: Sequence[int], arithmetic: Arithmetic = ONE_THREAD) -> list[Opening]:
         """A posted opening that holds for the aggregate's `ciphertexts` (P6).
 
         Raises:
             BlobUnavailable, MalformedBlob, BlobMismatch, BadOpening: with the poster to blame.
         """
         openings = self._openings(self.frame.header(wire.BlobKind.OPENING, view), post, 0)
-        self.check_openings(post.sender, ciphertexts, openings, executor)
+        self.check_openings(post.sender, ciphertexts, openings, arithmetic)
         return openings
 
     def opening_part(self, view: RoundView, post: Post, span: range) -> list[Opening]:
@@ -126,11 +79,11 @@ class Fetcher:
         return self._openings(self.frame.part_header(view, post.sender, span), post, span.start)
 
     def check_openings(
-        self, poster: str, ciphertexts: Sequence[int], openings: Sequence[Opening], executor: Executor | None = None
+        self, poster: str, ciphertexts: Sequence[int], openings: Sequence[Opening], arithmetic: Arithmetic = ONE_THREAD
     ) -> None:
         """Raises BadOpening, with the poster to blame, unless the openings hold for these ciphertexts."""
         try:
-            threshold.check_openings(self.frame.key, ciphertexts, openings, self.rand, executor)
+            threshold.check_openings(self.frame.key, ciphertexts, openings, self.rand, arithmetic)
         except PeerFault as error:
             raise error.blame(poster) from None
 

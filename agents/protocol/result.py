@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from defedbio.crypto import encoding, packing
 from defedbio.crypto.threshold import Opening
+from defedbio.learning.global_update import Sums, finalise
 from defedbio.learning.plan import Step
-from defedbio.learning.server import Sums, finalise
 from defedbio.learning.state import GlobalState
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.view import RoundView

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Callable, Mapping
 
 from defedbio.crypto import encoding
+from defedbio.learning.global_update import Sums
 from defedbio.learning.local import Contribution
 from defedbio.learning.plan import Step
-from defedbio.learning.server import Sums
 from defedbio.learning.simulation import Combine, SeedOf
 from defedbio.protocol.randomness import rounding, training_seed
 from defedbio.protocol.result import named

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from defedbio.chain.rounds import RoundManager
+from defedbio.chain.bindings.round_manager import RoundManager
+from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.numbers import Rand
 from defedbio.crypto.paillier import FixedBaseTable
-from defedbio.crypto.slices import Executor
 from defedbio.crypto.threshold import KeyShare
 from defedbio.errors import InternalFault
 from defedbio.ipfs.store import BlobStore
@@ -21,8 +21,8 @@ from defedbio.learning.state import GlobalState, genesis
 from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.journal import Journal
-from defedbio.protocol.report import Reporter
 from defedbio.protocol.view import RoundView, StudyView
+from defedbio.report import Reporter
 
 if TYPE_CHECKING:
     from defedbio.learning.data.port import Dataset
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Tools:
-    """`dataset` and `share` are None where the node has none. Without an `executor` lists of powers are computed by one thread. `updates`
+    """`dataset` and `share` are None where the node has none. `arithmetic` computes lists of powers. `updates`
     caches the ciphertexts of the round at hand by (round, position), `aggregates` this node's own product of them by round."""
 
     frame: StudyFrame
@@ -45,7 +45,7 @@ class Tools:
     share: KeyShare | None = field(default=None, repr=False)
     installed: Installed = field(default_factory=dict)
     rand: Rand = os.urandom
-    executor: Executor | None = None
+    arithmetic: Arithmetic = ONE_THREAD
     updates: dict[tuple[int, int], list[int]] = field(default_factory=dict, repr=False)
     aggregates: dict[int, list[int]] = field(default_factory=dict, repr=False)
     checked_at: dict[int, float] = field(default_factory=dict, repr=False)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from defedbio.chain import events as ev
-from defedbio.chain.rounds import DELTA_UNITS, EPSILON_UNITS
+from defedbio.chain.bindings.round_manager import DELTA_UNITS, EPSILON_UNITS
 from defedbio.chain.values import StudyRules
 from defedbio.domain import NO_ONE, BitSet, Phase
 

@@ -229,4 +229,4 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @cache
 def _validator() -> Draft202012Validator:
-    return Draft202012Validator(json.loads(files("ipfs").joinpath("schemas/study.schema.json").read_text("utf-8")))
+    return Draft202012Validator(json.loads(files("defedbio.spec").joinpath("study.schema.json").read_text("utf-8")))

@@ -18,12 +18,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from defedbio.compute.executor import THREADS, Place, open_arithmetic
 from defedbio.crypto import kernel, packing, paillier, threshold, wire
+from defedbio.crypto.arithmetic import Arithmetic
 from defedbio.crypto.proofs import share as share_proof
-from defedbio.crypto.slices import Executor
 from defedbio.domain import RoundContext
-from defedbio.protocol.executor import THREADS, Place, open_executor
-from defedbio.protocol.report import Reporter
+from defedbio.report import Reporter
 
 VECTORS = Path(__file__).parents[2] / "tests" / "vectors"
 UPDATES = 10
@@ -45,7 +45,7 @@ class Table:
         return result
 
 
-def run(bits: int, parameters: int, slot_bits: int, repeat: int, executor: Executor, place: str) -> None:
+def run(bits: int, parameters: int, slot_bits: int, repeat: int, arithmetic: Arithmetic, place: str) -> None:
     primes = json.loads((VECTORS / f"keys_{bits}.json").read_text())
     key, shares = threshold.deal_from_primes(int(primes["p"], 16), int(primes["q"], 16), 3, 5, os.urandom)
     public, layout = key.public_key, packing.SlotLayout(bits, slot_bits)
@@ -56,7 +56,7 @@ def run(bits: int, parameters: int, slot_bits: int, repeat: int, executor: Execu
     print(f"{bits} bits, {parameters} parameters of {slot_bits} bits, {count} ciphertexts, {place}, by {by}")
     table = Table(parameters, repeat)
     comb = table.measure("fixed-base table (once a key)", lambda: paillier.FixedBaseTable(public), 1)
-    pool = paillier.ObfuscatorPool(public, os.urandom, comb, executor)
+    pool = paillier.ObfuscatorPool(public, os.urandom, comb, arithmetic)
     plaintexts = table.measure("pack", lambda: packing.pack(values, layout, public.n))
     table.measure("obfuscators (ahead, in background)", lambda: pool.fill(count))
     ciphertexts = table.measure("encrypt online, pool full", lambda: paillier.encrypt(public, plaintexts, pool), 1)
@@ -67,14 +67,14 @@ def run(bits: int, parameters: int, slot_bits: int, repeat: int, executor: Execu
     aggregate = table.measure(f"aggregate {UPDATES} updates", lambda: paillier.aggregate(public, updates))
     _, root = table.measure("prefix products and aggregate root", lambda: wire.product_and_root(updates, public))
     released = {
-        i: table.measure(f"share of holder {i}", partial(threshold.share, key, shares[i - 1], aggregate, executor)) for i in (1, 2, 3)
+        i: table.measure(f"share of holder {i}", partial(threshold.share, key, shares[i - 1], aggregate, arithmetic)) for i in (1, 2, 3)
     }
     context = RoundContext(31337, "0x" + "11" * 20, 1, 1)
     statement = share_proof.ShareStatement(key, context, 1, root, aggregate, released[1])
     proof = table.measure("prove a share", lambda: share_proof.prove(statement, shares[0], os.urandom))
     table.measure("verify a share's proof", lambda: share_proof.verify(statement, proof))
-    openings = table.measure("combine", lambda: threshold.combine(key, aggregate, released, executor))
-    table.measure("check all openings", lambda: threshold.check_openings(key, aggregate, openings, os.urandom, executor))
+    openings = table.measure("combine", lambda: threshold.combine(key, aggregate, released, arithmetic))
+    table.measure("check all openings", lambda: threshold.check_openings(key, aggregate, openings, os.urandom, arithmetic))
     opened = table.measure("unpack", lambda: packing.unpack([o.m for o in openings], layout, public.n, parameters))
     if not np.array_equal(opened, UPDATES * values):
         raise SystemExit("the opened sum is wrong")
@@ -96,8 +96,8 @@ def main() -> None:
     if args.no_kernel:
         kernel.usable = lambda: False
     place = f"{args.threads} thread(s)" if args.executor == THREADS else args.executor
-    with open_executor(Place.parse(args.executor), args.threads, Reporter(print)) as executor:
-        run(args.bits, args.parameters, args.slot_bits, args.repeat, executor, place)
+    with open_arithmetic(Place.parse(args.executor), args.threads, Reporter(print)) as arithmetic:
+        run(args.bits, args.parameters, args.slot_bits, args.repeat, arithmetic, place)
 
 
 if __name__ == "__main__":

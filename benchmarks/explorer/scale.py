@@ -26,14 +26,14 @@ from benchmarks.explorer import chain
 from defedbio.chain.client import ChainClient
 from defedbio.chain.feed import EventFeed
 from defedbio.crypto import threshold
-from defedbio.explorer.facts import Facts
 from defedbio.explorer.index import Index
 from defedbio.explorer.lookup import Lookup
+from defedbio.explorer.lookups import Lookups
 from defedbio.explorer.pages import Pages
-from defedbio.explorer.paging import Numbers
 from defedbio.explorer.render import Renderer
 from defedbio.protocol.frame import StudyFrame
 from defedbio.spec import StudySpec
+from defedbio.web.paging import Numbers
 
 VECTORS = Path(__file__).parents[2] / "tests" / "vectors" / "keys_3072.json"
 
@@ -79,12 +79,12 @@ def measure(rounds: int, members: int, delay: float) -> None:
     try:
         client = ChainClient(endpoint, chain.network(endpoint))
         index = Index(EventFeed(client))
-        facts = Facts(Connection(client, frame(rounds, members)), index)  # type: ignore[arg-type]
-        facts._metrics = Lookup(lambda key: {"roc_auc": 0.9 - 0.1 / key[1]}, ThreadPoolExecutor(1), 20_000)
+        lookups = Lookups(Connection(client, frame(rounds, members)), index)  # type: ignore[arg-type]
+        lookups._metrics = Lookup(lambda key: {"roc_auc": 0.9 - 0.1 / key[1]}, ThreadPoolExecutor(1), 20_000)
         indexed = seconds_of(index.poll)
         size = f"{rounds:,} x {members}"
         say(size, "index", f"{count:,} events, {indexed:.1f} s, then {1000 * seconds_of(index.poll):.0f} ms a poll", "")
-        pages, renderer = Pages(index, facts), Renderer(index)
+        pages, renderer = Pages(index, lookups), Renderer(index)
         views: dict[str, Callable[[], Any]] = {
             "network": lambda: renderer.page("network", "", **pages.network()),
             "study": lambda: renderer.page("study", "", **pages.study(1)),
@@ -98,12 +98,12 @@ def measure(rounds: int, members: int, delay: float) -> None:
             "search of a hash": lambda: pages.find("0x" + chain.value(2, rounds, 5).hex()),
         }
         firsts = {name: seconds_of(view) for name, view in views.items()}
-        filled = seconds_of(lambda: [facts.fill(study, view) for study in [index.study(1)] for view in study.rounds.values()])
+        filled = seconds_of(lambda: [lookups.fill(study, view) for study in [index.study(1)] for view in study.rounds.values()])
         for name, view in views.items():
             say(size, name, f"{1000 * firsts[name]:.0f} ms", f"{1000 * statistics.median(seconds_of(view) for _ in range(5)):.0f} ms")
         say(size, "gas of every round, in the background", f"{filled:.0f} s", "")
         say(size, "peak memory", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB", "")
-        facts.stop()
+        lookups.stop()
     finally:
         node.kill()
 

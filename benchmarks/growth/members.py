@@ -15,13 +15,13 @@ from eth_account import Account
 from eth_utils import keccak
 
 from benchmarks.crypto.measuring import primes
+from defedbio.chain.bindings.key_registry import KeyRegistry
+from defedbio.chain.bindings.round_manager import RoundManager, commitment_hash
+from defedbio.chain.bindings.study_registry import StudyRegistry
 from defedbio.chain.client import ChainClient
 from defedbio.chain.events import fetch_events
-from defedbio.chain.keys import KeyRegistry
 from defedbio.chain.network import Network
 from defedbio.chain.records import ClientOptions, Receipt
-from defedbio.chain.rounds import RoundManager, commitment_hash
-from defedbio.chain.studies import StudyRegistry
 from defedbio.chain.values import StudyRules
 from defedbio.crypto import wire
 from defedbio.crypto.paillier import PublicKey

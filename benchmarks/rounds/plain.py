@@ -16,9 +16,9 @@ import numpy as np
 
 from defedbio.ipfs.kubo import KuboStore
 from defedbio.learning.data import open_adapter
+from defedbio.learning.global_update import finalise
 from defedbio.learning.local import Contribution, contribute, use_threads
 from defedbio.learning.plan import Step, schedule
-from defedbio.learning.server import finalise
 from defedbio.learning.simulation import plain, stream
 from defedbio.learning.state import GlobalState, genesis, size_cap
 from defedbio.spec import StudySpec

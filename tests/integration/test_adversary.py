@@ -16,12 +16,12 @@ from defedbio.config import Home
 from defedbio.crypto.paillier import ObfuscatorPool, PublicKey, encrypt
 from defedbio.crypto.threshold import KeyShare
 from defedbio.ipfs.kubo import KuboStore
-from defedbio.nodes.connection import Connection
+from defedbio.network.connection import Connection
 from defedbio.nodes.organisation import LoopOptions, OrganisationNode
 from defedbio.nodes.participation import assemble
 from defedbio.protocol.effects import updates
 from defedbio.protocol.journal import Journal
-from defedbio.protocol.report import Reporter
+from defedbio.report import Reporter
 from tests.integration.fixtures import Study
 
 MakeStudy = Callable[..., Study]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from defedbio.nodes.watching.receivers import DeliveryFailed
-from defedbio.protocol.report import Reporter
+from defedbio.report import Reporter
 
 FORMAT = "defedbio-event/1"
 ONCE = "once/"

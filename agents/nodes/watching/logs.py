@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from defedbio.errors import InvalidInput
-from defedbio.protocol.report import Reporter
+from defedbio.report import Reporter
 
 LOG_FILE = "agent.log"  # in a study's folder
 MAX_BYTES = 10 << 20

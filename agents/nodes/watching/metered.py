@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from defedbio.ipfs.store import BlobStore, NodeIdentity
-from defedbio.protocol.report import Reporter
+from defedbio.report import Reporter
 
 
 class MeteredStore:

@@ -20,9 +20,9 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from defedbio.compute.executor import loopback
 from defedbio.errors import InvalidInput
-from defedbio.protocol.executor import loopback
-from defedbio.protocol.report import Reporter
+from defedbio.report import Reporter
 
 COMMAND_SECONDS = 30.0
 REQUEST_SECONDS = 10.0

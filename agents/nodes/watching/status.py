@@ -13,11 +13,11 @@ from defedbio.chain.feed import EventFeed
 from defedbio.config import Home
 from defedbio.domain import Phase
 from defedbio.errors import NotFound
-from defedbio.nodes.connection import Connection
 from defedbio.nodes.watching.logs import LOG_FILE, last_records
 from defedbio.nodes.watching.probes import Findings, pending_transactions, read_metrics
 from defedbio.nodes.watching.running import RunningAgent, running_agent
 from defedbio.nodes.watching.telling import epsilon_spent, organisations
+from defedbio.protocol.reading import Reader
 from defedbio.protocol.view import RoundView, StudyView, fold
 from defedbio.spec import StudySpec
 
@@ -93,7 +93,7 @@ class Status:
         return asdict(self)
 
 
-def status_of(connection: Connection, home: Home, study: int) -> Status:
+def status_of(connection: Reader, home: Home, study: int) -> Status:
     """The state now.
 
     Raises:
@@ -105,7 +105,7 @@ def status_of(connection: Connection, home: Home, study: int) -> Status:
 class StatusReader:
     """Reads again and again, of the chain only what is new. `connection` needs no account."""
 
-    def __init__(self, connection: Connection, home: Home, study: int, feed: EventFeed | None = None) -> None:
+    def __init__(self, connection: Reader, home: Home, study: int, feed: EventFeed | None = None) -> None:
         """Raises NotFound for an unknown study or an organisation without account."""
         network = connection.client.network
         self._connection, self._study = connection, study

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from defedbio.chain.client import ChainClient
 from defedbio.errors import Unreachable
-from defedbio.protocol.report import Reporter
+from defedbio.report import Reporter
 
 SECONDS = 15.0
 

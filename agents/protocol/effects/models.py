@@ -22,7 +22,7 @@ def check_posted_openings(tools: Tools, study: StudyView, view: RoundView) -> No
     for post in view.openings[seen:]:
         try:
             with tools.report.phase("verify-opening", round=view.id):
-                openings = tools.fetcher.opening(view, post, ciphertexts, tools.executor)
+                openings = tools.fetcher.opening(view, post, ciphertexts, tools.arithmetic)
         except BlobUnavailable as error:
             tools.report.note(f"opening not delivered: {error.message}", round=view.id, peer=post.sender)
         except PeerFault as error:
@@ -47,10 +47,10 @@ def assemble_parts(tools: Tools, study: StudyView, view: RoundView) -> None:
             parts = {opener: fetched[opener].result() for opener in spans}
             openings = list(chain.from_iterable(parts.values()))
             try:
-                threshold.check_openings(tools.frame.key, ciphertexts, openings, tools.rand, tools.executor)
+                threshold.check_openings(tools.frame.key, ciphertexts, openings, tools.rand, tools.arithmetic)
             except BadOpening:
                 for opener, span in spans.items():
-                    tools.fetcher.check_openings(opener, ciphertexts[span.start : span.stop], parts[opener], tools.executor)
+                    tools.fetcher.check_openings(opener, ciphertexts[span.start : span.stop], parts[opener], tools.arithmetic)
                 raise InternalFault("every part of the opening holds and the whole does not") from None
     except PeerFault as error:
         tools.report.note(f"part of the opening refused: {error.message}", round=view.id, peer=error.peer)

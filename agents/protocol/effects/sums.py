@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from defedbio.chain.rounds import set_hash
+from defedbio.chain.bindings.round_manager import set_hash
 from defedbio.crypto import threshold, wire
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.proofs import share as share_proof
@@ -73,7 +73,7 @@ def _make_share(tools: Tools, view: RoundView, aggregate_root: bytes) -> dict[st
     assert keyshare is not None
     ciphertexts = own_aggregate(tools, view)
     with tools.report.phase("share", round=view.id) as phase:
-        values = threshold.share(frame.key, keyshare, ciphertexts, tools.executor)
+        values = threshold.share(frame.key, keyshare, ciphertexts, tools.arithmetic)
         statement = share_proof.ShareStatement(frame.key, frame.context(view.id), keyshare.index, aggregate_root, ciphertexts, values)
         proof = share_proof.prove(statement, keyshare, tools.rand).to_bytes(frame.spec.modulus_bits)
         blob = wire.encode_share(frame.header(wire.BlobKind.SHARE, view, tools.address), values, proof)
@@ -133,7 +133,7 @@ def combine_shares(tools: Tools, view: RoundView, span: range | None = None) -> 
 
     def combine(shares: dict[int, list[int]]) -> list[Opening]:
         chosen = {index: values[part] for index, values in sorted(shares.items())[: frame.key.threshold]}
-        return threshold.combine(frame.key, ciphertexts[part], chosen, tools.executor)
+        return threshold.combine(frame.key, ciphertexts[part], chosen, tools.arithmetic)
 
     root = bytes.fromhex(tools.require(view, "aggregate")["root"])
     refused = set(_refused(tools, view))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from defedbio.chain.rounds import commitment_hash
+from defedbio.chain.bindings.round_manager import commitment_hash
 from defedbio.crypto import encoding, packing, wire
 from defedbio.crypto.paillier import ObfuscatorPool, encrypt
 from defedbio.domain import BitSet
@@ -46,7 +46,7 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
         return
     with tools.report.phase("obfuscate", round=view.id):
         table = tools.table
-    pool = ObfuscatorPool(key, tools.rand, table, tools.executor)
+    pool = ObfuscatorPool(key, tools.rand, table, tools.arithmetic)
     filler = threading.Thread(target=pool.fill, args=(frame.ciphertexts(view),), name="obfuscators", daemon=True)
     filler.start()
     try:

@@ -16,26 +16,26 @@ from typing import Any
 import pytest
 
 from defedbio.audit.make import Made, make_bundle
+from defedbio.chain.bindings.key_registry import KeyRegistry
+from defedbio.chain.bindings.participant_registry import ParticipantRegistry
+from defedbio.chain.bindings.round_manager import RoundManager
+from defedbio.chain.bindings.study_registry import StudyRegistry
 from defedbio.chain.client import ChainClient
-from defedbio.chain.keys import KeyRegistry
 from defedbio.chain.network import Network
-from defedbio.chain.registry import ParticipantRegistry
-from defedbio.chain.rounds import RoundManager
-from defedbio.chain.studies import StudyRegistry
 from defedbio.chain.values import Profile
 from defedbio.crypto import numbers, sealing
 from defedbio.crypto.ceremony import Holder, publish
 from defedbio.crypto.merkle import keccak256
 from defedbio.domain import CeremonyKind, Phase
-from defedbio.nodes.connection import Connection, rules_of
+from defedbio.network.connection import Connection, rules_of
 from defedbio.protocol import actions as act
 from defedbio.protocol.decide import Clock, Role, decide
 from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.journal import Journal
 from defedbio.protocol.perform import facts_of, perform
-from defedbio.protocol.report import Reporter
 from defedbio.protocol.tools import Tools
+from defedbio.report import Reporter
 from defedbio.spec import StudySpec
 from tests.agents.chain.conftest import QUICK, Anvil, account, anvil, artefacts, deployed  # noqa: F401 - fixtures
 from tests.agents.protocol.in_process import QUORUM, SPEC, dataset, dealt, table

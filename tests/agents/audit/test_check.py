@@ -23,7 +23,7 @@ from defedbio.chain.parse import as_bytes, to_hex
 from defedbio.chain.proofs import index_nodes, index_trie, read_header
 from defedbio.errors import BadProof, BlobUnavailable, InvalidInput, NotFound
 from defedbio.ipfs.cid import cid_of
-from defedbio.nodes.auditor import Check
+from defedbio.protocol.verify import Check
 
 from .conftest import World
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from defedbio.audit.facts import moment
+from defedbio.audit.proven import moment
 from defedbio.audit.record import record_of
 from defedbio.chain import events as ev
 from defedbio.chain.values import StudyRules

@@ -17,7 +17,7 @@ from rocrate.rocrate import ROCrate
 
 from defedbio.audit.bundle import NAME, printable
 from defedbio.audit.controls import controls
-from defedbio.audit.document import Document, Facts, Section, Table, Text
+from defedbio.audit.document import Document, Properties, Section, Table, Text
 from defedbio.audit.make import Made
 from defedbio.audit.page import html
 from defedbio.audit.pdf import encodable, pdf
@@ -58,7 +58,7 @@ def text_of(raw: bytes) -> str:
 
 def document(text: str) -> Document:
     table = Table("All", ("Name", "Value"), ((text, "x" * 500), *((str(i), "y") for i in range(200))), (1, 2))
-    return Document(text, text, (Section("s", text, (Text(text), Facts(((text, text),)), table)),))
+    return Document(text, text, (Section("s", text, (Text(text), Properties(((text, text),)), table)),))
 
 
 def test_others_words_neither_run_nor_load_anything() -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from defedbio.chain.bindings.key_registry import KeyRegistry
+from defedbio.chain.bindings.participant_registry import ParticipantRegistry
+from defedbio.chain.bindings.round_manager import RoundManager, commitment_hash
+from defedbio.chain.bindings.study_registry import StudyRegistry
 from defedbio.chain.events import (
     KeyEpochActivated,
     ParticipantEnrolled,
@@ -13,11 +17,7 @@ from defedbio.chain.events import (
     UpdateCommitted,
     fetch_events,
 )
-from defedbio.chain.keys import KeyRegistry
 from defedbio.chain.network import Network
-from defedbio.chain.registry import ParticipantRegistry
-from defedbio.chain.rounds import RoundManager, commitment_hash
-from defedbio.chain.studies import StudyRegistry
 from defedbio.chain.values import KeyEpoch, Study, StudyRules
 from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus, Phase
 from defedbio.errors import ContractRefused

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from defedbio.chain.bindings.participant_registry import ParticipantRegistry
+from defedbio.chain.bindings.round_manager import RoundManager, commitment_hash, set_hash
+from defedbio.chain.bindings.study_registry import StudyRegistry
 from defedbio.chain.client import ChainClient
 from defedbio.chain.network import ContractAddresses, Network
 from defedbio.chain.records import Call
-from defedbio.chain.registry import ParticipantRegistry
-from defedbio.chain.rounds import RoundManager, commitment_hash, set_hash
-from defedbio.chain.studies import StudyRegistry
 from defedbio.chain.values import Profile
 from defedbio.domain import BitSet
 from defedbio.errors import ChainUnreachable, ContractRefused, InvalidInput, NotFound, WrongChain

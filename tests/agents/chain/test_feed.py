@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from defedbio.chain.bindings.participant_registry import ParticipantRegistry
 from defedbio.chain.client import ChainClient
 from defedbio.chain.events import Event, MemberAdmitted, ParticipantRegistered, VoteCast, fetch_events
 from defedbio.chain.feed import EventFeed
 from defedbio.chain.network import Network
-from defedbio.chain.registry import ParticipantRegistry
 from defedbio.chain.reports import block_time, gas_by_transaction
 from defedbio.chain.rpc import RpcError
 from defedbio.chain.values import Profile

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from defedbio.chain.bindings.participant_registry import ParticipantRegistry
 from defedbio.chain.events import ParticipantRegistered, fetch_events
 from defedbio.chain.fees import raised
 from defedbio.chain.journal import MemoryJournal
 from defedbio.chain.records import Call
-from defedbio.chain.registry import ParticipantRegistry
 from defedbio.chain.values import Profile
 from defedbio.errors import ChainUnreachable, ContractRefused, InternalFault, InvalidInput
 

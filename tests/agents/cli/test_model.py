@@ -15,8 +15,8 @@ from defedbio.chain.accounts import create_keystore, keystore_address, load_acco
 from defedbio.chain.signing import sign_card
 from defedbio.cli.main import main
 from defedbio.client.session import Session
-from defedbio.nodes.models.card_checks import read_card
-from tests.agents.nodes.finished_study import ReadOnly, finished_world
+from defedbio.models.card_checks import read_card
+from tests.agents.models.finished_study import ReadOnly, finished_world
 from tests.agents.protocol.in_process import FEATURES, PEOPLE, InProcess
 
 PASSWORD = "correct horse"

@@ -14,7 +14,7 @@ from defedbio.chain.records import ClientOptions
 from defedbio.cli.main import build
 from defedbio.cli.run import json_sink, text_sink
 from defedbio.errors import ChainUnreachable, DefedError, InvalidInput
-from defedbio.protocol.report import Reporter
+from defedbio.report import Reporter
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.agents.explorer.world import World
 
 @pytest.fixture
 def follower(world: World) -> Iterator[Follower]:
-    made = Follower(world.index, world.facts, poll_seconds=0.01)
+    made = Follower(world.index, world.lookups, poll_seconds=0.01)
     made.start()
     yield made
     made.stop()
@@ -29,9 +29,9 @@ def until(world: World, condition: Callable[[], bool]) -> None:
 
 
 def test_specs_and_gas_are_there_without_anybody_asking(world: World, follower: Follower) -> None:
-    until(world, lambda: world.facts.gas_of_round(1) is not None and world.facts.known_frame(1) is not None)
+    until(world, lambda: world.lookups.gas_of_round(1) is not None and world.lookups.known_frame(1) is not None)
     world.round(2)
-    until(world, lambda: world.facts.gas_of_round(2) is not None)
+    until(world, lambda: world.lookups.gas_of_round(2) is not None)
 
 
 def test_a_chain_that_goes_away_and_comes_back_is_told(world: World, follower: Follower) -> None:
@@ -46,7 +46,7 @@ def test_a_round_that_somebody_looks_at_comes_first(world: World) -> None:
     for number in range(2, 6):
         world.round(number)
     world.index.poll()
-    follower = Follower(world.index, world.facts, poll_seconds=0.01)
+    follower = Follower(world.index, world.lookups, poll_seconds=0.01)
     follower.want([3, 99])
     order = [view.id for _, view in follower._rounds([world.index.study(1)])]
     assert order == [3, 5, 4, 3, 2, 1]

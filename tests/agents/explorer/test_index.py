@@ -36,8 +36,8 @@ def test_polling_adds_and_says_so(world: World) -> None:
 
 
 def test_after_a_reorganisation_nothing_of_the_other_branch_is_left(world: World) -> None:
-    assert world.facts.fill(*world.index.round(1))
-    assert world.facts.gas_of_round(1) is not None
+    assert world.lookups.fill(*world.index.round(1))
+    assert world.lookups.gas_of_round(1) is not None
     world.chain.reorganise()
     world.found(names=("alpha", "other", "gamma", "delta"))
     world.chain.emit(ev.MemberRemoved, PEOPLE[3], 3)
@@ -50,7 +50,7 @@ def test_after_a_reorganisation_nothing_of_the_other_branch_is_left(world: World
     assert world.index.name_of(PEOPLE[1]) == "other"
     world.round(1, final=False)
     world.index.poll()
-    assert world.facts.gas_of_round(1) is None, "what another round 1 cost is forgotten"
+    assert world.lookups.gas_of_round(1) is None, "what another round 1 cost is forgotten"
 
 
 def test_while_the_chain_is_away_what_was_known_stays(world: World) -> None:

@@ -7,7 +7,7 @@ import pytest
 from defedbio.chain import events as ev
 from defedbio.domain import Phase
 from defedbio.errors import NotFound
-from defedbio.explorer.paging import Numbers
+from defedbio.web.paging import Numbers
 from tests.agents.explorer.world import CONTRACTS, MODEL, PEOPLE, STRANGER, UPDATE, World, word
 
 
@@ -21,7 +21,7 @@ def test_a_round_says_of_everybody_what_it_did_and_why_it_is_out(world: World) -
     assert [row["holder"] for row in rows.values()] == [True, True, True, False]
     assert [state for _, _, state, _ in page["steps"]] == ["done"] * 7
     assert page["gas"] is None, "nobody waits for receipts"
-    assert world.facts.fill(*world.index.round(1))
+    assert world.lookups.fill(*world.index.round(1))
     page = world.pages.round(1)
     assert page["gas"] == 1000 * len({e.meta.tx_hash for e in world.chain.events if getattr(e, "round", 0) == 1})
     assert set(page["rows"].rows[0]["gas"].values()) == {1000}
@@ -43,7 +43,7 @@ def test_a_study_shows_budgets_beside_the_agreed_one_and_charts(world: World) ->
         world.round(number, private=True)
     world.index.poll()
     for view in world.index.study(1).rounds.values():
-        world.facts.fill(world.index.study(1), view)
+        world.lookups.fill(world.index.study(1), view)
     page = world.pages.study(1)
     assert page["budgets"] == [*((who, 1.5, 1e-05) for who in PEOPLE[:3]), (PEOPLE[3], None, None)]
     assert [chart.title for chart in page["charts"]] == ["gas", "bytes of updates"]
@@ -60,10 +60,10 @@ def test_a_spec_that_does_not_come_leaves_the_rest_of_the_page(world: World) -> 
 
 def test_a_spec_that_takes_its_time_is_not_waited_for(world: World) -> None:
     world.connection.gate.clear()
-    world.facts.page_seconds = 0.01
+    world.lookups.page_seconds = 0.01
     assert "being read from IPFS" in world.show("study", 1)
     world.connection.gate.set()
-    assert world.facts.frame(1, 10.0) is not None
+    assert world.lookups.frame(1, 10.0) is not None
     assert "being read" not in world.show("study", 1)
 
 

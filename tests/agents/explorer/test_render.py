@@ -48,7 +48,7 @@ def test_a_deadline_beyond_the_calendar_is_shown(world: World) -> None:
 
 
 def test_every_round_row_shows_block_transaction_gas_and_cid(world: World) -> None:
-    world.facts.fill(*world.index.round(1))
+    world.lookups.fill(*world.index.round(1))
     html = world.show("round", 1)
     revealed = next(e for e in world.chain.events if isinstance(e, ev.UpdateRevealed))
     row = html[html.index(f'title="{PEOPLE[0]}"', html.index('id="organisations"')) :]

@@ -14,10 +14,10 @@ from defedbio.chain.network import CONTRACTS
 from defedbio.errors import BlobUnavailable, InvalidInput
 from defedbio.explorer import verification
 from defedbio.explorer.index import Index
-from defedbio.explorer.serve import serve
 from defedbio.explorer.server import Explorer
 from defedbio.explorer.verification import AT_ONCE
-from defedbio.nodes.auditor import Check
+from defedbio.protocol.verify import Check
+from defedbio.web.server import serve
 from tests.agents.explorer.world import MODEL, PEOPLE, STRANGER, World, word
 
 HOSTS = ["127.0.0.1", "[::1]"]

@@ -15,13 +15,13 @@ from defedbio.chain.values import Profile, StudyRules
 from defedbio.domain import BitSet, CeremonyKind, Phase
 from defedbio.errors import BlobUnavailable, ChainUnreachable, ContractRefused
 from defedbio.explorer.blobs import Blobs
-from defedbio.explorer.facts import Facts
 from defedbio.explorer.index import Index
+from defedbio.explorer.lookups import Lookups
 from defedbio.explorer.pages import Pages
 from defedbio.explorer.render import Renderer
 from defedbio.ipfs.cid import cid_of
-from defedbio.protocol.fetch import Peers
-from defedbio.protocol.report import Reporter
+from defedbio.network.peers import Peers
+from defedbio.report import Reporter
 from tests.agents.protocol.in_process import frame_of
 from tests.ipfs.memory_store import MemoryNetwork, MemoryStore
 
@@ -137,12 +137,12 @@ class World:
         self.stores = [MemoryStore(network, name) for name in ("alpha", "beta", "gamma", "delta")]
         self.connection = Connection(self.chain, self.stores[0])
         self.index = Index(self.chain)  # type: ignore[arg-type]
-        self.facts = Facts(self.connection, self.index, page_seconds=5.0)  # type: ignore[arg-type]
+        self.lookups = Lookups(self.connection, self.index, page_seconds=5.0)  # type: ignore[arg-type]
         self.blobs = Blobs(self.connection, self.index)  # type: ignore[arg-type]
-        self.pages, self.renderer = Pages(self.index, self.facts), Renderer(self.index, clock=lambda: NOW + 100.0)
+        self.pages, self.renderer = Pages(self.index, self.lookups), Renderer(self.index, clock=lambda: NOW + 100.0)
 
     def stop(self) -> None:
-        self.facts.stop()
+        self.lookups.stop()
         self.blobs.stop()
 
     def found(self, names: tuple[str, ...] = ("alpha", "beta", "gamma", "delta")) -> None:

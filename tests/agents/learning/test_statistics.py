@@ -13,10 +13,10 @@ from defedbio.learning import statistics
 from defedbio.learning.data import Dataset
 from defedbio.learning.evaluation import evaluate, predict
 from defedbio.learning.evaluation_sums import summary
+from defedbio.learning.global_update import Sums, finalise
 from defedbio.learning.local import contribute, hold_out
 from defedbio.learning.plan import schedule
 from defedbio.learning.preprocessing import Scaler, in_units, model_input, moments, target_input
-from defedbio.learning.server import Sums, finalise
 from defedbio.learning.simulation import plain, simulate, stream
 from defedbio.learning.state import GlobalState, genesis
 from defedbio.spec import StudySpec

@@ -10,11 +10,11 @@ from defedbio.errors import InvalidData, InvalidInput
 from defedbio.learning import baselines
 from defedbio.learning.data import Dataset
 from defedbio.learning.evaluation import evaluate, predict
+from defedbio.learning.global_update import Sums, finalise
 from defedbio.learning.local import contribute, use_threads
 from defedbio.learning.parameters import flatten, parameters
 from defedbio.learning.plan import schedule
 from defedbio.learning.preprocessing import model_input
-from defedbio.learning.server import Sums, finalise
 from defedbio.learning.simulation import clipped
 from defedbio.learning.state import GlobalState, genesis
 from defedbio.learning.tasks.binary import BinaryTask

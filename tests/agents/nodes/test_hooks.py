@@ -23,7 +23,7 @@ from defedbio.errors import InvalidInput
 from defedbio.nodes.watching.hooks import Hooks, Policy, document_of
 from defedbio.nodes.watching.receivers import Command, DeliveryFailed, WebHook, signature, signature_holds
 from defedbio.protocol.journal import Journal
-from defedbio.protocol.report import Reporter
+from defedbio.report import Reporter
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "operations.md"

@@ -19,7 +19,7 @@ from defedbio.nodes.watching.metered import MeteredStore
 from defedbio.nodes.watching.metrics import NodeMetrics
 from defedbio.nodes.watching.telling import round_events, study_facts
 from defedbio.nodes.watching.vitals import look
-from defedbio.protocol.report import Reporter
+from defedbio.report import Reporter
 from defedbio.spec.privacy import RecordPrivacy
 from tests.agents.protocol.in_process import PEOPLE, InProcess, Ledger, Recorder, reached
 from tests.ipfs.memory_store import MemoryNetwork, MemoryStore

@@ -30,8 +30,8 @@ from defedbio.nodes.watching.running import announced, running_agent
 from defedbio.nodes.watching.telling import round_events
 from defedbio.protocol.decide import Clock
 from defedbio.protocol.journal import Journal
-from defedbio.protocol.report import Reporter
 from defedbio.protocol.view import StudyView
+from defedbio.report import Reporter
 from tests.agents.nodes.test_organisation import Feed
 from tests.agents.protocol.in_process import CHAIN, CONTRACT, NOW, PEOPLE, InProcess, Ledger, Recorder
 

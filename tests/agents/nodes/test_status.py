@@ -23,7 +23,7 @@ from defedbio.nodes.watching.probes import pending_transactions, read_metrics
 from defedbio.nodes.watching.running import announced
 from defedbio.nodes.watching.status import Status, StatusReader
 from defedbio.protocol.journal import Journal
-from defedbio.protocol.report import Reporter, Tee
+from defedbio.report import Reporter, Tee
 from tests.agents.nodes.test_organisation import Feed
 from tests.agents.protocol.in_process import PEOPLE, RULES, Ledger, Recorder
 

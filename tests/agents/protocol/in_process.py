@@ -16,23 +16,24 @@ from typing import Any
 import numpy as np
 
 from defedbio.chain import events as ev
+from defedbio.chain.bindings.round_manager import privacy_units, set_hash
 from defedbio.chain.records import Receipt
-from defedbio.chain.rounds import privacy_units, set_hash
 from defedbio.chain.values import Profile, StudyRules
 from defedbio.crypto import threshold
 from defedbio.crypto.paillier import FixedBaseTable
 from defedbio.domain import BitSet, Phase
 from defedbio.errors import ContractRefused
 from defedbio.learning.data.port import Dataset
+from defedbio.network.peers import Peers
 from defedbio.protocol import actions as act
 from defedbio.protocol.decide import Clock, Role, decide
-from defedbio.protocol.fetch import Fetcher, Peers
+from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.journal import Journal
 from defedbio.protocol.perform import facts_of, perform
-from defedbio.protocol.report import Reporter
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.view import RoundView, StudyView, fold
+from defedbio.report import Reporter
 from defedbio.spec import StudySpec
 from tests.ipfs.memory_store import MemoryNetwork, MemoryStore
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from defedbio.chain import events as ev
-from defedbio.chain.rounds import commitment_hash
+from defedbio.chain.bindings.round_manager import commitment_hash
 from defedbio.crypto import encoding, threshold, wire
 from defedbio.crypto.threshold import KeyShare
 from defedbio.domain import Phase
 from defedbio.errors import BlobUnavailable, ChainUnreachable, InternalFault, InvalidInput
 from defedbio.learning.data.port import Dataset
-from defedbio.learning.server import Sums, finalise
+from defedbio.learning.global_update import Sums, finalise
 from defedbio.learning.state import genesis
 from defedbio.protocol import actions as act
 from defedbio.protocol import parts

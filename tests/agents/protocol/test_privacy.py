@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from defedbio.chain.rounds import privacy_units
+from defedbio.chain.bindings.round_manager import privacy_units
 from defedbio.domain import Phase
 from defedbio.errors import InvalidInput
 from defedbio.learning.privacy.budget import loss_after
-from defedbio.nodes.auditor import verify_round
 from defedbio.protocol import actions as act
 from defedbio.protocol.perform import perform
+from defedbio.protocol.verify import verify_round
 from tests.agents.protocol.in_process import PEOPLE, InProcess, frame_of, reached
 
 PRIVACY: dict[str, dict[str, Any]] = {

@@ -1,0 +1,147 @@
+"""The report's sections on rounds: what each organisation did, what left it, and what it declared of its privacy budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from defedbio.audit.bundle import printable
+from defedbio.audit.document import Properties, Section, Table, Text
+from defedbio.audit.proven import NONE, Evidence, hex_of
+from defedbio.chain import events as ev
+from defedbio.chain.bindings.round_manager import EPSILON_UNITS
+from defedbio.crypto import wire
+from defedbio.protocol.view import RoundView
+
+
+def round_section(evidence: Evidence, view: RoundView) -> Section:
+    record, step = evidence.record, evidence.frame.step(view)
+    events = evidence.within(view)
+    opened = next(e for e in events if isinstance(e, ev.RoundOpened))
+    metrics = ", ".join(f"{k} {v:.4g}" for k, v in evidence.metrics.get(view.id, {}).items() if v is not None)
+    parent = f"the model of round {view.parent}" if view.parent else "the first model, which follows from the spec's seed"
+    names = [evidence.who(record.view.participants[p]) for p in view.frozen.positions()]
+    root = view.aggregate_root(record.epoch.threshold)
+    facts = [
+        ("Step", f"{view.step + 1}: {step.kind}, {step.length} numbers from each organisation, starting from {parent}"),
+        ("Opened", f"{evidence.time(opened)} by {evidence.who(view.opener)}"),
+        ("Outcome", _outcome(evidence, view, events)),
+        ("Set", f"{len(names)}: {'; '.join(names)}" if names else "none was frozen"),
+        ("Set hash", hex_of(view.set_hash)),
+        ("Aggregate root", hex_of(root or b"")),
+        ("Opening root", hex_of(view.opening_root)),
+        ("Model", f"{printable(view.model_cid)}, keccak256 {hex_of(view.model_hash)}" if view.model_hash else NONE),
+        *([("Measured of the starting model", metrics)] if metrics else []),
+    ]
+    acts = _acts(evidence, view, events)
+    rows = []
+    for person in dict.fromkeys((*record.view.participants, *record.epoch.holders)):
+        position = record.view.participants.index(person) if person in record.view.participants else -1
+        reveal = view.reveals.get(position)
+        update = f"{printable(reveal.cid)}, root {hex_of(reveal.update_root)}" if reveal is not None else NONE
+        rows.append((evidence.who(person), _standing(view, position), "; ".join(acts.get(person, ())) or NONE, update))
+    table = Table(f"Round {view.id} by organisation", ("Organisation", "In the sum", "Did", "Update"), tuple(rows), (3, 2, 4, 4))
+    return Section(f"round-{view.id}", f"Round {view.id}", (Properties(tuple(facts)), table))
+
+
+def _outcome(evidence: Evidence, view: RoundView, events: Sequence[ev.Event]) -> str:
+    ends = [e for e in events if isinstance(e, ev.RoundFinalised | ev.RoundVoided)]
+    if not ends:
+        return f"running: {view.phase.name.lower()}"
+    end = ends[-1]
+    if isinstance(end, ev.RoundFinalised):
+        return f"finalised, {evidence.time(end)}"
+    return f"voided in phase {end.phase.name.lower()}, {evidence.time(end)}: nothing of it is reused"
+
+
+def _acts(evidence: Evidence, view: RoundView, events: Sequence[ev.Event]) -> dict[str, list[str]]:
+    """By organisation, what it did in a round."""
+    words: dict[type[ev.Event], tuple[str, str]] = {
+        ev.UpdateCommitted: ("participant", "committed"),
+        ev.UpdateRevealed: ("participant", "revealed"),
+        ev.SetAttested: ("holder", "attested the set"),
+        ev.AggregatePosted: ("aggregator", "posted the aggregate"),
+        ev.ShareReleased: ("holder", "released its share"),
+        ev.ShareDisputed: ("accuser", "disputed a share"),
+        ev.OpeningPartPosted: ("poster", "combined a part of the opening"),
+        ev.OpeningPosted: ("poster", "posted the opening"),
+        ev.ModelAttested: ("holder", "attested the model"),
+    }
+    acts: dict[str, list[str]] = {}
+    for event in events:
+        if type(event) in words:
+            who, what = words[type(event)]
+            acts.setdefault(getattr(event, who), []).append(f"{what} {evidence.time(event)[11:19]}")
+    for holder in view.disputed:
+        acts.setdefault(holder, []).append("its share was disputed")
+    return acts
+
+
+def _standing(view: RoundView, position: int) -> str:
+    """Whether a participant's update is in the sum, and if not why."""
+    if position < 0:
+        return "not a participant"
+    if position in view.frozen:
+        return "yes"
+    if position not in view.reveals:
+        return "no: revealed nothing"
+    if not view.frozen:
+        return "no set was frozen"
+    said = {
+        reason for holder, text in view.reasons.items() if view.attested.get(holder) == view.frozen for reason in _reasons(text, position)
+    }
+    return f"no: {', '.join(sorted(said)) or 'no reason given'}"
+
+
+def _reasons(text: str, position: int) -> Iterator[str]:
+    for part in printable(text).split(";"):
+        where, _, reason = part.partition(":")
+        if where == str(position):
+            yield reason
+
+
+def left(evidence: Evidence) -> Section:
+    record = evidence.record
+    rows = []
+    for person in record.people:
+        mine = [e for e in record.events if person in (getattr(e, "participant", ""), getattr(e, "holder", ""))]
+        reveals = [e for e in mine if isinstance(e, ev.UpdateRevealed)]
+        size = sum(_update_bytes(evidence, record.view.rounds[e.round]) for e in reveals if e.round in record.view.rounds)
+        rows.append(
+            (
+                evidence.who(person),
+                str(sum(isinstance(e, ev.UpdateCommitted) for e in mine)),
+                f"{len(reveals)} ({size:,} bytes)",
+                str(sum(isinstance(e, ev.SetAttested | ev.ModelAttested) for e in mine)),
+                str(sum(isinstance(e, ev.ShareReleased) for e in mine)),
+                str(sum(isinstance(e, ev.PrivacyDeclared) for e in mine)),
+            )
+        )
+    head = ("Organisation", "Commitments", "Encrypted updates", "Attestations", "Decryption shares", "Privacy declarations")
+    never = (
+        "By the protocol, nothing else of an organisation's data leaves it. What never left: records and rows, features, labels, "
+        "identifiers, file names, the update before encryption, the model that the organisation trained locally, its key share, and its "
+        "sample count in the clear (where updates are weighted by samples, the count is encrypted within the update). What was opened are "
+        "sums over the set of each round. "
+        "This is what the agents' software sends; the evidence cannot exclude that an operator sent something by another way."
+    )
+    beside = "Beside those, its registered profile (name, transport public key, network address of its IPFS node) and its votes are public."
+    table = Table("What left each organisation in this study", head, tuple(rows), (5, 2, 3, 2, 2, 2))
+    return Section("left", "What left each organisation, and what never did", (table, Text(never), Text(beside)))
+
+
+def _update_bytes(evidence: Evidence, view: RoundView) -> int:
+    return evidence.frame.blob_size(wire.BlobKind.UPDATE, view)
+
+
+def privacy(evidence: Evidence) -> Section:
+    agreed, record = evidence.frame.spec.privacy, evidence.record
+    if agreed is None:
+        return Section("privacy", "Privacy budget", (Text("The study has no differential privacy, and so no budget: encryption only."),))
+    of = "each record" if agreed.kind == "record" else "everything an organisation holds"
+    rows = []
+    for person in record.view.participants:
+        spent = record.spent.get(person, 0) / EPSILON_UNITS
+        rows.append((evidence.who(person), f"{spent:.6g}", f"{agreed.epsilon:g}", f"{agreed.delta:g}"))
+    table = Table(f"Declared loss for {of}", ("Organisation", "Epsilon declared", "Budget", "Delta"), tuple(rows), (5, 2, 2, 2))
+    said = "Each organisation's node accounts for its own loss and declares it; that it added the noise, nobody else can see."
+    return Section("privacy", "Privacy budget", (table, Text(said)))

@@ -1,0 +1,1 @@
+"""Key ceremonies: how the holders come to their shares."""

@@ -1,0 +1,75 @@
+"""The dealer's key ceremony (K1, K2): one machine deals, every holder checks its share before the chain calls the key active."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from defedbio.crypto import numbers
+from defedbio.crypto.ceremony import Holder, open_share, run_dealer
+from defedbio.domain import CeremonyKind, KeyEpochStatus
+from defedbio.errors import BadTranscript, BlobMismatch, InvalidInput, InvalidKey
+from defedbio.network.connection import Connection
+from defedbio.network.shares import write_share
+
+
+def deal(connection: Connection, bits: int, threshold: int, holders: Sequence[str]) -> int:
+    """Make a key, seal a share to each holder, publish the transcript and propose the epoch; returns its number.
+
+    The factors and shares live in this process's memory only, and end with it.
+
+    Raises:
+        InvalidInput: for holders that are no members or have published no transport key.
+    """
+    strangers = [h for h in holders if not connection.registry.is_member(h)]
+    if strangers:
+        raise InvalidInput(f"not members: {', '.join(strangers)}", "members admit them by `brownie run admit` first")
+    parties = [Holder(h, connection.registry.profile_of(h).transport_key) for h in holders]
+    network = connection.client.network
+    with connection.report.phase("deal") as phase:
+        transcript = run_dealer(bits, threshold, parties, network.chain_id, network.contracts.key_registry, os.urandom)
+        raw = transcript.to_bytes()
+        phase.bytes = len(raw)
+    cid = connection.store.add(raw)
+    key = transcript.key.public_key
+    with connection.report.phase("propose-key") as phase:
+        epoch, receipt = connection.keys.propose(
+            f"ceremony/{transcript.hash.hex()}",
+            numbers.to_bytes(key.n, key.modulus_bytes),
+            [party.address for party in parties],
+            threshold,
+            CeremonyKind.DEALER,
+            transcript.hash,
+            cid,
+        )
+        phase.gas = receipt.gas_used
+    return epoch
+
+
+def confirm(connection: Connection, epoch: int, transport_private: bytes, path: Path, password: str) -> None:
+    """Check this holder's share against the transcript, keep it encrypted at `path`, then confirm on chain; reject a wrong one there.
+
+    Raises:
+        BadTranscript, BlobMismatch, InvalidKey: after the rejection is on the chain.
+        InvalidInput: if this account holds no share of the epoch or the epoch has ended.
+    """
+    account = connection.client.address
+    position = connection.keys.holder_index(epoch, account) - 1
+    on_chain = connection.keys.epoch_of(epoch)
+    if position < 0:
+        raise InvalidInput(f"{account} is no holder of key epoch {epoch}")
+    if on_chain.status != KeyEpochStatus.PROPOSED:
+        if path.exists() and on_chain.status == KeyEpochStatus.ACTIVE:
+            return
+        raise InvalidInput(f"key epoch {epoch} is {on_chain.status.name.lower()}: there is nothing to confirm")
+    try:
+        with connection.report.phase("check-share"):
+            _, transcript = connection.transcript(epoch)
+            share = open_share(transcript, position, transport_private)
+    except (BadTranscript, BlobMismatch, InvalidKey) as error:
+        connection.keys.reject(f"epoch/{epoch}/reject/{account}", epoch, f"{type(error).__name__}: {error.message}"[:200])
+        raise
+    write_share(path, share, epoch, password)
+    with connection.report.phase("confirm-share") as phase:
+        phase.gas = connection.keys.confirm(f"epoch/{epoch}/confirm/{account}", epoch, transcript.hash).gas_used

@@ -1,0 +1,1 @@
+"""One binding file a contract: what it answers, and the transactions that it takes."""

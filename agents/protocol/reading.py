@@ -1,0 +1,55 @@
+"""Studies as chain and IPFS tell them: their views, their fixed facts, their blobs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from defedbio.chain.events import RoundFinalised, fetch_events
+from defedbio.domain import KeyEpochStatus
+from defedbio.errors import InvalidInput, NotFound
+from defedbio.network.connection import FETCH_SECONDS, Connection
+from defedbio.protocol.fetch import Fetcher
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.view import StudyView, fold
+
+
+@dataclass
+class Reader(Connection):
+    """A connection that knows what a study is. A signing one reads as well."""
+
+    def study_view(self, study: int) -> StudyView:
+        """The study and its rounds as the chain tells them now; empty for a study that was never opened."""
+        client = self.client
+        first, head = client.network.deploy_block, client.head().number
+        named = fetch_events(client, first, head, study=study)
+        rounds = sorted({event.round for event in named if hasattr(event, "round")})
+        within = fetch_events(client, first, head, rounds=rounds) if rounds else []
+        merged = {(e.meta.block, e.meta.log_index): e for e in [*named, *within]}
+        return fold(StudyView(study), [merged[key] for key in sorted(merged)])
+
+    def finalisation(self, round_: int) -> RoundFinalised:
+        """The event that made a round final.
+
+        Raises:
+            NotFound: if there is none.
+        """
+        first, head = self.client.network.deploy_block, self.client.head().number
+        for event in fetch_events(self.client, first, head, kinds=[RoundFinalised], rounds=[round_]):
+            if isinstance(event, RoundFinalised):
+                return event
+        raise NotFound(f"round {round_} is not final")
+
+    def frame(self, study: int) -> StudyFrame:
+        """All fixed facts of a study, from chain and IPFS."""
+        on_chain, spec = self.spec(study)
+        epoch, transcript = self.transcript(on_chain.key_epoch)
+        if epoch.status != KeyEpochStatus.ACTIVE:
+            raise InvalidInput(f"key epoch {on_chain.key_epoch} is {epoch.status.name.lower()}, not active")
+        network = self.client.network
+        return StudyFrame(network.chain_id, network.contracts.round_manager, study, spec, transcript.key)
+
+    def fetcher(self, frame: StudyFrame) -> Fetcher:
+        deadlines = frame.spec.deadlines
+        shortest = min(deadlines.attest, deadlines.finalise, deadlines.aggregate)
+        return Fetcher(frame, self.peers, os.urandom, min(FETCH_SECONDS, shortest / 4))

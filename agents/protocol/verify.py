@@ -1,0 +1,153 @@
+"""R5: re-check a finished round from the chain and IPFS alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from defedbio.chain.bindings.round_manager import commitment_hash, set_hash
+from defedbio.crypto import merkle, wire
+from defedbio.domain import MIN_COHORT, Phase
+from defedbio.errors import BlobMismatch, BlobUnavailable, InvalidInput, PeerFault
+from defedbio.protocol.fetch import Fetcher
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.result import next_state
+from defedbio.protocol.view import RoundView, StudyView
+
+
+@dataclass(frozen=True)
+class Check:
+    """One step of a verification. `peer` is the address at fault where one is known."""
+
+    name: str
+    ok: bool
+    detail: str
+    peer: str = ""
+
+
+class Refused(Exception):
+    def __init__(self, detail: str, peer: str = "") -> None:
+        super().__init__(detail)
+        self.detail, self.peer = detail, peer
+
+
+def verify_round(fetcher: Fetcher, study: StudyView, view: RoundView, holders: tuple[str, ...]) -> Iterator[Check]:
+    """Checks in the order of the protocol; stops after the first that fails, since the later ones rest on it.
+
+    Raises:
+        InvalidInput: if the round is not finalised. BlobUnavailable: when a needed blob cannot be had (nothing is proven then).
+    """
+    if view.phase != Phase.FINALISED:
+        raise InvalidInput(f"round {view.id} is {view.phase.name.lower()}: only a finalised round can be verified")
+    audit = _Audit(fetcher, study, view, holders)
+    for name, step in (
+        ("commitments", audit.commitments),
+        ("frozen set", audit.frozen_set),
+        *((("privacy", audit.privacy),) if audit.private else ()),
+        ("updates", audit.updates),
+        ("aggregate", audit.aggregate),
+        ("opening", audit.opening),
+        ("model", audit.model),
+        ("model bytes", audit.model_bytes),
+    ):
+        try:
+            yield Check(name, True, step())
+        except Refused as refusal:
+            yield Check(name, False, refusal.detail, refusal.peer)
+            return
+        except BlobUnavailable:
+            raise
+        except PeerFault as error:
+            yield Check(name, False, error.message, error.peer)
+            return
+
+
+class _Audit:
+    def __init__(self, fetcher: Fetcher, study: StudyView, view: RoundView, holders: tuple[str, ...]) -> None:
+        self.fetcher, self.study, self.view, self.holders = fetcher, study, view, holders
+        self.frame: StudyFrame = fetcher.frame
+        self.ciphertexts: list[list[int]] = []
+        self.sum: list[int] = []
+        self.model_raw = b""
+
+    def commitments(self) -> str:
+        frame, view = self.frame, self.view
+        for reveal in view.reveals.values():
+            expected = commitment_hash(
+                frame.chain_id, frame.contract, view.id, reveal.participant, reveal.update_root, reveal.cid, reveal.proof_hash, reveal.salt
+            )
+            if view.commitments.get(reveal.participant) != expected:
+                raise Refused("a reveal does not match its commitment", reveal.participant)
+        return f"{len(view.reveals)} reveals match their commitments"
+
+    def frozen_set(self) -> str:
+        view, frame = self.view, self.frame
+        agreeing = [h for h, attested in view.attested.items() if attested == view.frozen and h in self.holders]
+        least = max(MIN_COHORT, frame.spec.minimum)
+        if len(agreeing) < frame.key.threshold:
+            raise Refused(f"{len(agreeing)} holders attested to the frozen set, {frame.key.threshold} are needed")
+        if len(view.frozen) < least or any(position not in view.reveals for position in view.frozen.positions()):
+            raise Refused("the frozen set is too small or holds updates that were never revealed")
+        if set_hash(frame.chain_id, frame.contract, view.id, view.frozen) != view.set_hash:
+            raise Refused("the set's hash is not that of the set")
+        return f"{len(view.frozen)} of {len(self.study.participants)} organisations, attested by {len(agreeing)} holders"
+
+    @property
+    def private(self) -> bool:
+        return self.frame.spec.privacy is not None and self.frame.step(self.view).kind == "train"
+
+    def privacy(self) -> str:
+        """Every organisation in the sum declared its loss, within the study's budget; that it added the noise, nobody can see."""
+        agreed = self.frame.spec.privacy
+        assert agreed is not None
+        for reveal in self.view.frozen_reveals():
+            declared = self.view.privacy.get(reveal.participant)
+            if declared is None:
+                raise Refused("an organisation in the sum declared no privacy loss", reveal.participant)
+            if declared.epsilon_total > agreed.epsilon * (1 + 1e-6) or declared.delta > agreed.delta * (1 + 1e-6):
+                raise Refused(f"an organisation declared epsilon {declared.epsilon_total:g}, beyond the budget", reveal.participant)
+        most = max(self.view.privacy[r.participant].epsilon_total for r in self.view.frozen_reveals())
+        return f"declared by all in the sum: epsilon at most {most:.4g} of {agreed.epsilon:g}, delta {agreed.delta:g}"
+
+    def updates(self) -> str:
+        self.ciphertexts = [self.fetcher.update(self.view, reveal) for reveal in self.view.frozen_reveals()]
+        return f"{len(self.ciphertexts)} updates of {len(self.ciphertexts[0])} ciphertexts match their CIDs and roots"
+
+    def aggregate(self) -> str:
+        self.sum, root = wire.product_and_root(self.ciphertexts, self.frame.key.public_key)
+        if self.view.aggregate_root(self.frame.key.threshold) != root:
+            raise Refused("the product of the updates has another root than the one the holders released shares for")
+        return f"the product has root {root.hex()}"
+
+    def opening(self) -> str:
+        failure: Refused | BlobUnavailable | None = None
+        for post in self.view.openings:
+            if post.root != self.view.opening_root:
+                continue
+            try:
+                self.openings = self.fetcher.opening(self.view, post, self.sum)
+                return f"the opening of {len(self.openings)} ciphertexts holds"
+            except BlobUnavailable as error:
+                failure = error
+            except PeerFault as error:
+                failure = failure or Refused(error.message, error.peer)
+        raise failure or Refused("no opening of the attested root was posted")
+
+    def model(self) -> str:
+        view = self.view
+        parent = self.fetcher.parent_model(self.study, view)
+        try:
+            self.model_raw = next_state(self.frame, view, parent, self.openings).to_bytes()
+        except InvalidInput as error:
+            raise Refused(f"the opened sum does not decode: {error.message}") from None
+        if merkle.keccak256(self.model_raw) != view.model_hash:
+            raise Refused("the opened sum gives another model than the one attested")
+        agreeing = {a.holder for a in view.attestations if (a.opening_root, a.model_hash) == (view.opening_root, view.model_hash)}
+        if len(agreeing & set(self.holders)) < self.frame.key.threshold:
+            raise Refused("fewer than t holders attested to the model")
+        return f"recomputed from the opening: {view.model_hash.hex()}, attested by {len(agreeing)} holders"
+
+    def model_bytes(self) -> str:
+        if self.fetcher.model_bytes(self.view) != self.model_raw:
+            raise BlobMismatch("the published model is not the recomputed one")
+        return f"an attested CID holds these {len(self.model_raw)} bytes"
