@@ -19,7 +19,7 @@
     │   ├── BadShare              a share whose proof fails
     │   ├── BadOpening            an opening that does not hold
     │   ├── BadTranscript         a key ceremony that does not verify
-    │   └── BadProof              evidence that its block header, hash or manifest does not bear out
+    │   └── BadEvidence           evidence that its block header, hash or manifest does not bear out
     ├── ContractRefused     (5)   a transaction the contracts revert, with the custom error's name and values
     ├── StudyHalted         (6)   the study cannot go on (too many voided rounds in a row)
     └── InternalFault      (70)   ours: an invariant that does not hold
@@ -126,7 +126,7 @@ class BadTranscript(PeerFault):
     pass
 
 
-class BadProof(PeerFault):
+class BadEvidence(PeerFault):
     pass
 
 

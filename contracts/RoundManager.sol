@@ -56,7 +56,7 @@ contract RoundManager is IRoundManager {
 
         round = RoundId.wrap(++roundCount);
         progress.latest = round;
-        RoundLibrary.Opening memory opening = RoundLibrary.Opening({
+        RoundLibrary.Start memory start = RoundLibrary.Start({
             study: study,
             step: step,
             parent: progress.finalised,
@@ -64,8 +64,8 @@ contract RoundManager is IRoundManager {
             threshold: keys.thresholdOf(agreed.keyEpoch),
             enrolled: agreed.enrolled
         });
-        _rounds[round].open(opening, agreed.rules);
-        emit RoundOpened(round, study, step, opening.parent, msg.sender);
+        _rounds[round].start(start, agreed.rules);
+        emit RoundOpened(round, study, step, start.parent, msg.sender);
         _emitPhase(round);
     }
 

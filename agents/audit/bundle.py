@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from defedbio.errors import BadProof, InvalidInput, NotFound
+from defedbio.errors import BadEvidence, InvalidInput, NotFound
+from defedbio.text import printable
 
 FORMAT = "defedbio-audit/1"
 MANIFEST = "manifest.json"
@@ -111,18 +112,18 @@ def read(files: Files, name: str, most: int) -> bytes:
     """A file's bytes.
 
     Raises:
-        NotFound: if the bundle has no such file. BadProof: if it is longer than `most` bytes or cannot be read.
+        NotFound: if the bundle has no such file. BadEvidence: if it is longer than `most` bytes or cannot be read.
     """
     size = files.sizes().get(name)
     if size is None:
         raise NotFound(f"the bundle has no {name}")
     if size > most:
-        raise BadProof(f"{name} is longer than the {most} bytes that it may have")
+        raise BadEvidence(f"{name} is longer than the {most} bytes that it may have")
     return b"".join(_chunks(files, name))
 
 
 def digests(files: Files) -> Iterator[tuple[str, tuple[str, int]]]:
-    """Name, SHA-256 and size of every file but the manifest, in order of name. Raises BadProof for one that cannot be read."""
+    """Name, SHA-256 and size of every file but the manifest, in order of name. Raises BadEvidence for one that cannot be read."""
     for name in sorted(files.sizes().keys() - {MANIFEST}):
         digest, size = hashlib.sha256(), 0
         for chunk in _chunks(files, name):
@@ -138,10 +139,10 @@ def _chunks(files: Files, name: str) -> Iterator[bytes]:
             while chunk := stream.read(_CHUNK):
                 left -= len(chunk)
                 if left < 0:
-                    raise BadProof(f"{name} is longer than it says")
+                    raise BadEvidence(f"{name} is longer than it says")
                 yield chunk
     except (OSError, EOFError, zipfile.BadZipFile, NotImplementedError):
-        raise BadProof(f"{name} cannot be read: it is not the file that was put in") from None
+        raise BadEvidence(f"{name} cannot be read: it is not the file that was put in") from None
 
 
 class Folder:
@@ -157,7 +158,7 @@ class Folder:
                 if stat.S_ISDIR(mode.st_mode):
                     continue
                 if not stat.S_ISREG(mode.st_mode):
-                    raise BadProof(f"{printable(shown)} is no regular file: a bundle holds no links or devices")
+                    raise BadEvidence(f"{printable(shown)} is no regular file: a bundle holds no links or devices")
                 _admit(shown, self._sizes, mode.st_size)
 
     def sizes(self) -> Mapping[str, int]:
@@ -175,7 +176,7 @@ class Zip:
         self._sizes: dict[str, int] = {}
         for entry in archive.infolist():
             if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG) or entry.is_dir():
-                raise BadProof(f"{printable(entry.filename)} is no regular file: a bundle holds no links or folders")
+                raise BadEvidence(f"{printable(entry.filename)} is no regular file: a bundle holds no links or folders")
             if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 or entry.file_size != entry.compress_size:
                 raise InvalidInput(
                     f"{printable(entry.filename)} is compressed or encrypted in the zip file, which this software never does",
@@ -195,7 +196,7 @@ def open_bundle(path: Path) -> Iterator[Files]:
     """The files of a bundle in a folder or a zip file.
 
     Raises:
-        InvalidInput: if it is neither. BadProof: if it holds what no bundle holds.
+        InvalidInput: if it is neither. BadEvidence: if it holds what no bundle holds.
     """
     nothing = NotFound(f"{path} is not a bundle: it has no {MANIFEST}")
     if path.is_dir():
@@ -239,16 +240,11 @@ def is_packed_as(files: Files, path: Path) -> bool:
                 return True
 
 
-def printable(text: str) -> str:
-    """Others' text without what steers a terminal or hides its order."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 def _admit(name: str, sizes: dict[str, int], size: int) -> None:
     if not NAME.fullmatch(name):
-        raise BadProof(f"{printable(name)[:200]} does not belong in a bundle")
+        raise BadEvidence(f"{printable(name)[:200]} does not belong in a bundle")
     if name in sizes:
-        raise BadProof(f"{name} is in the bundle twice")
+        raise BadEvidence(f"{name} is in the bundle twice")
     if len(sizes) >= MAX_FILES:
-        raise BadProof(f"a bundle holds at most {MAX_FILES} files")
+        raise BadEvidence(f"a bundle holds at most {MAX_FILES} files")
     sizes[name] = size

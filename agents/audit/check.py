@@ -12,14 +12,14 @@ from typing import Literal
 from defedbio.audit import render
 from defedbio.audit.blobs import BundlePeers, round_blobs
 from defedbio.audit.bundle import CRATE, MANIFEST, MAX_JSON_BYTES, Files, Manifest, Zip, bundle_id, digests, is_packed_as, open_bundle, read
-from defedbio.audit.evidence import BlockFile, proven_events, read_blocks, read_network, read_state
-from defedbio.audit.proven import Evidence
+from defedbio.audit.evidence import Evidence
+from defedbio.audit.proof_files import BlockFile, proven_events, read_blocks, read_network, read_state
 from defedbio.audit.record import Record, record_of
 from defedbio.audit.storage import expected, foreign_rounds
 from defedbio.chain.client import ChainClient
 from defedbio.chain.proofs import Header
 from defedbio.crypto.ceremony import CeremonyTranscript
-from defedbio.errors import BadProof, BlobUnavailable, InvalidInput, PeerFault
+from defedbio.errors import BadEvidence, BlobUnavailable, InvalidInput, PeerFault
 from defedbio.learning.evaluation_sums import summary
 from defedbio.network.connection import MAX_TRANSCRIPT_BYTES, spec_of, transcript_of
 from defedbio.protocol.fetch import Fetcher
@@ -70,7 +70,7 @@ class BundleCheck:
         try:
             with open_bundle(self.path) as files:
                 yield from self._checks(files)
-        except BadProof as error:
+        except BadEvidence as error:
             yield Check("files", False, error.message)
 
     def _checks(self, files: Files) -> Iterator[Check]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from defedbio.audit.blobs import ENCRYPTED, Wanted, blob_name, documents, round_blobs
 from defedbio.audit.bundle import NETWORK, STATE, canonical
-from defedbio.audit.evidence import BlockFile, Entry, State, block_name, proven_events, write_network
+from defedbio.audit.proof_files import BlockFile, Entry, State, block_name, proven_events, write_network
 from defedbio.audit.record import Record, about, epoch_of, people_of, record_of
 from defedbio.audit.storage import expected, foreign_rounds
 from defedbio.chain import events as ev

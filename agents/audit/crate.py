@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from defedbio.audit.blobs import blob_name, round_blobs
-from defedbio.audit.bundle import CRATE, canonical, printable
-from defedbio.audit.proven import Evidence, moment
+from defedbio.audit.bundle import CRATE, canonical
+from defedbio.audit.evidence import Evidence, moment
 from defedbio.protocol.view import RoundView
+from defedbio.text import printable
 
 Entity = dict[str, Any]
 CONTEXT: list[Any] = [

@@ -1,219 +1,59 @@
-"""From a bundle's chain files to what they prove: every event is read from a receipt that its block's header bears out."""
+"""All that a bundle proves, and how its values read. Times are those of blocks, in UTC."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
 
-from defedbio.audit.bundle import MAX_BLOCK_BYTES, MAX_JSON_BYTES, NETWORK, STATE, Files, parse, read
-from defedbio.audit.storage import Word, study_in
-from defedbio.chain.events import Event, decode_log
-from defedbio.chain.network import CONTRACTS, ContractAddresses, Network
-from defedbio.chain.parse import as_bytes, to_hex
-from defedbio.chain.proofs import (
-    Header,
-    ProvenTransaction,
-    account_at,
-    at_index,
-    pool,
-    read_header,
-    read_logs,
-    read_transaction,
-    storage_at,
-)
-from defedbio.chain.records import RawLog
-from defedbio.crypto.merkle import keccak256
-from defedbio.errors import BadProof, InternalFault, InvalidInput
+from defedbio.audit.bundle import Manifest
+from defedbio.audit.record import Record
+from defedbio.chain import events as ev
+from defedbio.chain.network import Network
+from defedbio.chain.proofs import Header
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.view import RoundView
+from defedbio.text import printable
 
-BLOCKS = "chain/blocks/"
-NO_RPC = "http://localhost"  # a bundle carries no endpoint: it may hold credentials
-# An event's place in its block: transaction index, then the log's within the receipt, since a receipt does not say the log's index.
-_LOG_BITS = 20
+NONE = "–"
+_LAST_SECOND = 253402300799  # of year 9999
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A transaction of ours in a block: `tx_hash` is proven where the block's transactions are."""
+class Evidence:
+    """All that a bundle proves. `metrics`: by round, what it measured of the model that it started from."""
 
-    index: int
-    tx_hash: bytes
+    network: Network
+    anchor: Header
+    headers: Mapping[int, Header]
+    record: Record
+    senders: Mapping[bytes, str]
+    frame: StudyFrame
+    manifest: Manifest
+    metrics: Mapping[int, Mapping[str, float | None]]
 
+    def time(self, event: ev.Event) -> str:
+        return moment(self.headers[event.meta.block].timestamp)
 
-@dataclass(frozen=True)
-class BlockFile:
-    """A header, and the trie nodes that lead from its roots to the receipts (and transactions, where `transactions`) of `entries`."""
+    def who(self, address: str) -> str:
+        """Name and address."""
+        name = printable(self.record.name_of(address))
+        return f"{name} ({address})" if name else address
 
-    header: Header
-    entries: tuple[Entry, ...]
-    transactions: bool
-    nodes: Mapping[bytes, bytes]
-
-    def to_document(self) -> dict[str, Any]:
-        return {
-            "number": self.header.number,
-            "hash": to_hex(self.header.hash),
-            "header": to_hex(self.header.raw),
-            "entries": [{"index": entry.index, "transaction": to_hex(entry.tx_hash)} for entry in self.entries],
-            "transactions": self.transactions,
-            "nodes": sorted(to_hex(node) for node in self.nodes.values()),
-        }
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> BlockFile:
-        """Raises BadProof if the header is not of the hash and number that go with it, InvalidInput for another form."""
-        try:
-            header = read_header(as_bytes(document["header"]))
-            if to_hex(header.hash) != document["hash"] or header.number != document["number"]:
-                raise BadProof(f"the header in block {int(document['number'])}'s file does not hash to that block's hash: header mismatch")
-            entries = tuple(Entry(_index(entry["index"]), as_bytes(entry["transaction"])) for entry in document["entries"])
-            return cls(header, entries, document["transactions"] is True, pool(as_bytes(node) for node in document["nodes"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InvalidInput(f"a block file has missing or wrong fields: {type(error).__name__}") from None
-
-    def proven(self, network: Network) -> tuple[list[Event], list[ProvenTransaction]]:
-        """Our contracts' events in the receipts, and the transactions. Raises BadProof if one does not lead from the header's root."""
-        events: list[Event] = []
-        transactions = []
-        for entry in self.entries:
-            where = f"block {self.header.number}, transaction {entry.index}"
-            try:
-                logs = read_logs(at_index(self.nodes, self.header.receipts_root, entry.index))
-            except BadProof as error:
-                raise BadProof(f"receipt proof of {where}: {error.message}") from None
-            if self.transactions:
-                try:
-                    transaction = read_transaction(at_index(self.nodes, self.header.transactions_root, entry.index))
-                except BadProof as error:
-                    raise BadProof(f"transaction proof of {where}: {error.message}") from None
-                if transaction.hash != entry.tx_hash:
-                    raise BadProof(f"{where} is another one than the bundle says")
-                transactions.append(transaction)
-            for position, log in enumerate(logs):
-                place = entry.index << _LOG_BITS | position
-                raw = RawLog(log.address, log.topics, log.data, self.header.number, self.header.hash, entry.tx_hash, place)
-                try:
-                    event = decode_log(network, raw)
-                except InternalFault as error:
-                    raise BadProof(f"{where} holds an event that our contracts cannot have emitted: {error.message}") from None
-                if event is not None:
-                    events.append(event)
-        return events, transactions
+    def within(self, view: RoundView) -> list[ev.Event]:
+        return [event for event in self.record.events if getattr(event, "round", 0) == view.id]
 
 
-@dataclass(frozen=True)
-class State:
-    """The trie nodes of one block's state that lead to the contracts and their slots, and the contracts' code."""
-
-    nodes: Mapping[bytes, bytes]
-    code: Mapping[str, bytes]
-
-    def to_document(self, anchor: int) -> dict[str, Any]:
-        return {
-            "block": anchor,
-            "code": {name: to_hex(code) for name, code in self.code.items()},
-            "nodes": sorted(to_hex(node) for node in self.nodes.values()),
-        }
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> State:
-        try:
-            code = {str(name): as_bytes(code) for name, code in document["code"].items()}
-            return cls(pool(as_bytes(node) for node in document["nodes"]), code)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise InvalidInput("the state file has missing or wrong fields") from None
-
-    def check(self, network: Network, header: Header, words: Iterable[Word], foreign: Iterable[tuple[int, int]], study: int) -> int:
-        """Hold code and storage against the header's state root; returns how many words were compared.
-
-        Raises:
-            BadProof: if a proof fails, or a word is not what the events say; with whom it is about.
-        """
-        roots = {}
-        for name in CONTRACTS:
-            account = account_at(self.nodes, header.state_root, network.contracts.address(name))
-            if keccak256(self.code.get(name, b"")) != account.code_hash:
-                raise BadProof(f"{name}'s code is not the one in the state of block {header.number}")
-            roots[name] = account.storage_root
-        compared = 0
-        for word in words:
-            found = storage_at(self.nodes, roots[word.contract], word.slot)
-            if found != word.value:
-                raise BadProof(
-                    f"{word.what}: {word.contract}'s storage at block {header.number} is not what the events add up to: "
-                    "events were left out or made up"
-                ).blame(word.peer)
-            compared += 1
-        for number, slot in foreign:
-            if study_in(storage_at(self.nodes, roots["RoundManager"], slot)) == study:
-                raise BadProof(f"round {number} is the study's, and its events were left out")
-            compared += 1
-        return compared
+def moment(seconds: int) -> str:
+    """Unix seconds as UTC; as a number where no calendar reaches."""
+    if seconds > _LAST_SECOND:
+        return f"{seconds} s after 1970"
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def write_network(network: Network) -> dict[str, Any]:
-    contracts = dict(zip(CONTRACTS, network.contracts.all(), strict=True))
-    return {"chain_id": network.chain_id, "contracts": contracts, "deploy_block": network.deploy_block}
+def printable_lines(text: str) -> str:
+    return "\n".join(printable(line) for line in text.split("\n"))
 
 
-def read_network(files: Files) -> Network:
-    """Raises InvalidInput if the file is not what `write_network` makes."""
-    document = parse(read(files, NETWORK, MAX_JSON_BYTES), NETWORK)
-    try:
-        addresses = ContractAddresses(*(document["contracts"][name] for name in CONTRACTS))
-        return Network(document["chain_id"], NO_RPC, addresses, document["deploy_block"])
-    except (KeyError, TypeError):
-        raise InvalidInput(f"{NETWORK} has missing or wrong fields") from None
-
-
-def read_blocks(files: Files) -> list[BlockFile]:
-    """All blocks, in order.
-
-    Raises:
-        BadProof: if a header is not of its hash, or two neighbours are not parent and child.
-    """
-    names = sorted((name for name in files.sizes() if name.startswith(BLOCKS)), key=_number)
-    blocks: list[BlockFile] = []
-    for name in names:
-        block = BlockFile.from_document(parse(read(files, name, MAX_BLOCK_BYTES), name))
-        if block.header.number != _number(name):
-            raise BadProof(f"{name} holds block {block.header.number}")
-        if blocks:
-            _follows(blocks[-1].header, block.header)
-        blocks.append(block)
-    return blocks
-
-
-def read_state(files: Files) -> State | None:
-    """The state file; None where the bundle has none."""
-    return State.from_document(parse(read(files, STATE, MAX_JSON_BYTES), STATE)) if STATE in files.sizes() else None
-
-
-def proven_events(network: Network, blocks: Sequence[BlockFile]) -> tuple[list[Event], dict[bytes, str]]:
-    """All events in chain order, and each proven transaction's signer by its hash."""
-    events: list[Event] = []
-    senders: dict[bytes, str] = {}
-    for block in blocks:
-        found, transactions = block.proven(network)
-        events += found
-        senders |= {transaction.hash: transaction.sender for transaction in transactions}
-    return events, senders
-
-
-def block_name(number: int) -> str:
-    return f"{BLOCKS}{number}.json"
-
-
-def _follows(before: Header, after: Header) -> None:
-    if after.timestamp < before.timestamp or (after.number == before.number + 1 and after.parent != before.hash):
-        raise BadProof(f"the header of block {after.number} does not follow that of block {before.number}")
-
-
-def _number(name: str) -> int:
-    return int(name.removeprefix(BLOCKS).removesuffix(".json"))
-
-
-def _index(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 24:
-        raise ValueError("an index")
-    return value
+def hex_of(value: bytes) -> str:
+    return f"0x{value.hex()}" if value else NONE

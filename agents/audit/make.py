@@ -12,7 +12,7 @@ from defedbio.audit import render
 from defedbio.audit.bundle import MANIFEST, Folder, Manifest, bundle_id, digests, pack
 from defedbio.audit.check import Examination, Verdict, verdict_of
 from defedbio.audit.collect import Collector, Progress
-from defedbio.errors import BadProof, InvalidInput
+from defedbio.errors import BadEvidence, InvalidInput
 from defedbio.protocol.reading import Reader
 from defedbio.protocol.verify import Check
 
@@ -92,7 +92,7 @@ def _fill(connection: Reader, study: int, folder: Path, updates: bool, progress:
     checks = _watched(examination.run(), progress)
     if examination.evidence is None:
         failed = next(check for check in checks if not check.ok)
-        raise BadProof(f"what chain and IPFS gave does not hold together: {failed.name}: {failed.detail}", peer=failed.peer)
+        raise BadEvidence(f"what chain and IPFS gave does not hold together: {failed.name}: {failed.detail}", peer=failed.peer)
     for name, content in render.documents(examination.evidence, checks, verdict_of(checks)).items():
         (folder / name).write_bytes(content)
     manifest = replace(draft, files=dict(digests(Folder(folder))))

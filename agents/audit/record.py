@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from defedbio.chain import events as ev
 from defedbio.chain.values import KeyEpoch, Study
 from defedbio.domain import MAX_PARTICIPANTS, NO_ONE, KeyEpochStatus, Phase
-from defedbio.errors import BadProof
+from defedbio.errors import BadEvidence
 from defedbio.protocol.view import StudyView, fold
 
 
@@ -47,12 +47,12 @@ def record_of(study: int, events: Iterable[ev.Event]) -> Record:
     """Fold events in chain order.
 
     Raises:
-        BadProof: if they do not hold the study's opening or its key epoch, or no run of the contracts can have emitted them.
+        BadEvidence: if they do not hold the study's opening or its key epoch, or no run of the contracts can have emitted them.
     """
     ordered = tuple(sorted(events, key=lambda e: (e.meta.block, e.meta.log_index)))
     view = fold(StudyView(study), ordered)
     if view.rules is None:
-        raise BadProof(f"no event opens study {study}")
+        raise BadEvidence(f"no event opens study {study}")
     epoch, proposal = epoch_of(view.key_epoch, ordered)
     _check_possible(view)
     people = people_of(view, epoch)
@@ -76,7 +76,7 @@ def _check_possible(view: StudyView) -> None:
     """What the contracts hold to, and whoever reads a view relies on; events of a made-up chain need not."""
     assert view.rules is not None
     if len(view.participants) > MAX_PARTICIPANTS:
-        raise BadProof(f"more than {MAX_PARTICIPANTS} organisations are enrolled")
+        raise BadEvidence(f"more than {MAX_PARTICIPANTS} organisations are enrolled")
     for round_ in view.rounds.values():
         parent = view.rounds.get(round_.parent)
         seated = all(p < len(view.participants) and view.participants[p] == r.participant for p, r in round_.reveals.items())
@@ -88,17 +88,19 @@ def _check_possible(view: StudyView) -> None:
             and (round_.phase != Phase.FINALISED or any(a.model_hash == round_.model_hash for a in round_.attestations))
         )
         if not possible:
-            raise BadProof(f"the events of round {round_.id} are none that the contracts can have emitted: some were left out or made up")
+            raise BadEvidence(
+                f"the events of round {round_.id} are none that the contracts can have emitted: some were left out or made up"
+            )
 
 
 def epoch_of(number: int, events: Sequence[ev.Event]) -> tuple[KeyEpoch, ev.KeyEpochProposed]:
-    """A key epoch as its events tell it. Raises BadProof if none proposes it."""
+    """A key epoch as its events tell it. Raises BadEvidence if none proposes it."""
     for event in events:
         if isinstance(event, ev.KeyEpochProposed) and event.epoch == number:
             proposal = event
             break
     else:
-        raise BadProof(f"no event proposes key epoch {number}")
+        raise BadEvidence(f"no event proposes key epoch {number}")
     epoch = KeyEpoch(
         number,
         proposal.proposer,

@@ -12,9 +12,9 @@ from importlib.resources.abc import Traversable
 from defedbio.audit import controls
 from defedbio.audit.bundle import CONTROLS, CRATE, HTML, PDF
 from defedbio.audit.crate import crate
+from defedbio.audit.evidence import Evidence
 from defedbio.audit.page import html
 from defedbio.audit.pdf import pdf
-from defedbio.audit.proven import Evidence
 from defedbio.audit.report import document_of
 from defedbio.protocol.verify import Check
 
@@ -32,7 +32,7 @@ def fingerprint() -> str:
     sources = [
         *_below(files("defedbio.audit")),
         files("defedbio.network").joinpath("describe.py"),
-        files("defedbio.protocol").joinpath("verify.py"),
+        *(files("defedbio.protocol").joinpath(name) for name in ("left_out.py", "verify.py")),
     ]
     for source in sorted(sources, key=lambda item: item.name):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")

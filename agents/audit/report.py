@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import fields
 from enum import IntEnum
 
-from defedbio.audit.bundle import printable
 from defedbio.audit.controls import Control, controls, note
 from defedbio.audit.document import Document, Properties, Section, Table, Text
-from defedbio.audit.proven import NONE, Evidence, hex_of, moment, printable_lines
+from defedbio.audit.evidence import NONE, Evidence, hex_of, moment, printable_lines
 from defedbio.audit.round_sections import left, privacy, round_section
 from defedbio.chain import events as ev
 from defedbio.chain.network import CONTRACTS
@@ -17,6 +16,7 @@ from defedbio.chain.values import StudyRules
 from defedbio.domain import BitSet, CeremonyKind, Phase
 from defedbio.network.describe import describe
 from defedbio.protocol.verify import Check
+from defedbio.text import printable
 
 
 def document_of(evidence: Evidence, checks: Sequence[Check], verdict: str) -> Document:

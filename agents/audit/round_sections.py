@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from defedbio.audit.bundle import printable
 from defedbio.audit.document import Properties, Section, Table, Text
-from defedbio.audit.proven import NONE, Evidence, hex_of
+from defedbio.audit.evidence import NONE, Evidence, hex_of
 from defedbio.chain import events as ev
 from defedbio.chain.bindings.round_manager import EPSILON_UNITS
 from defedbio.crypto import wire
-from defedbio.protocol.view import RoundView
+from defedbio.protocol.left_out import left_out
+from defedbio.protocol.view import RoundView, StudyView
+from defedbio.text import printable
 
 
 def round_section(evidence: Evidence, view: RoundView) -> Section:
@@ -38,7 +39,7 @@ def round_section(evidence: Evidence, view: RoundView) -> Section:
         position = record.view.participants.index(person) if person in record.view.participants else -1
         reveal = view.reveals.get(position)
         update = f"{printable(reveal.cid)}, root {hex_of(reveal.update_root)}" if reveal is not None else NONE
-        rows.append((evidence.who(person), _standing(view, position), "; ".join(acts.get(person, ())) or NONE, update))
+        rows.append((evidence.who(person), _standing(record.view, view, position), "; ".join(acts.get(person, ())) or NONE, update))
     table = Table(f"Round {view.id} by organisation", ("Organisation", "In the sum", "Did", "Update"), tuple(rows), (3, 2, 4, 4))
     return Section(f"round-{view.id}", f"Round {view.id}", (Properties(tuple(facts)), table))
 
@@ -55,55 +56,40 @@ def _outcome(evidence: Evidence, view: RoundView, events: Sequence[ev.Event]) ->
 
 def _acts(evidence: Evidence, view: RoundView, events: Sequence[ev.Event]) -> dict[str, list[str]]:
     """By organisation, what it did in a round."""
-    words: dict[type[ev.Event], tuple[str, str]] = {
-        ev.UpdateCommitted: ("participant", "committed"),
-        ev.UpdateRevealed: ("participant", "revealed"),
-        ev.SetAttested: ("holder", "attested the set"),
-        ev.AggregatePosted: ("aggregator", "posted the aggregate"),
-        ev.ShareReleased: ("holder", "released its share"),
-        ev.ShareDisputed: ("accuser", "disputed a share"),
-        ev.OpeningPartPosted: ("poster", "combined a part of the opening"),
-        ev.OpeningPosted: ("poster", "posted the opening"),
-        ev.ModelAttested: ("holder", "attested the model"),
+    words: dict[type[ev.Event], str] = {
+        ev.UpdateCommitted: "committed",
+        ev.UpdateRevealed: "revealed",
+        ev.SetAttested: "attested the set",
+        ev.AggregatePosted: "posted the aggregate",
+        ev.ShareReleased: "released its share",
+        ev.ShareDisputed: "disputed a share",
+        ev.OpeningPartPosted: "combined a part of the opening",
+        ev.OpeningPosted: "posted the opening",
+        ev.ModelAttested: "attested the model",
     }
     acts: dict[str, list[str]] = {}
     for event in events:
         if type(event) in words:
-            who, what = words[type(event)]
-            acts.setdefault(getattr(event, who), []).append(f"{what} {evidence.time(event)[11:19]}")
+            acts.setdefault(event.actor, []).append(f"{words[type(event)]} {evidence.time(event)[11:19]}")
     for holder in view.disputed:
         acts.setdefault(holder, []).append("its share was disputed")
     return acts
 
 
-def _standing(view: RoundView, position: int) -> str:
+def _standing(study: StudyView, view: RoundView, position: int) -> str:
     """Whether a participant's update is in the sum, and if not why."""
     if position < 0:
         return "not a participant"
     if position in view.frozen:
         return "yes"
-    if position not in view.reveals:
-        return "no: revealed nothing"
-    if not view.frozen:
-        return "no set was frozen"
-    said = {
-        reason for holder, text in view.reasons.items() if view.attested.get(holder) == view.frozen for reason in _reasons(text, position)
-    }
-    return f"no: {', '.join(sorted(said)) or 'no reason given'}"
-
-
-def _reasons(text: str, position: int) -> Iterator[str]:
-    for part in printable(text).split(";"):
-        where, _, reason = part.partition(":")
-        if where == str(position):
-            yield reason
+    return f"no: {left_out(study, view, position)}" if view.set_hash else "no set was frozen"
 
 
 def left(evidence: Evidence) -> Section:
     record = evidence.record
     rows = []
     for person in record.people:
-        mine = [e for e in record.events if person in (getattr(e, "participant", ""), getattr(e, "holder", ""))]
+        mine = [e for e in record.events if e.actor == person]
         reveals = [e for e in mine if isinstance(e, ev.UpdateRevealed)]
         size = sum(_update_bytes(evidence, record.view.rounds[e.round]) for e in reveals if e.round in record.view.rounds)
         rows.append(

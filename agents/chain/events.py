@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from defedbio.chain.abi import decode_event, events_abi
 from defedbio.chain.client import ChainClient
@@ -28,13 +28,20 @@ class EventMeta:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Fields are the Solidity event's in snake case, in its order."""
+    """Fields are the Solidity event's in snake case, in its order. `ACTED` names the field that holds whose transaction emitted it."""
 
+    ACTED: ClassVar[str] = ""
     meta: EventMeta
+
+    @property
+    def actor(self) -> str:
+        """The account that acted, by the event's own word; empty for what follows from an act and names nobody."""
+        return str(getattr(self, self.ACTED)) if self.ACTED else ""
 
 
 @dataclass(frozen=True)
 class ParticipantRegistered(Event):
+    ACTED = "participant"
     participant: str
     name: str
     metadata_cid: str
@@ -44,6 +51,7 @@ class ParticipantRegistered(Event):
 
 @dataclass(frozen=True)
 class VoteCast(Event):
+    ACTED = "voter"
     subject: str
     voter: str
     admit: bool
@@ -65,6 +73,7 @@ class MemberRemoved(Event):
 
 @dataclass(frozen=True)
 class KeyEpochProposed(Event):
+    ACTED = "proposer"
     epoch: int
     proposer: str
     holders: tuple[str, ...]
@@ -78,6 +87,7 @@ class KeyEpochProposed(Event):
 
 @dataclass(frozen=True)
 class KeyShareConfirmed(Event):
+    ACTED = "holder"
     epoch: int
     holder: str
     confirmations: BitSet
@@ -90,6 +100,7 @@ class KeyEpochActivated(Event):
 
 @dataclass(frozen=True)
 class KeyEpochRejected(Event):
+    ACTED = "holder"
     epoch: int
     holder: str
     reason: str
@@ -97,6 +108,7 @@ class KeyEpochRejected(Event):
 
 @dataclass(frozen=True)
 class StudyOpened(Event):
+    ACTED = "coordinator"
     study: int
     coordinator: str
     key_epoch: int
@@ -107,6 +119,7 @@ class StudyOpened(Event):
 
 @dataclass(frozen=True)
 class ParticipantEnrolled(Event):
+    ACTED = "participant"
     study: int
     participant: str
     index: int
@@ -115,6 +128,7 @@ class ParticipantEnrolled(Event):
 
 @dataclass(frozen=True)
 class RoundOpened(Event):
+    ACTED = "opener"
     round: int
     study: int
     step: int
@@ -131,6 +145,7 @@ class PhaseEntered(Event):
 
 @dataclass(frozen=True)
 class UpdateCommitted(Event):
+    ACTED = "participant"
     round: int
     participant: str
     index: int
@@ -141,6 +156,7 @@ class UpdateCommitted(Event):
 class PrivacyDeclared(Event):
     """Epsilons in millionths, delta in 1e-18."""
 
+    ACTED = "participant"
     round: int
     participant: str
     index: int
@@ -151,6 +167,7 @@ class PrivacyDeclared(Event):
 
 @dataclass(frozen=True)
 class UpdateRevealed(Event):
+    ACTED = "participant"
     round: int
     participant: str
     index: int
@@ -162,6 +179,7 @@ class UpdateRevealed(Event):
 
 @dataclass(frozen=True)
 class SetAttested(Event):
+    ACTED = "holder"
     round: int
     holder: str
     set: BitSet
@@ -177,6 +195,7 @@ class SetFrozen(Event):
 
 @dataclass(frozen=True)
 class AggregatePosted(Event):
+    ACTED = "aggregator"
     round: int
     aggregator: str
     aggregate_root: bytes
@@ -185,6 +204,7 @@ class AggregatePosted(Event):
 
 @dataclass(frozen=True)
 class ShareReleased(Event):
+    ACTED = "holder"
     round: int
     holder: str
     holder_index: int
@@ -196,6 +216,7 @@ class ShareReleased(Event):
 
 @dataclass(frozen=True)
 class ShareDisputed(Event):
+    ACTED = "accuser"
     round: int
     accuser: str
     holder: str
@@ -204,6 +225,7 @@ class ShareDisputed(Event):
 
 @dataclass(frozen=True)
 class OpeningPartPosted(Event):
+    ACTED = "poster"
     round: int
     poster: str
     part_root: bytes
@@ -212,6 +234,7 @@ class OpeningPartPosted(Event):
 
 @dataclass(frozen=True)
 class OpeningPosted(Event):
+    ACTED = "poster"
     round: int
     poster: str
     opening_root: bytes
@@ -220,6 +243,7 @@ class OpeningPosted(Event):
 
 @dataclass(frozen=True)
 class ModelAttested(Event):
+    ACTED = "holder"
     round: int
     holder: str
     opening_root: bytes

@@ -23,7 +23,7 @@ from trie.exceptions import InvalidNibbles, InvalidNode, MissingTrieNode
 from trie.exceptions import ValidationError as TrieValidationError
 
 from defedbio.chain.parse import as_bytes, as_int
-from defedbio.errors import BadProof, InvalidInput
+from defedbio.errors import BadEvidence, InvalidInput
 
 MAX_HEADER_BYTES = 1 << 16
 
@@ -103,16 +103,16 @@ def header_of(block: Mapping[str, Any]) -> Header:
 
 
 def read_header(raw: bytes) -> Header:
-    """Raises BadProof unless `raw` is the RLP of a header of a fork that is known."""
+    """Raises BadEvidence unless `raw` is the RLP of a header of a fork that is known."""
     if len(raw) > MAX_HEADER_BYTES:
-        raise BadProof(f"a block header is longer than {MAX_HEADER_BYTES} bytes")
+        raise BadEvidence(f"a block header is longer than {MAX_HEADER_BYTES} bytes")
     items = _decoded(raw, "a block header")
     if not isinstance(items, list) or len(items) not in _LENGTHS or not all(isinstance(item, bytes) for item in items):
-        raise BadProof("a block header has not the fields of a fork that this version knows")
+        raise BadEvidence("a block header has not the fields of a fork that this version knows")
     field = dict(zip(_FRONTIER, items, strict=False))
     roots = ("parentHash", "stateRoot", "transactionsRoot", "receiptsRoot")
     if any(len(field[name]) != 32 for name in roots) or max(len(field["number"]), len(field["timestamp"])) > 8:
-        raise BadProof("a block header has a field of a wrong length")
+        raise BadEvidence("a block header has a field of a wrong length")
     parent, state, transactions, receipts = (field[name] for name in roots)
     number, timestamp = (int.from_bytes(field[name], "big") for name in ("number", "timestamp"))
     return Header(raw, keccak(raw), parent, number, timestamp, state, transactions, receipts)
@@ -128,22 +128,22 @@ def encode_receipt(receipt: Mapping[str, Any]) -> bytes:
 
 
 def read_logs(receipt: bytes) -> tuple[ProvenLog, ...]:
-    """The logs of an encoded receipt. Raises BadProof unless it is one."""
+    """The logs of an encoded receipt. Raises BadEvidence unless it is one."""
     body = receipt[1:] if receipt and receipt[0] < 0x80 else receipt
     items = _decoded(body, "a receipt")
     try:
         _, _, _, logs = items
         return tuple(ProvenLog(str(to_checksum_address(a)), tuple(bytes(t) for t in topics), bytes(data)) for a, topics, data in logs)
     except (ValueError, TypeError):
-        raise BadProof("a receipt does not consist of outcome, gas, bloom and logs") from None
+        raise BadEvidence("a receipt does not consist of outcome, gas, bloom and logs") from None
 
 
 def read_transaction(raw: bytes) -> ProvenTransaction:
-    """Hash and signer of an encoded transaction. Raises BadProof if it is none."""
+    """Hash and signer of an encoded transaction. Raises BadEvidence if it is none."""
     try:
         return ProvenTransaction(keccak(raw), str(Account.recover_transaction(raw)))
     except _FOREIGN as error:
-        raise BadProof(f"a transaction cannot be read: {type(error).__name__}") from None
+        raise BadEvidence(f"a transaction cannot be read: {type(error).__name__}") from None
 
 
 def index_trie(values: Sequence[bytes]) -> HexaryTrie:
@@ -165,31 +165,31 @@ def pool(nodes: Iterable[bytes]) -> dict[bytes, bytes]:
 
 
 def at_index(nodes: Mapping[bytes, bytes], root: bytes, index: int) -> bytes:
-    """The value at an index of a block's trie. Raises BadProof if the nodes do not lead there, or there is none."""
+    """The value at an index of a block's trie. Raises BadEvidence if the nodes do not lead there, or there is none."""
     value = _lookup(nodes, root, rlp.encode(index))
     if not value:
-        raise BadProof(f"the block has nothing at index {index}")
+        raise BadEvidence(f"the block has nothing at index {index}")
     return value
 
 
 def account_at(nodes: Mapping[bytes, bytes], state_root: bytes, address: str) -> AccountState:
-    """An account under a state root. Raises BadProof if the nodes do not lead there, or there is none."""
+    """An account under a state root. Raises BadEvidence if the nodes do not lead there, or there is none."""
     raw = _lookup(nodes, state_root, keccak(as_bytes(address)))
     if not raw:
-        raise BadProof(f"there is no account {address} in the state")
+        raise BadEvidence(f"there is no account {address} in the state")
     try:
         _, _, storage_root, code_hash = _decoded(raw, "an account")
     except (ValueError, TypeError):
-        raise BadProof("an account does not consist of nonce, balance, storage root and code hash") from None
+        raise BadEvidence("an account does not consist of nonce, balance, storage root and code hash") from None
     return AccountState(bytes(storage_root), bytes(code_hash))
 
 
 def storage_at(nodes: Mapping[bytes, bytes], storage_root: bytes, slot: int) -> int:
-    """The word in a storage slot, 0 where the trie has none. Raises BadProof if the nodes do not lead to the slot."""
+    """The word in a storage slot, 0 where the trie has none. Raises BadEvidence if the nodes do not lead to the slot."""
     raw = _lookup(nodes, storage_root, keccak(slot.to_bytes(32, "big")))
     value = _decoded(raw, "a storage word") if raw else b""
     if not isinstance(value, bytes) or len(value) > 32:
-        raise BadProof("a storage word is not one")
+        raise BadEvidence("a storage word is not one")
     return int.from_bytes(value, "big")
 
 
@@ -208,11 +208,11 @@ def _lookup(nodes: Mapping[bytes, bytes], root: bytes, key: bytes) -> bytes:
     try:
         return bytes(HexaryTrie(nodes, root)[key])
     except _FOREIGN as error:
-        raise BadProof(f"the proof does not lead from the root 0x{root.hex()}: {type(error).__name__}") from None
+        raise BadEvidence(f"the proof does not lead from the root 0x{root.hex()}: {type(error).__name__}") from None
 
 
 def _decoded(raw: bytes, what: str) -> Any:
     try:
         return rlp.decode(raw)
     except (DecodingError, RecursionError):
-        raise BadProof(f"{what} is not RLP") from None
+        raise BadEvidence(f"{what} is not RLP") from None

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from defedbio.client import Client
 from defedbio.config import DEFAULT_HOME, DEFAULT_IPFS_API, DEFAULT_NETWORK_FILE
+from defedbio.text import printable
 
 HomeOption = Annotated[
     Path, typer.Option("--home", envvar="DEFEDBIO_HOME", help="This organisation's folder: keys, journal, IPFS repository.")
@@ -70,4 +71,4 @@ def say(text: str) -> None:
 
 def plain(value: object) -> Text:
     """Text as it is: others' names and CIDs may neither style nor steer the terminal."""
-    return Text("".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(value)))
+    return Text(printable(str(value), keep="\n"))

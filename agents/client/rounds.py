@@ -13,7 +13,7 @@ from defedbio.errors import NotFound
 from defedbio.protocol.verify import Check, verify_round
 from defedbio.protocol.view import RoundView, StudyView
 
-__all__ = ["Check", "Part", "RoundRecord", "RoundSummary", "Rounds"]
+__all__ = ["Check", "OrganisationRecord", "RoundRecord", "RoundSummary", "Rounds"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class RoundSummary(Value):
 
 
 @dataclass(frozen=True)
-class Part(Value):
+class OrganisationRecord(Value):
     """What one organisation did in a round. `share` and `attested_model` are its acts as a holder of the key."""
 
     participant: str
@@ -55,7 +55,7 @@ class RoundRecord(Value):
     deadline: int
     overdue: bool
     parent: int
-    participants: tuple[Part, ...]
+    participants: tuple[OrganisationRecord, ...]
     left_out: Mapping[str, str]
     aggregate_root: str
     opening_root: str
@@ -115,11 +115,11 @@ def verify(session: Session, round: int, on_check: Callable[[Check], None]) -> l
 def record_of(study: StudyView, view: RoundView) -> RoundRecord:
     sharers, attestors = {s.holder for s in view.shares}, {a.holder for a in view.attestations}
     aggregate = next((p.root for p in view.aggregates if any(s.aggregate_root == p.root for s in view.shares)), b"")
-    parts = []
+    records = []
     for position, address in enumerate(study.participants):
         reveal = view.reveals.get(position)
-        parts.append(
-            Part(
+        records.append(
+            OrganisationRecord(
                 participant=address,
                 committed=address in view.commitments,
                 revealed=reveal is not None,
@@ -138,7 +138,7 @@ def record_of(study: StudyView, view: RoundView) -> RoundRecord:
         deadline=view.deadline,
         overdue=not view.phase.ended and time.time() > view.deadline,
         parent=view.parent,
-        participants=tuple(parts),
+        participants=tuple(records),
         left_out={holder: reasons for holder, reasons in view.reasons.items() if reasons},
         aggregate_root=hex_of(aggregate),
         opening_root=hex_of(view.opening_root),

@@ -26,7 +26,7 @@ Confirm = Callable[[str], bool]
 
 
 @dataclass(frozen=True)
-class Opened(Value):
+class Created(Value):
     study: int
     spec_cid: str
     spec_hash: str
@@ -63,7 +63,7 @@ class Studies:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def create(self, spec: Spec) -> Opened:
+    def create(self, spec: Spec) -> Created:
         """Publish a spec and open the study; the caller becomes its coordinator, without power after (R3).
 
         Raises:
@@ -83,7 +83,7 @@ class Studies:
             rules = rules_of(parsed, connection.client.head().timestamp + parsed.deadlines.enrol)
             key = f"study/{digest.hex()}/{rules.enrol_until}"
             number, receipt = connection.studies.open(key, parsed.key_epoch, digest, cid, rules)
-        return Opened(number, cid, hex_of(digest), receipt.gas_used)
+        return Created(number, cid, hex_of(digest), receipt.gas_used)
 
     def show(self, study: int) -> StudySummary:
         """A study's rules, participants and progress, its spec checked against the chain's hash.

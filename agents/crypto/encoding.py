@@ -21,11 +21,11 @@ Int64 = NDArray[np.int64]
 class Decoded:
     """By segment: the weighted mean (float64) over the participants, or the plain sum where the segment is not weighted; total weight."""
 
-    parts: tuple[Float64, ...]
+    vectors: tuple[Float64, ...]
     weight: int
 
 
-def encode(parts: Sequence[Float64], weight: int, segments: Sequence[Segment], rand: Rand) -> Int64:
+def encode(vectors: Sequence[Float64], weight: int, segments: Sequence[Segment], rand: Rand) -> Int64:
     """int64 array of P + 1: the weight, then of every part round(weight / weight_cap · x · scale), or round(x · scale) if not weighted.
 
     x is clipped to the L2 norm `clip_norm`, then element-wise to `max_abs`. Rounding is stochastic on the magnitude, with 53 random
@@ -34,12 +34,12 @@ def encode(parts: Sequence[Float64], weight: int, segments: Sequence[Segment], r
 
     Raises:
         InvalidData: for a part that is not 1-D float64 of its segment's length, or has NaN or infinite elements.
-        InvalidInput: for a weight outside 1..weight_cap, parts that are not one a segment, or a quantisation too narrow for one.
+        InvalidInput: for a weight outside 1..weight_cap, vectors that are not one a segment, or a quantisation too narrow for one.
     """
-    if len(parts) != len(segments) or not segments:
+    if len(vectors) != len(segments) or not segments:
         raise InvalidInput("a contribution needs one part for every segment")
     out = [np.array([weight], dtype=np.int64)]
-    for x, segment in zip(parts, segments, strict=True):
+    for x, segment in zip(vectors, segments, strict=True):
         q = segment.quantisation
         if x.shape != (segment.length,) or x.dtype != np.float64:
             raise InvalidData(f"the {segment.name} of a contribution must be {segment.length} float64 numbers")
@@ -64,7 +64,7 @@ def decode(totals: Int64, segments: Sequence[Segment], participants: int) -> Dec
     if not 1 <= participants <= MAX_PARTICIPANTS:
         raise InvalidInput(f"participants must be 1..{MAX_PARTICIPANTS}")
     weight, start = int(totals[0]), 1
-    parts = []
+    vectors = []
     for segment in segments:
         q = segment.quantisation
         q.check_slot_rule(participants)
@@ -76,8 +76,8 @@ def decode(totals: Int64, segments: Sequence[Segment], participants: int) -> Dec
         if np.any(piece > limit) or np.any(piece < -limit):
             raise InvalidInput(f"a total is larger than {participants} contributions can make it")
         real: Float64 = piece.astype(np.float64) / q.scale
-        parts.append(real * float(q.weight_cap) / float(weight) if q.weighted else real)
-    return Decoded(tuple(parts), weight)
+        vectors.append(real * float(q.weight_cap) / float(weight) if q.weighted else real)
+    return Decoded(tuple(vectors), weight)
 
 
 def _round(x: Float64, factor: float, q: Quantisation, rand: Rand) -> Int64:

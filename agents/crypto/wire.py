@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from defedbio.crypto import merkle, numbers
+from defedbio.crypto import numbers
 from defedbio.crypto.packing import SlotLayout
-from defedbio.crypto.paillier import PublicKey, check_ciphertexts, prefix_products
+from defedbio.crypto.paillier import PublicKey, check_ciphertexts
+from defedbio.crypto.proofs import share as share_proof
 from defedbio.crypto.threshold import Opening, check_share_values
 from defedbio.domain import RoundContext
 from defedbio.errors import InvalidInput, MalformedBlob
@@ -36,8 +37,6 @@ _FIELDS = (
     ("body bytes", 4),
 )
 HEADER_BYTES = sum(size for _, size in _FIELDS)
-CHALLENGE_BITS = 128
-MASK_EXTRA_BITS = 48 + 256  # Δ = 15! has 41 bits; 128 for the challenge and 128 to hide the secret statistically
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
@@ -110,21 +109,11 @@ class SharePayload:
     proof: bytes
 
 
-def share_mask_bits(modulus_bits: int) -> int:
-    """Bits of the share proof's mask: the secret's, 41 for Δ up to 15!, 256 for challenge and hiding."""
-    return modulus_bits + MASK_EXTRA_BITS
-
-
-def share_proof_bytes(modulus_bits: int) -> int:
-    """Bytes of an encoded share proof: challenge and response, the same for every holder count."""
-    return CHALLENGE_BITS // 8 + (share_mask_bits(modulus_bits) + 1 + 7) // 8
-
-
 def blob_size(kind: BlobKind, modulus_bits: int, count: int) -> int:
     """The exact bytes of a blob, to cap its download before a byte is fetched."""
     width = (modulus_bits + 7) // 8
     if kind is BlobKind.SHARE:
-        return HEADER_BYTES + count * width + 4 + share_proof_bytes(modulus_bits)
+        return HEADER_BYTES + count * width + 4 + share_proof.size(modulus_bits)
     return HEADER_BYTES + 2 * count * width
 
 
@@ -137,7 +126,7 @@ def encode_aggregate(header: Header, ciphertexts: Sequence[int]) -> bytes:
 
 
 def encode_share(header: Header, values: Sequence[int], proof: bytes) -> bytes:
-    if len(proof) != share_proof_bytes(header.modulus_bits):
+    if len(proof) != share_proof.size(header.modulus_bits):
         raise InvalidInput("the proof has a wrong length")
     return _encode(header, BlobKind.SHARE, values, 1) + len(proof).to_bytes(4, "big") + proof
 
@@ -170,7 +159,7 @@ def decode_share(data: bytes, expected: Header, key: PublicKey) -> SharePayload:
         MalformedBlob: saying what differs from `expected`. BadShare: for values that are no units.
     """
     body = _body(data, expected, key, BlobKind.SHARE)
-    end, size = expected.count * key.modulus_bytes, share_proof_bytes(key.bits)
+    end, size = expected.count * key.modulus_bytes, share_proof.size(key.bits)
     if int.from_bytes(body[end : end + 4], "big") != size:
         raise MalformedBlob(f"the share's proof must have {size} bytes")
     values = _split(body[:end], key.modulus_bytes)
@@ -186,32 +175,6 @@ def decode_opening(data: bytes, expected: Header, key: PublicKey) -> list[Openin
     """
     flat = _split(_body(data, expected, key, _opening_kind(expected)), key.modulus_bytes)
     return [Opening(w, m) for w, m in zip(flat[::2], flat[1::2], strict=True)]
-
-
-def update_root(ciphertexts: Sequence[int], key: PublicKey) -> bytes:
-    """Merkle root over leaf(l, ciphertext_l), l from 0."""
-    return merkle.root(merkle.leaves([numbers.to_bytes(c, key.ciphertext_bytes) for c in ciphertexts]))
-
-
-def share_root(values: Sequence[int], key: PublicKey) -> bytes:
-    """Merkle root over leaf(l, x_l)."""
-    return merkle.root(merkle.leaves([numbers.to_bytes(x, key.modulus_bytes) for x in values]))
-
-
-def opening_root(openings: Sequence[Opening], key: PublicKey, start: int = 0) -> bytes:
-    """Merkle root over leaf(l, w_l ‖ M_l), l from `start` on."""
-    size = key.modulus_bytes
-    return merkle.root(merkle.leaves([numbers.to_bytes(o.w, size) + numbers.to_bytes(o.m, size) for o in openings], start))
-
-
-def product_and_root(updates: Sequence[Sequence[int]], key: PublicKey) -> tuple[list[int], bytes]:
-    """The updates' product, and the Merkle root over the prefix leaves of every ciphertext index l, from 0 on (P4)."""
-    product: list[int] = []
-    leaves: list[bytes] = []
-    for rows in prefix_products(key, updates):
-        leaves += merkle.prefix_leaves(rows, start=len(product))
-        product += [numbers.from_bytes(row[-1]) for row in rows]
-    return product, merkle.root(leaves)
 
 
 def _encode(header: Header, kind: BlobKind, values: Sequence[int], widths: int) -> bytes:

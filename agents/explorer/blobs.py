@@ -17,16 +17,16 @@ BLOB_SECONDS = 15.0
 MOST_DIALLED = 4
 REACH_SECONDS = 60.0
 AGAIN_SECONDS = 5.0
-_PUBLISHERS = {
-    "ParticipantRegistered": ("participant", "published it"),
-    "KeyEpochProposed": ("proposer", "published the key's transcript"),
-    "StudyOpened": ("coordinator", "published the spec"),
-    "UpdateRevealed": ("participant", "published the update"),
-    "AggregatePosted": ("aggregator", "posted the product"),
-    "ShareReleased": ("holder", "released the share"),
-    "OpeningPartPosted": ("poster", "combined a part of the opening"),
-    "OpeningPosted": ("poster", "posted the opening"),
-    "ModelAttested": ("holder", "attested to the model"),
+_PUBLISHED: dict[type[ev.Event], str] = {
+    ev.ParticipantRegistered: "published it",
+    ev.KeyEpochProposed: "published the key's transcript",
+    ev.StudyOpened: "published the spec",
+    ev.UpdateRevealed: "published the update",
+    ev.AggregatePosted: "posted the product",
+    ev.ShareReleased: "released the share",
+    ev.OpeningPartPosted: "combined a part of the opening",
+    ev.OpeningPosted: "posted the opening",
+    ev.ModelAttested: "attested to the model",
 }
 
 
@@ -118,8 +118,8 @@ class Blobs:
 
 def publisher(event: ev.Event) -> tuple[str, str]:
     """Who put an event's blob on IPFS, and in words; ("", "") if that cannot be said."""
-    name, words = _PUBLISHERS.get(type(event).__name__, ("", ""))
-    return (str(getattr(event, name)), words) if name else ("", "")
+    words = _PUBLISHED.get(type(event), "")
+    return (event.actor, words) if words else ("", "")
 
 
 def keepers(tables: Tables, cid: str) -> dict[str, str]:

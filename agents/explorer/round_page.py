@@ -10,6 +10,7 @@ from defedbio.domain import Phase
 from defedbio.errors import DefedError
 from defedbio.explorer.lookups import Lookups
 from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.left_out import left_out
 from defedbio.protocol.view import RoundView, StudyView
 from defedbio.web.paging import Numbers
 
@@ -42,9 +43,8 @@ def round_page(
         frame = lookups.frame(study.id)
     entered = {e.phase: e for e in events if isinstance(e, ev.PhaseEntered)}
     acts = by_organisation(events)
-    reasons = reasons_of(view)
     page = pages.page("organisations", list(enumerate(study.participants)), MEMBERS_A_PAGE)
-    rows = [organisation(view, position, who, acts.get(who, {}), reasons, who in holders) for position, who in page.rows]
+    rows = [organisation(study, view, position, acts.get(who, {}), who in holders) for position, who in page.rows]
     for row in rows:
         row["gas"] = {name: lookups.gas_of_tx(event.meta.tx_hash) for name, event in row["acts"].items()}
     last = max((phase for phase in entered if phase <= Phase.FINALISED), default=Phase.OPEN)
@@ -77,23 +77,15 @@ def by_organisation(events: list[ev.Event]) -> dict[str, dict[str, ev.Event]]:
     for event in events:
         for name, kind in _COLUMNS.items():
             if isinstance(event, kind):
-                who = getattr(event, "participant", "") or getattr(event, "holder", "")
-                found.setdefault(who, {})[name] = event
+                found.setdefault(event.actor, {})[name] = event
     return found
 
 
-def organisation(
-    view: RoundView, position: int, who: str, acts: dict[str, ev.Event], reasons: dict[int, list[str]], holder: bool
-) -> dict[str, Any]:
+def organisation(study: StudyView, view: RoundView, position: int, acts: dict[str, ev.Event], holder: bool) -> dict[str, Any]:
     """What one organisation did in the round, and whether its update is in the sum."""
-    if not view.set_hash:
-        verdict, why = "", ""
-    elif position in view.frozen:
-        verdict, why = "in", ""
-    else:
-        verdict = "out"
-        missing = next((f"never {name}" for name in ("committed", "revealed") if name not in acts), "no reason given")
-        why = ", ".join(reasons.get(position, [])) or missing
+    who = study.participants[position]
+    why = left_out(study, view, position)
+    verdict = "out" if why else "in" if position in view.frozen else ""
     return {
         "who": who,
         "holder": holder,
@@ -112,14 +104,3 @@ def state_of(now: Phase, phase: Phase, last: Phase) -> str:
     if now == Phase.FINALISED:
         return "done"
     return "now" if now == phase else "done" if phase < now else "next"
-
-
-def reasons_of(view: RoundView) -> dict[int, list[str]]:
-    """By position, the different reasons that holders gave for leaving an update out; what does not parse is left out."""
-    found: dict[int, list[str]] = {}
-    for text in view.reasons.values():
-        for part in text.split(";"):
-            number, _, reason = part.partition(":")
-            if number.isascii() and number.isdecimal() and len(number) < 4 and reason and reason not in found.setdefault(int(number), []):
-                found[int(number)].append(reason)
-    return found

@@ -44,16 +44,16 @@ def contribution(spec: StudySpec, x: Float32, y: Float32, minimum_cell: int) -> 
     z = normalise(spec, x)
     dosage, covariates = z[:, :m], _filled(z[:, m:])
     label = y[:, 0].astype(np.float64)
-    parts = {name: np.zeros(length) for name, length in layout(spec).items()}
+    counted = {name: np.zeros(length) for name, length in layout(spec).items()}
     groups = [label == 1, label == 0] if isinstance(spec.task, BinarySpec) else [np.ones(len(label), dtype=bool)]
     if min(int(g.sum()) for g in groups) < minimum_cell:
-        return parts
+        return counted
     if isinstance(spec.task, RegressionSpec):
         label = (label - spec.task.minimum) / (spec.task.maximum - spec.task.minimum)
     design = np.concatenate([np.ones((len(label), 1)), covariates], axis=1)
     freedom = len(label) - int(np.linalg.matrix_rank(design))
     if freedom < 1:
-        return parts
+        return counted
     expected = _expected(spec, covariates, label)
     weight = expected * (1 - expected) if isinstance(spec.task, BinarySpec) else np.ones_like(label)
     root = np.sqrt(weight)
@@ -63,11 +63,11 @@ def contribution(spec: StudySpec, x: Float32, y: Float32, minimum_cell: int) -> 
         told = _told(dosage[:, chunk], groups, minimum_cell)
         g = _filled(dosage[:, chunk])
         g -= design @ (inverse @ (root[:, None] * g))
-        parts["score"][chunk] = np.where(told, g.T @ (label - expected), 0.0)
-        parts["information"][chunk] = np.where(told, (weight[:, None] * g**2).sum(axis=0), 0.0)
-    if "residuals" in parts:
-        parts["residuals"] = np.array([float(((label - expected) ** 2).sum()), float(freedom)])
-    return parts
+        counted["score"][chunk] = np.where(told, g.T @ (label - expected), 0.0)
+        counted["information"][chunk] = np.where(told, (weight[:, None] * g**2).sum(axis=0), 0.0)
+    if "residuals" in counted:
+        counted["residuals"] = np.array([float(((label - expected) ** 2).sum()), float(freedom)])
+    return counted
 
 
 def report(spec: StudySpec, totals: Mapping[str, Float64]) -> list[dict[str, Any]]:

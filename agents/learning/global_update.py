@@ -26,7 +26,7 @@ Float64 = npt.NDArray[np.float64]
 class Sums:
     """What was opened, float64 by segment name: the weighted mean of weighted segments, the sum of the others; the total weight."""
 
-    parts: Mapping[str, Float64]
+    vectors: Mapping[str, Float64]
     weight: int
 
 
@@ -52,27 +52,27 @@ def finalise(spec: StudySpec, step: Step, state: GlobalState, sums: Sums) -> Glo
     check_step(spec, step, state)
     if sums.weight < 1:
         raise InvalidInput("the total weight must be at least 1")
-    if set(sums.parts) != {s.name for s in step.segments}:
+    if set(sums.vectors) != {s.name for s in step.segments}:
         raise InvalidInput("the sums are not those of the step")
-    parts = {name: np.asarray(part, dtype=np.float64) for name, part in sums.parts.items()}
+    vectors = {name: np.asarray(part, dtype=np.float64) for name, part in sums.vectors.items()}
     for segment in step.segments:
-        if parts[segment.name].shape != (segment.length,) or not np.isfinite(parts[segment.name]).all():
+        if vectors[segment.name].shape != (segment.length,) or not np.isfinite(vectors[segment.name]).all():
             raise InvalidInput(f"the {segment.name} must be {segment.length} finite numbers")
-    extras = {**state.extras, **{name: part for name, part in parts.items() if name in state.extras}}
+    extras = {**state.extras, **{name: part for name, part in vectors.items() if name in state.extras}}
     after = replace(state, step=step.index + 1, extras=extras)
     if step.kind == "moments":
-        return replace(after, scaler=Scaler.from_moments(parts["moments"], spec.features.nullable))
+        return replace(after, scaler=Scaler.from_moments(vectors["moments"], spec.features.nullable))
     if step.kind == "train":
-        return _stopping(spec, step, _trained(spec, step, after, parts))
+        return _stopping(spec, step, _trained(spec, step, after, vectors))
     return after
 
 
-def _trained(spec: StudySpec, step: Step, state: GlobalState, parts: Mapping[str, Float64]) -> GlobalState:
+def _trained(spec: StudySpec, step: Step, state: GlobalState, vectors: Mapping[str, Float64]) -> GlobalState:
     order, strategy, extras = parameters(spec), open_strategy(spec.strategy), dict(state.extras)
     memory = {name: extras[f"memory.{name}"] for name in strategy.memory}
-    moved, memory = strategy.apply(flatten(state.weights, order), parts["update"], memory, step.training_round)
-    if "control" in parts:
-        memory = {"control": server_control(extras["memory.control"], parts["control"], spec.seats)}
+    moved, memory = strategy.apply(flatten(state.weights, order), vectors["update"], memory, step.training_round)
+    if "control" in vectors:
+        memory = {"control": server_control(extras["memory.control"], vectors["control"], spec.seats)}
     extras |= {f"memory.{name}": vector for name, vector in memory.items()}
     return replace(state, weights=unflatten(moved, order), extras=extras)
 

@@ -30,12 +30,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Contribution:
-    """`parts` are float64, one a segment of the step in its order, neither clipped nor quantised; `weight` is 1..weight_cap.
+    """`vectors` are float64, one a segment of the step in its order, neither clipped nor quantised; `weight` is 1..weight_cap.
 
     `keep` is what the organisation needs in its next round once this one is finalised with it in the set (SCAFFOLD's own variate).
     """
 
-    parts: tuple[Float64, ...]
+    vectors: tuple[Float64, ...]
     weight: int
     keep: Mapping[str, Float64] = field(default_factory=dict)
 
@@ -71,23 +71,23 @@ def contribute(
     if dataset.x.shape[1] != spec.features.width or dataset.y.shape[1] != len(spec.task.columns):
         raise InvalidInput(f"the study has {spec.features.width} features, the data {dataset.x.shape[1]}, or its labels differ")
     training, held_out = hold_out(spec, dataset)
-    parts: dict[str, Float64] = {}
+    vectors: dict[str, Float64] = {}
     keep: dict[str, Float64] = {}
     if step.kind == "statistics":
-        parts |= {f"statistics.{name}": found for name, found in statistics.counts(spec, dataset.x, dataset.y).items()}
+        vectors |= {f"statistics.{name}": found for name, found in statistics.counts(spec, dataset.x, dataset.y).items()}
     elif step.kind == "moments":
-        parts["moments"] = moments(spec, training.x, training.y)
+        vectors["moments"] = moments(spec, training.x, training.y)
     elif step.kind == "train":
         trainer = Trainer(spec, state, training, seed, step.training_round, installed)
-        parts["update"], keep = _update(trainer, step, kept or {}, progress)
+        vectors["update"], keep = _update(trainer, step, kept or {}, progress)
         if keep:
-            parts["control"] = keep["control"] - (kept or {}).get("control", np.zeros(count(spec)))
+            vectors["control"] = keep["control"] - (kept or {}).get("control", np.zeros(count(spec)))
     if spec.evaluation is not None and step.measures:
         scores = predict(spec, state, held_out.x, installed) if held_out is not None else None
-        parts |= {f"{PREFIX}{name}": part for name, part in _measure(spec, held_out, scores).items()}
+        vectors |= {f"{PREFIX}{name}": part for name, part in _measure(spec, held_out, scores).items()}
     if step.kind != "train" and progress is not None:
         progress(1, 1)
-    return Contribution(tuple(parts[s.name] for s in step.segments), min(len(training), step.weight_cap), keep)
+    return Contribution(tuple(vectors[s.name] for s in step.segments), min(len(training), step.weight_cap), keep)
 
 
 def hold_out(spec: StudySpec, dataset: Dataset) -> tuple[Dataset, Dataset | None]:

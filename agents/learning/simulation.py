@@ -48,18 +48,18 @@ def simulate(
     state = genesis(spec)
     kept: list[Mapping[str, Float64]] = [{} for _ in datasets]
     for step in schedule(spec):
-        parts: dict[int, Contribution] = {}
+        contributions: dict[int, Contribution] = {}
         sat_out: dict[int, str] = {}
         for site, dataset in enumerate(datasets):
             try:
-                parts[site] = contribute(spec, step, state, dataset, seed_of(step, site), kept=kept[site], installed=installed)
+                contributions[site] = contribute(spec, step, state, dataset, seed_of(step, site), kept=kept[site], installed=installed)
             except InvalidData as error:
                 sat_out[site] = error.message
-        if len(parts) < minimum:
+        if len(contributions) < minimum:
             why = next(iter(sat_out.values()))
-            raise InvalidData(f"only {len(parts)} of {len(datasets)} sites could contribute to step {step.index}: {why}")
-        state = finalise(spec, step, state, combine(step, parts))
-        for site, part in parts.items():
+            raise InvalidData(f"only {len(contributions)} of {len(datasets)} sites could contribute to step {step.index}: {why}")
+        state = finalise(spec, step, state, combine(step, contributions))
+        for site, part in contributions.items():
             kept[site] = part.keep or kept[site]
         yield Finished(step, state, sat_out)
         if state.stopped:
@@ -67,18 +67,18 @@ def simulate(
 
 
 def plain(clip: bool = True, seed: int = 0) -> Combine:
-    """Float64 sums without quantisation; with `clip`, weighted parts are limited to the study's norm as the encoding does, and get the
+    """Float64 sums without quantisation; with `clip`, weighted vectors are limited to the study's norm as the encoding does, and get the
     study's noise, here Gaussian numbers from `seed`."""
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 1])))
 
-    def combine(step: Step, parts: Mapping[int, Contribution]) -> Sums:
-        weight = sum(p.weight for p in parts.values())
+    def combine(step: Step, contributions: Mapping[int, Contribution]) -> Sums:
+        weight = sum(p.weight for p in contributions.values())
         sums: dict[str, Float64] = {}
         for place, segment in enumerate(step.segments):
             total = np.zeros(segment.length)
-            for p in parts.values():
+            for p in contributions.values():
                 q = segment.quantisation
-                vector = clipped(p.parts[place], q.clip_norm) if clip else p.parts[place]
+                vector = clipped(p.vectors[place], q.clip_norm) if clip else p.vectors[place]
                 if clip and q.noise:
                     vector = vector + generator.normal(0, q.noise / q.scale, segment.length)
                 total += p.weight * vector if segment.quantisation.weighted else vector

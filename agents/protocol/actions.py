@@ -8,7 +8,7 @@ from defedbio.domain import BitSet
 
 
 @dataclass(frozen=True)
-class OpenRound:
+class StartRound:
     study: int
 
 
@@ -125,7 +125,7 @@ class Halt:
 
 
 Action = (
-    OpenRound
+    StartRound
     | PrepareUpdate
     | DeclarePrivacy
     | Commit

@@ -1,8 +1,8 @@
 """What one organisation does next: a pure function of the chain's view, its own journal and the time (architecture: decide).
 
-Duties that any of several may do (open, aggregate, advance) go round: each participant has a rank that changes with the round, and waits
-its rank times a stagger before it steps in, so that normally one acts and a dead one costs a delay, not the round (P8). Opening the sum
-falls to those whose shares came first, in that order: each combines a part, and the first posts the whole.
+Duties that any of several may do (start a round, aggregate, advance) go round: each participant has a rank that changes with the round,
+and waits its rank times a stagger before it steps in, so that normally one acts and a dead one costs a delay, not the round (P8). Opening
+the sum falls to those whose shares came first, in that order: each combines a part, and the first posts the whole.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from defedbio.protocol.view import RoundView, StudyView
 
 LONGEST_STAGGER_S = 600.0
 ADVANCE_STAGGER_S = 2.0
-OPEN_STAGGER_S = 5.0
+START_STAGGER_S = 5.0
 RECHECK_S = 5.0
 
 
@@ -70,17 +70,17 @@ def decide(role: Role, study: StudyView, facts: Facts, clock: Clock) -> act.Acti
     """The next action for the study's newest round, or None while there is nothing to do but wait."""
     current = study.latest
     if current is None:
-        return _open_next(role, study, clock)
+        return _start_next(role, study, clock)
     if not current.phase.ended:
         return _overdue(role, study, current, clock) or _in_round(role, study, current, facts, clock)
     if current.phase == Phase.FINALISED and not facts.adopted:
         return act.AdoptModel(current.id)
     if current.phase == Phase.FINALISED and facts.stopped:
         return act.Finish()
-    return _open_next(role, study, clock)
+    return _start_next(role, study, clock)
 
 
-def _open_next(role: Role, study: StudyView, clock: Clock) -> act.Action | None:
+def _start_next(role: Role, study: StudyView, clock: Clock) -> act.Action | None:
     rules = study.rules
     if rules is None:
         return None
@@ -93,8 +93,8 @@ def _open_next(role: Role, study: StudyView, clock: Clock) -> act.Action | None:
         return act.Halt(f"enrolment closed with {enrolled} organisations, and the study needs {rules.min_cohort}")
     if study.voids_in_a_row >= study.max_voids:
         return act.Halt(f"{study.voids_in_a_row} rounds in a row were voided")
-    if role.position is not None and clock.waited >= _rank(role, study) * OPEN_STAGGER_S:
-        return act.OpenRound(study.id)
+    if role.position is not None and clock.waited >= _rank(role, study) * START_STAGGER_S:
+        return act.StartRound(study.id)
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from defedbio.crypto import threshold, wire
+from defedbio.crypto import roots, threshold, wire
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.numbers import Rand
@@ -36,7 +36,7 @@ class Fetcher:
         header = self.frame.header(wire.BlobKind.UPDATE, view, reveal.participant)
         try:
             ciphertexts = wire.decode_update(self._blob(header, reveal.cid, reveal.participant), header, key)
-            if wire.update_root(ciphertexts, key) != reveal.update_root:
+            if roots.update_root(ciphertexts, key) != reveal.update_root:
                 raise BlobMismatch("the update's root is not the revealed one")
             if reveal.proof_hash != NO_PROOF:
                 raise BlobMismatch("the update names a proof, and this study asks for none")
@@ -54,7 +54,7 @@ class Fetcher:
         header = self.frame.header(wire.BlobKind.SHARE, view, share.holder)
         try:
             payload = wire.decode_share(self._blob(header, share.cid, share.holder), header, key)
-            if wire.share_root(payload.values, key) != share.share_root or keccak256(payload.proof) != share.proof_hash:
+            if roots.share_root(payload.values, key) != share.share_root or keccak256(payload.proof) != share.proof_hash:
                 raise BlobMismatch("the share is not the one whose root and proof are on the chain")
         except PeerFault as error:
             raise error.blame(share.holder) from None
@@ -121,7 +121,7 @@ class Fetcher:
         key = self.frame.key.public_key
         try:
             openings = wire.decode_opening(self._blob(header, post.cid, post.sender), header, key)
-            if wire.opening_root(openings, key, start) != post.root:
+            if roots.opening_root(openings, key, start) != post.root:
                 raise BlobMismatch("the opening's root is not the one on the chain")
         except PeerFault as error:
             raise error.blame(post.sender) from None

@@ -12,7 +12,7 @@ from defedbio.domain import RoundContext
 from defedbio.errors import InvalidSpec
 from defedbio.learning.plan import Step, schedule
 from defedbio.protocol.view import RoundView
-from defedbio.spec import StudySpec
+from defedbio.spec import Privacy, StudySpec
 
 NOBODY = "0x" + "00" * 20
 NO_PROOF = bytes(32)
@@ -39,6 +39,10 @@ class StudyFrame:
 
     def step(self, view: RoundView) -> Step:
         return self.steps[view.step]
+
+    def privacy(self, view: RoundView) -> Privacy | None:
+        """What this round's updates cost of each organisation's budget; None where they cost nothing."""
+        return self.spec.privacy if self.step(view).kind == "train" else None
 
     def context(self, round_id: int) -> RoundContext:
         return RoundContext(self.chain_id, self.contract, self.study, round_id)

@@ -26,7 +26,7 @@ def facts_of(tools: Tools, study: StudyView) -> Facts:
     checked, aggregate, opening, model = kept("checked"), kept("aggregate"), kept("opening"), kept("model")
     return Facts(
         prepared=kept("update") is not None,
-        private=tools.frame.spec.privacy is not None and tools.frame.step(view).kind == "train",
+        private=tools.frame.privacy(view) is not None,
         sits_out=tools.dataset is None or kept("sits-out") is not None,
         good=BitSet(int(checked["good"], 16)) if checked else None,
         rejected=BitSet(int(checked["rejected"], 16)) if checked else BitSet(),
@@ -47,12 +47,12 @@ def facts_of(tools: Tools, study: StudyView) -> Facts:
 def perform(tools: Tools, study: StudyView, action: act.Action) -> None:
     """Carry one action out. Every part is safe to repeat: the journal and the contracts keep its effect single."""
     match action:
-        case act.OpenRound():
+        case act.StartRound():
             key = f"study/{study.id}/open/{study.latest.id if study.latest else 0}"
-            with tools.report.phase("open") as phase:
+            with tools.report.phase("start-round") as phase:
                 round_id, receipt = tools.rounds.open_round(key, study.id)
                 phase.gas = receipt.gas_used
-            tools.report.note(f"opened round {round_id}", round=round_id)
+            tools.report.note(f"started round {round_id}", round=round_id)
         case act.PrepareUpdate():
             updates.prepare_update(tools, study, _view(study, action.round))
         case act.DeclarePrivacy():

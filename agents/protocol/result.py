@@ -27,4 +27,4 @@ def next_state(frame: StudyFrame, view: RoundView, parent: GlobalState, openings
 
 def named(step: Step, decoded: encoding.Decoded) -> Sums:
     """The decoded segments of a step by their names."""
-    return Sums({segment.name: part for segment, part in zip(step.segments, decoded.parts, strict=True)}, decoded.weight)
+    return Sums({segment.name: vector for segment, vector in zip(step.segments, decoded.vectors, strict=True)}, decoded.weight)

@@ -23,9 +23,10 @@ def exact(secret_of: SecretOf) -> tuple[SeedOf, Combine]:
     def seed_of(step: Step, site: int) -> int:
         return training_seed(secret_of(step, site))
 
-    def combine(step: Step, parts: Mapping[int, Contribution]) -> Sums:
+    def combine(step: Step, contributions: Mapping[int, Contribution]) -> Sums:
         encoded = [
-            encoding.encode(part.parts, part.weight, step.segments, rounding(secret_of(step, site))) for site, part in sorted(parts.items())
+            encoding.encode(one.vectors, one.weight, step.segments, rounding(secret_of(step, site)))
+            for site, one in sorted(contributions.items())
         ]
         return named(step, encoding.decode(sum(encoded[1:], start=encoded[0]), step.segments, len(encoded)))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from defedbio.chain.bindings.round_manager import commitment_hash, set_hash
-from defedbio.crypto import merkle, wire
+from defedbio.crypto import merkle, roots
 from defedbio.domain import MIN_COHORT, Phase
 from defedbio.errors import BlobMismatch, BlobUnavailable, InvalidInput, PeerFault
 from defedbio.protocol.fetch import Fetcher
@@ -43,7 +43,7 @@ def verify_round(fetcher: Fetcher, study: StudyView, view: RoundView, holders: t
     for name, step in (
         ("commitments", audit.commitments),
         ("frozen set", audit.frozen_set),
-        *((("privacy", audit.privacy),) if audit.private else ()),
+        *((("privacy", audit.privacy),) if audit.frame.privacy(view) is not None else ()),
         ("updates", audit.updates),
         ("aggregate", audit.aggregate),
         ("opening", audit.opening),
@@ -92,13 +92,9 @@ class _Audit:
             raise Refused("the set's hash is not that of the set")
         return f"{len(view.frozen)} of {len(self.study.participants)} organisations, attested by {len(agreeing)} holders"
 
-    @property
-    def private(self) -> bool:
-        return self.frame.spec.privacy is not None and self.frame.step(self.view).kind == "train"
-
     def privacy(self) -> str:
         """Every organisation in the sum declared its loss, within the study's budget; that it added the noise, nobody can see."""
-        agreed = self.frame.spec.privacy
+        agreed = self.frame.privacy(self.view)
         assert agreed is not None
         for reveal in self.view.frozen_reveals():
             declared = self.view.privacy.get(reveal.participant)
@@ -114,7 +110,7 @@ class _Audit:
         return f"{len(self.ciphertexts)} updates of {len(self.ciphertexts[0])} ciphertexts match their CIDs and roots"
 
     def aggregate(self) -> str:
-        self.sum, root = wire.product_and_root(self.ciphertexts, self.frame.key.public_key)
+        self.sum, root = roots.product_and_root(self.ciphertexts, self.frame.key.public_key)
         if self.view.aggregate_root(self.frame.key.threshold) != root:
             raise Refused("the product of the updates has another root than the one the holders released shares for")
         return f"the product has root {root.hex()}"

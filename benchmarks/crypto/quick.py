@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 
 from defedbio.compute.executor import THREADS, Place, open_arithmetic
-from defedbio.crypto import kernel, packing, paillier, threshold, wire
+from defedbio.crypto import kernel, packing, paillier, roots, threshold, wire
 from defedbio.crypto.arithmetic import Arithmetic
 from defedbio.crypto.proofs import share as share_proof
 from defedbio.domain import RoundContext
@@ -65,7 +65,7 @@ def run(bits: int, parameters: int, slot_bits: int, repeat: int, arithmetic: Ari
     table.measure("check ciphertexts", lambda: paillier.check_ciphertexts(public, ciphertexts))
     updates = [ciphertexts] * UPDATES
     aggregate = table.measure(f"aggregate {UPDATES} updates", lambda: paillier.aggregate(public, updates))
-    _, root = table.measure("prefix products and aggregate root", lambda: wire.product_and_root(updates, public))
+    _, root = table.measure("prefix products and aggregate root", lambda: roots.product_and_root(updates, public))
     released = {
         i: table.measure(f"share of holder {i}", partial(threshold.share, key, shares[i - 1], aggregate, arithmetic)) for i in (1, 2, 3)
     }

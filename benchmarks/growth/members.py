@@ -23,7 +23,7 @@ from defedbio.chain.events import fetch_events
 from defedbio.chain.network import Network
 from defedbio.chain.records import ClientOptions, Receipt
 from defedbio.chain.values import StudyRules
-from defedbio.crypto import wire
+from defedbio.crypto import roots, wire
 from defedbio.crypto.paillier import PublicKey
 from defedbio.domain import BitSet, CeremonyKind, RoundContext
 from defedbio.protocol.decide import Clock, Facts, Role, decide
@@ -165,9 +165,9 @@ def holder_work(organisations: int, bits: int) -> dict[str, float]:
     started = time.process_time()
     updates = [wire.decode_update(blob, header, key) for blob in blobs]
     for update in updates:
-        wire.update_root(update, key)
+        roots.update_root(update, key)
     checked = time.process_time()
-    wire.product_and_root(updates, key)
+    roots.product_and_root(updates, key)
     return {"check_s": checked - started, "prefixes_s": time.process_time() - checked, "bytes": sum(map(len, blobs))}
 
 

@@ -57,7 +57,7 @@ def worker(folder: Path, parameters: int, organisations: int, bits: int, slot_bi
 
     meter.step("imports", imports)
     from benchmarks.crypto.measuring import primes
-    from defedbio.crypto import threshold, wire
+    from defedbio.crypto import roots, threshold, wire
     from defedbio.crypto.merkle import keccak256
     from defedbio.crypto.paillier import FixedBaseTable, ObfuscatorPool, encrypt
     from defedbio.crypto.proofs import share as share_proof
@@ -82,14 +82,14 @@ def worker(folder: Path, parameters: int, organisations: int, bits: int, slot_bi
         pool.fill(count)
         ciphertexts = encrypt(public, list(range(count)), pool)
         blob = wire.encode_update(headers[wire.BlobKind.UPDATE], ciphertexts)
-        wire.update_root(ciphertexts, public)
+        roots.update_root(ciphertexts, public)
         return blob
 
     meter.step("encrypt and encode", own_update)
 
     def check(organisation: int) -> list[int]:
         values = wire.decode_update((folder / f"update-{organisation}").read_bytes(), headers[wire.BlobKind.UPDATE], public)
-        wire.update_root(values, public)
+        roots.update_root(values, public)
         return values
 
     def check_all() -> list[list[int]]:
@@ -99,7 +99,7 @@ def worker(folder: Path, parameters: int, organisations: int, bits: int, slot_bi
     updates = meter.step("check", check_all)
 
     def aggregate() -> tuple[bytes, bytes]:
-        product, root = wire.product_and_root(updates, public)
+        product, root = roots.product_and_root(updates, public)
         return wire.encode_aggregate(headers[wire.BlobKind.AGGREGATE], product), root
 
     blob, root = meter.step("aggregate", aggregate)
@@ -109,7 +109,7 @@ def worker(folder: Path, parameters: int, organisations: int, bits: int, slot_bi
         values = threshold.share(key, shares[holder], ciphertexts)
         statement = share_proof.ShareStatement(key, context, holder + 1, root, ciphertexts, values)
         proof = share_proof.prove(statement, shares[holder], os.urandom).to_bytes(bits)
-        wire.share_root(values, public)
+        roots.share_root(values, public)
         return wire.encode_share(headers[wire.BlobKind.SHARE], values, proof)
 
     (folder / "share-0").write_bytes(meter.step("share", lambda: release(0)))

@@ -105,7 +105,7 @@ def inversion(problem: Problem, noise: float | None, organisations: int, rows: i
     spec = dataclasses.replace(study(problem.spec, noise, training=training), seed=seed)
     state = genesis(spec)
     sites = [site.take(np.arange(rows) + seed * rows % 40) for site in list(problem.sites.values())[:organisations]]
-    total = sum(contribute(spec, schedule(spec)[0], state, site, seed * 10 + i).parts[0] for i, site in enumerate(sites))
+    total = sum(contribute(spec, schedule(spec)[0], state, site, seed * 10 + i).vectors[0] for i, site in enumerate(sites))
     update = unflatten(np.asarray(total), parameters(spec))
     bias, weight = update["layer0.bias"].astype(np.float64), update["layer0.weight"].astype(np.float64)
     unit = int(np.abs(bias).argmax())

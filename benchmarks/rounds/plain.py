@@ -36,7 +36,7 @@ def hear() -> dict[str, Any]:
 
 
 def packed(contribution: Contribution) -> bytes:
-    vector = np.concatenate(contribution.parts).astype("<f4")
+    vector = np.concatenate(contribution.vectors).astype("<f4")
     return contribution.weight.to_bytes(8, "little") + vector.tobytes()
 
 

@@ -33,7 +33,7 @@ from scripts.consortium import ROOT, Consortium, Process, StepFailed, stopping
 
 OUTPUT = ROOT / "build" / "benchmarks" / "rounds.json"
 TRANSACTIONS = (
-    *("open", "commit", "reveal", "attest", "post-aggregate", "post-share", "post-part", "post-opening"),
+    *("start-round", "commit", "reveal", "attest", "post-aggregate", "post-share", "post-part", "post-opening"),
     *("attest-model", "advance"),
 )
 NOT_PHASES = ("note", "chain", "round", "load-data", "state")

@@ -51,7 +51,7 @@ library Round {
     }
 
     /// @dev What the façade knows of a round before it exists.
-    struct Opening {
+    struct Start {
         StudyId study;
         uint32 step;
         RoundId parent;
@@ -60,13 +60,13 @@ library Round {
         uint16 enrolled;
     }
 
-    function open(State storage self, Opening memory opening, StudyRules memory rules) internal {
-        self.study = opening.study;
-        self.step = opening.step;
-        self.parent = opening.parent;
-        self.threshold = opening.threshold;
-        self.keyEpoch = opening.keyEpoch;
-        self.enrolled = opening.enrolled;
+    function start(State storage self, Start memory start_, StudyRules memory rules) internal {
+        self.study = start_.study;
+        self.step = start_.step;
+        self.parent = start_.parent;
+        self.threshold = start_.threshold;
+        self.keyEpoch = start_.keyEpoch;
+        self.enrolled = start_.enrolled;
         self.minCohort = rules.minCohort;
         self.revealSeconds = rules.revealSeconds;
         self.attestSeconds = rules.attestSeconds;

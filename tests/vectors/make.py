@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from defedbio.crypto import merkle, numbers, packing, paillier, threshold, transcript, wire
+from defedbio.crypto import merkle, numbers, packing, paillier, roots, threshold, transcript, wire
 from defedbio.crypto.threshold import Opening
 from defedbio.domain import RoundContext
 
@@ -95,10 +95,10 @@ def wire_vectors() -> dict[str, Any]:
     return {
         "headers": {kind.name: update.of(kind, "0x" + "a1" * 20).to_bytes().hex() for kind in wire.BlobKind},
         "sizes_3072_130": {kind.name: wire.blob_size(kind, 3072, 130) for kind in wire.BlobKind},
-        "update_root": wire.update_root([1, 2], key).hex(),
-        "share_root": wire.share_root([1, 2], key).hex(),
-        "opening_root": wire.opening_root([Opening(1, 2), Opening(3, 4)], key).hex(),
-        "part_root_from_7": wire.opening_root([Opening(1, 2), Opening(3, 4)], key, 7).hex(),
+        "update_root": roots.update_root([1, 2], key).hex(),
+        "share_root": roots.share_root([1, 2], key).hex(),
+        "opening_root": roots.opening_root([Opening(1, 2), Opening(3, 4)], key).hex(),
+        "part_root_from_7": roots.opening_root([Opening(1, 2), Opening(3, 4)], key, 7).hex(),
         "aggregate_root": merkle.root(merkle.prefix_leaves([numbers_[:3], numbers_[3:]])).hex(),
     }
 

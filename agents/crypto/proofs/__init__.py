@@ -1,1 +1,1 @@
-"""Zero-knowledge proofs that accompany published values."""
+"""Proofs, one file each: its statement, its codec and size, prove and verify. What carries a proof asks here for its bytes."""

@@ -13,11 +13,24 @@ from dataclasses import dataclass
 
 from defedbio.crypto import numbers
 from defedbio.crypto.numbers import Rand
+from defedbio.crypto.roots import share_root, update_root
 from defedbio.crypto.threshold import BATCH_BITS, KeyShare, ThresholdKey, check_share_values
 from defedbio.crypto.transcript import Transcript
-from defedbio.crypto.wire import CHALLENGE_BITS, share_mask_bits, share_proof_bytes, share_root, update_root
 from defedbio.domain import RoundContext, check_hash32
 from defedbio.errors import BadShare, InvalidInput, InvalidKey
+
+CHALLENGE_BITS = 128
+MASK_EXTRA_BITS = 48 + 256  # Δ = 15! has 41 bits; 128 for the challenge and 128 to hide the secret statistically
+
+
+def mask_bits(modulus_bits: int) -> int:
+    """Bits of the proof's mask: the secret's, 41 for Δ up to 15!, 256 for challenge and hiding."""
+    return modulus_bits + MASK_EXTRA_BITS
+
+
+def size(modulus_bits: int) -> int:
+    """Bytes of an encoded proof: challenge and response, the same for every holder count."""
+    return CHALLENGE_BITS // 8 + (mask_bits(modulus_bits) + 1 + 7) // 8
 
 
 @dataclass(frozen=True)
@@ -47,18 +60,18 @@ class ShareProof:
     response: int
 
     def to_bytes(self, modulus_bits: int) -> bytes:
-        """Fixed length for a modulus size: `wire.share_proof_bytes`."""
-        size = CHALLENGE_BITS // 8
-        return numbers.to_bytes(self.challenge, size) + numbers.to_bytes(self.response, share_proof_bytes(modulus_bits) - size)
+        """`size` bytes: the challenge (16), then the response, both big-endian."""
+        width = CHALLENGE_BITS // 8
+        return numbers.to_bytes(self.challenge, width) + numbers.to_bytes(self.response, size(modulus_bits) - width)
 
     @classmethod
     def from_bytes(cls, data: bytes, modulus_bits: int) -> ShareProof:
         """Raises BadShare for a wrong length or a response out of range."""
-        size = CHALLENGE_BITS // 8
-        if len(data) != share_proof_bytes(modulus_bits):
+        width = CHALLENGE_BITS // 8
+        if len(data) != size(modulus_bits):
             raise BadShare("the share proof has a wrong length")
-        proof = cls(int.from_bytes(data[:size], "big"), int.from_bytes(data[size:], "big"))
-        if proof.response.bit_length() > share_mask_bits(modulus_bits) + 1:
+        proof = cls(int.from_bytes(data[:width], "big"), int.from_bytes(data[width:], "big"))
+        if proof.response.bit_length() > mask_bits(modulus_bits) + 1:
             raise BadShare("the share proof's response is too large")
         return proof
 
@@ -73,7 +86,7 @@ def prove(statement: ShareStatement, keyshare: KeyShare, rand: Rand) -> SharePro
         raise InvalidKey("the key share belongs to another holder")
     n = statement.key.n
     transcript, base, _ = _bind(statement)
-    mask = numbers.random_bits(rand, share_mask_bits(n.bit_length()))
+    mask = numbers.random_bits(rand, mask_bits(n.bit_length()))
     first = numbers.powmod(statement.key.v, 2 * mask, n)
     second = numbers.powmod(base, mask, n)
     challenge = _challenge(transcript, n, first, second)
@@ -89,7 +102,7 @@ def verify(statement: ShareStatement, proof: ShareProof) -> None:
     key, n = statement.key, statement.key.n
     if not 0 <= proof.challenge < 1 << CHALLENGE_BITS:
         raise BadShare("the share proof's challenge is out of range")
-    if not 0 <= proof.response < 1 << (share_mask_bits(n.bit_length()) + 1):
+    if not 0 <= proof.response < 1 << (mask_bits(n.bit_length()) + 1):
         raise BadShare("the share proof's response is too large")
     transcript, base, target = _bind(statement)
     own = key.verification_keys[statement.index - 1]
@@ -103,26 +116,26 @@ def _bind(statement: ShareStatement) -> tuple[Transcript, int, int]:
     """The transcript after everything public, and the two batched squares C and X."""
     key, public = statement.key, statement.key.public_key
     check_share_values(public, statement.shares, len(statement.ciphertexts))
-    size = public.modulus_bytes
+    width = public.modulus_bytes
     transcript = Transcript("defedbio/share-proof/1")
     transcript.append("round", statement.context.to_bytes())
-    transcript.append("modulus", numbers.to_bytes(key.n, size))
+    transcript.append("modulus", numbers.to_bytes(key.n, width))
     transcript.append("holders", bytes((key.threshold, key.holders, statement.index)))
-    transcript.append("base", numbers.to_bytes(key.v, size))
-    transcript.append("verification key", numbers.to_bytes(key.verification_keys[statement.index - 1], size))
+    transcript.append("base", numbers.to_bytes(key.v, width))
+    transcript.append("verification key", numbers.to_bytes(key.verification_keys[statement.index - 1], width))
     transcript.append("aggregate root", statement.aggregate_root)
     transcript.append("ciphertexts", update_root(statement.ciphertexts, public))
     transcript.append("share root", share_root(statement.shares, public))
-    width = BATCH_BITS // 8
-    drawn = transcript.challenge_bytes("weights", width * len(statement.shares))
-    weights = [int.from_bytes(drawn[i : i + width], "big") for i in range(0, len(drawn), width)]
+    step = BATCH_BITS // 8
+    drawn = transcript.challenge_bytes("weights", step * len(statement.shares))
+    weights = [int.from_bytes(drawn[i : i + step], "big") for i in range(0, len(drawn), step)]
     base = numbers.multi_powmod([c % key.n for c in statement.ciphertexts], weights, key.n)
     target = numbers.multi_powmod(statement.shares, weights, key.n)
     return transcript, numbers.powmod(base, 4 * key.delta, key.n), target * target % key.n
 
 
 def _challenge(transcript: Transcript, n: int, first: int, second: int) -> int:
-    size = (n.bit_length() + 7) // 8
-    transcript.append("first", numbers.to_bytes(first, size))
-    transcript.append("second", numbers.to_bytes(second, size))
+    width = (n.bit_length() + 7) // 8
+    transcript.append("first", numbers.to_bytes(first, width))
+    transcript.append("second", numbers.to_bytes(second, width))
     return transcript.challenge_int("challenge", CHALLENGE_BITS)

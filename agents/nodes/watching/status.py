@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from defedbio.chain.accounts import keystore_address
-from defedbio.chain.events import Event
 from defedbio.chain.feed import EventFeed
 from defedbio.config import Home
 from defedbio.domain import Phase
@@ -42,7 +41,7 @@ class RoundStatus:
 
 
 @dataclass(frozen=True)
-class OwnPart:
+class OwnRecord:
     """What this organisation did in the newest round; None for what is not its part."""
 
     committed: bool | None
@@ -75,7 +74,7 @@ class Status:
     voided: int
     complete: bool
     round: RoundStatus | None
-    own: OwnPart
+    own: OwnRecord
     work: str
     progress: float
     transactions_pending: int | None
@@ -91,15 +90,6 @@ class Status:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def status_of(connection: Reader, home: Home, study: int) -> Status:
-    """The state now.
-
-    Raises:
-        NotFound: for an unknown study or an organisation without account. ChainUnreachable: without a chain there is no state.
-    """
-    return StatusReader(connection, home, study).read()
 
 
 class StatusReader:
@@ -221,13 +211,13 @@ class StatusReader:
                 self._names[address] = address
         return self._names[address]
 
-    def _own(self, view: StudyView, latest: RoundView | None) -> OwnPart:
+    def _own(self, view: StudyView, latest: RoundView | None) -> OwnRecord:
         me = self._address
         if latest is None:
-            return OwnPart(None, None, None, None, None, None)
+            return OwnRecord(None, None, None, None, None, None)
         enrolled, holder = me in view.participants, me in self._holders
         frozen = bool(latest.set_hash)
-        return OwnPart(
+        return OwnRecord(
             committed=me in latest.commitments if enrolled else None,
             revealed=any(r.participant == me for r in latest.reveals.values()) if enrolled else None,
             checked=me in latest.attested if holder else None,
@@ -240,7 +230,7 @@ class StatusReader:
         """Mean wei of the own transactions in the last ended rounds; 0 before the first."""
         ended = tuple(number for number, r in sorted(view.rounds.items()) if r.phase.ended)[-COSTED_ROUNDS:]
         if ended != self._costed[0]:
-            own = {e.meta.tx_hash for e in self._feed.events if getattr(e, "round", 0) in ended and _by(e, self._address)}
+            own = {e.meta.tx_hash for e in self._feed.events if getattr(e, "round", 0) in ended and e.actor == self._address}
             receipts = [self._connection.client.receipt(tx) for tx in own]
             self._costed = ended, sum(r.cost for r in receipts if r is not None) // max(1, len(ended))
         return self._costed[1]
@@ -250,8 +240,3 @@ class StatusReader:
             pending = metrics.get("transactions_pending")
             return int(pending) if pending is not None else None
         return findings.attempt("journal", lambda: pending_transactions(self._folder / "journal.sqlite", self._connection.client))
-
-
-def _by(event: Event, address: str) -> bool:
-    roles = ("participant", "holder", "opener", "aggregator", "poster", "accuser")
-    return any(getattr(event, role, "") == address for role in roles)

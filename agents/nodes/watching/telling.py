@@ -7,6 +7,7 @@ from typing import Any
 
 from defedbio.chain import events as ev
 from defedbio.domain import Phase
+from defedbio.protocol.left_out import reasons
 from defedbio.protocol.view import RoundView, StudyView
 from defedbio.spec import Privacy
 
@@ -77,18 +78,14 @@ def _told(event: ev.Event, study: StudyView, view: RoundView, address: str) -> t
         case ev.PhaseEntered():
             return "phase.entered", {"entered": event.phase.name.lower(), "deadline": event.deadline}
         case ev.SetFrozen():
-            position = study.participants.index(address) if address in study.participants else None
-            own = None if position is None else position in event.set
             sizes = {"set_size": len(event.set), "revealed": len(view.reveals)}
-            return "set.frozen", {"in_set": own, **sizes, **({"reasons": _reasons(view, position)} if own is False else {})}
+            if address not in study.participants:
+                return "set.frozen", {"in_set": None, **sizes}
+            position = study.participants.index(address)
+            why = {} if position in event.set else {"reasons": list(reasons(view).get(position, ()))}
+            return "set.frozen", {"in_set": position in event.set, **sizes, **why}
         case ev.RoundFinalised():
             return "round.finalised", {"model_cid": event.cid, "model_hash": "0x" + event.model_hash.hex()}
         case ev.RoundVoided():
             return "round.voided", {"voided_in": event.phase.name.lower()}
     return None
-
-
-def _reasons(view: RoundView, position: int | None) -> list[str]:
-    """What holders said of the update at this position when they left it out."""
-    said = [entry.partition(":") for reasons in view.reasons.values() for entry in reasons.split(";")]
-    return sorted({reason for where, _, reason in said if where == str(position)})

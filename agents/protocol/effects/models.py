@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from defedbio.crypto import threshold, wire
+from defedbio.crypto import roots, threshold, wire
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.threshold import Opening
 from defedbio.errors import BadOpening, BlobUnavailable, InternalFault, InvalidInput, PeerFault
@@ -81,7 +81,7 @@ def keep_opening(tools: Tools, study: StudyView, view: RoundView, openings: list
         model = state.to_bytes()
         blob = wire.encode_opening(frame.header(wire.BlobKind.OPENING, view), openings)
         phase.bytes = len(model)
-        root = wire.opening_root(openings, frame.key.public_key)
+        root = roots.opening_root(openings, frame.key.public_key)
         tools.journal.put(tools.record(view, "opening"), {"root": root.hex(), "cid": tools.store.add(blob)})
         tools.journal.put_bytes(f"model/{keccak256(model).hex()}", model)
         tools.journal.put(tools.record(view, "model"), {"hash": keccak256(model).hex(), "cid": tools.store.add(model)})

@@ -16,8 +16,8 @@ def charge(tools: Tools, view: RoundView) -> None:
     Raises:
         InvalidData: if the study's budget does not cover another round.
     """
-    privacy = tools.frame.spec.privacy
-    if privacy is None or tools.frame.step(view).kind != "train":
+    privacy = tools.frame.privacy(view)
+    if privacy is None:
         return
     charged = _charged(tools)
     if view.id in charged:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from defedbio.chain.bindings.round_manager import set_hash
-from defedbio.crypto import threshold, wire
+from defedbio.crypto import roots, threshold, wire
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.proofs import share as share_proof
 from defedbio.crypto.threshold import Opening
@@ -20,7 +20,7 @@ from defedbio.protocol.view import RoundView, Share, StudyView
 def compute_aggregate(tools: Tools, view: RoundView) -> None:
     with tools.report.phase("aggregate", round=view.id) as phase:
         updates = load_updates(tools, view, view.frozen_reveals())
-        ciphertexts, root = wire.product_and_root(updates, tools.frame.key.public_key)
+        ciphertexts, root = roots.product_and_root(updates, tools.frame.key.public_key)
         blob = wire.encode_aggregate(tools.frame.header(wire.BlobKind.AGGREGATE, view), ciphertexts)
         phase.bytes = len(blob)
         tools.journal.put_bytes(tools.record(view, "aggregate-blob"), blob)
@@ -79,7 +79,7 @@ def _make_share(tools: Tools, view: RoundView, aggregate_root: bytes) -> dict[st
         blob = wire.encode_share(frame.header(wire.BlobKind.SHARE, view, tools.address), values, proof)
         phase.bytes = len(blob)
         record = {
-            "root": wire.share_root(values, frame.key.public_key).hex(),
+            "root": roots.share_root(values, frame.key.public_key).hex(),
             "cid": tools.store.add(blob),
             "proof": keccak256(proof).hex(),
         }
@@ -112,7 +112,7 @@ def combine_part(tools: Tools, study: StudyView, view: RoundView) -> None:
             tools.journal.put(tools.record(view, "combining"), {"tried": len(view.shares)})
             return
         record = {
-            "root": wire.opening_root(openings, tools.frame.key.public_key, span.start).hex(),
+            "root": roots.opening_root(openings, tools.frame.key.public_key, span.start).hex(),
             "cid": tools.store.add(wire.encode_opening(tools.frame.part_header(view, tools.address, span), openings)),
         }
         tools.journal.put(tools.record(view, "part"), record)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from defedbio.chain.bindings.round_manager import commitment_hash
-from defedbio.crypto import encoding, packing, wire
+from defedbio.crypto import encoding, packing, roots, wire
 from defedbio.crypto.paillier import ObfuscatorPool, encrypt
 from defedbio.domain import BitSet
 from defedbio.errors import BlobUnavailable, InternalFault, InvalidData, PeerFault
@@ -53,7 +53,7 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
         with tools.report.phase("train", round=view.id, step=step.index, kind=step.kind) as phase:
             secret, kept = tools.rand(SECRET_BYTES), tools.kept(study)
             contribution = contribute(frame.spec, step, state, dataset, training_seed(secret), phase.progress, kept, tools.installed)
-        values = encoding.encode(contribution.parts, contribution.weight, step.segments, rounding(secret))
+        values = encoding.encode(contribution.vectors, contribution.weight, step.segments, rounding(secret))
     except InvalidData as error:
         _sit_out(tools, view, error.message)
         return
@@ -65,7 +65,7 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
     with tools.report.phase("publish", round=view.id) as phase:
         blob = wire.encode_update(frame.header(wire.BlobKind.UPDATE, view, tools.address), ciphertexts)
         record = {
-            "root": wire.update_root(ciphertexts, key).hex(),
+            "root": roots.update_root(ciphertexts, key).hex(),
             "cid": tools.store.add(blob),
             "proof": NO_PROOF.hex(),
             "salt": tools.rand(SALT_BYTES).hex(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from benchmarks.crypto.measuring import Case, Clock, Float64, Outcome, primes
-from defedbio.crypto import encoding, kernel, packing, paillier, threshold, wire
+from defedbio.crypto import encoding, kernel, packing, paillier, roots, threshold, wire
 from defedbio.domain import Quantisation, Segment
 
 SLOT_BITS = 24
@@ -42,7 +42,7 @@ def run(case: Case, clock: Clock, option: str) -> Outcome:
     def opened() -> tuple[list[threshold.Opening], Float64]:
         openings = threshold.combine(key, aggregate, released)
         totals = packing.unpack([o.m for o in openings], layout, public.n, case.parameters + 1)
-        return openings, encoding.decode(totals, segments, case.organisations).parts[0]
+        return openings, encoding.decode(totals, segments, case.organisations).vectors[0]
 
     first = case.update(0)
     clock.time("encode", lambda: pack(first))
@@ -50,7 +50,7 @@ def run(case: Case, clock: Clock, option: str) -> Outcome:
     clock.time("encrypt online", lambda: paillier.encrypt(public, pack(first), pool), before=fill)
     updates = [paillier.encrypt(public, pack(case.update(k)), pool) for k in range(case.organisations)]
     aggregate = clock.time("aggregate", lambda: paillier.aggregate(public, updates))
-    clock.time("aggregate and root", lambda: wire.product_and_root(updates, public))
+    clock.time("aggregate and root", lambda: roots.product_and_root(updates, public))
     released = {1: clock.time("share", lambda: threshold.share(key, shares[0], aggregate))}
     released |= {i: threshold.share(key, shares[i - 1], aggregate) for i in range(2, THRESHOLD + 1)}
     openings, total = clock.time("open", opened)

@@ -14,7 +14,7 @@ import pytest
 
 from defedbio.audit.bundle import MANIFEST, Folder, Manifest, bundle_id, digests, is_packed_as, open_bundle, pack, read
 from defedbio.audit.check import check_bundle
-from defedbio.errors import BadProof, InvalidInput, NotFound
+from defedbio.errors import BadEvidence, InvalidInput, NotFound
 
 CID = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
 FILES = {"controls.json": b"{}", f"blobs/{CID}": b"blob" * 100, "chain/blocks/7.json": b"{}"}
@@ -134,7 +134,7 @@ def test_a_name_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_longer_than_its_cap_is_refused(folder: Path) -> None:
-    with pytest.raises(BadProof, match="longer than the 3 bytes"):
+    with pytest.raises(BadEvidence, match="longer than the 3 bytes"):
         read(Folder(folder), f"blobs/{CID}", 3)
     with pytest.raises(NotFound):
         read(Folder(folder), "report.pdf", 3)

@@ -21,7 +21,7 @@ from defedbio.chain.client import ChainClient
 from defedbio.chain.events import fetch_events
 from defedbio.chain.parse import as_bytes, to_hex
 from defedbio.chain.proofs import index_nodes, index_trie, read_header
-from defedbio.errors import BadProof, BlobUnavailable, InvalidInput, NotFound
+from defedbio.errors import BadEvidence, BlobUnavailable, InvalidInput, NotFound
 from defedbio.ipfs.cid import cid_of
 from defedbio.protocol.verify import Check
 
@@ -374,7 +374,7 @@ def test_a_node_that_lies_about_a_receipt_makes_no_bundle(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, online: None
 ) -> None:
     monkeypatch.setattr(ChainClient, "state_nodes", lambda self, address, slots, header: [b"\xc0"])
-    with pytest.raises(BadProof, match="does not hold together: state"):
+    with pytest.raises(BadEvidence, match="does not hold together: state"):
         make_bundle(world.connection(), world.studies[0], tmp_path / "lie")
     assert list(tmp_path.iterdir()) == []
 

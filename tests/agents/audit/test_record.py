@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from defedbio.audit.proven import moment
+from defedbio.audit.evidence import moment
 from defedbio.audit.record import record_of
 from defedbio.chain import events as ev
 from defedbio.chain.values import StudyRules
 from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus
-from defedbio.errors import BadProof
+from defedbio.errors import BadEvidence
 
 A, B, C = (f"0x{i:040x}" for i in (1, 2, 3))
 ROOT, NOTHING = b"\x01" * 32, bytes(32)
@@ -60,17 +60,17 @@ def test_what_the_events_of_a_study_say() -> None:
     ids=["step", "parent", "unfinished parent", "seat", "another's seat", "set", "no attestation"],
 )
 def test_impossible_rounds(round_events: list[tuple[Any, ...]]) -> None:
-    with pytest.raises(BadProof, match="none that the contracts can have emitted"):
+    with pytest.raises(BadEvidence, match="none that the contracts can have emitted"):
         record_of(1, events(KEY, OPENED, *ENROLLED, *round_events))
 
 
 def test_missing_foundations() -> None:
-    with pytest.raises(BadProof, match="no event opens study 1"):
+    with pytest.raises(BadEvidence, match="no event opens study 1"):
         record_of(1, events(KEY))
-    with pytest.raises(BadProof, match="no event proposes key epoch 1"):
+    with pytest.raises(BadEvidence, match="no event proposes key epoch 1"):
         record_of(1, events(OPENED))
     crowd = [(ev.ParticipantEnrolled, 1, f"0x{i:040x}", i, ROOT) for i in range(1, 258)]
-    with pytest.raises(BadProof, match="more than 256"):
+    with pytest.raises(BadEvidence, match="more than 256"):
         record_of(1, events(KEY, OPENED, *crowd))
 
 

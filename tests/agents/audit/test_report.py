@@ -15,12 +15,13 @@ import pytest
 from rdflib import Graph, Namespace, URIRef
 from rocrate.rocrate import ROCrate
 
-from defedbio.audit.bundle import NAME, printable
+from defedbio.audit.bundle import NAME
 from defedbio.audit.controls import controls
 from defedbio.audit.document import Document, Properties, Section, Table, Text
 from defedbio.audit.make import Made
 from defedbio.audit.page import html
 from defedbio.audit.pdf import encodable, pdf
+from defedbio.text import printable
 
 from .conftest import NAMES, World
 

@@ -30,7 +30,7 @@ from defedbio.chain.proofs import (
 from defedbio.chain.records import Call
 from defedbio.chain.rpc import RpcError
 from defedbio.chain.values import Profile
-from defedbio.errors import BadProof, ChainUnreachable, InvalidInput
+from defedbio.errors import BadEvidence, ChainUnreachable, InvalidInput
 
 from .conftest import Anvil, Connect, account
 
@@ -92,7 +92,7 @@ def test_headers_of_every_fork_are_read_and_no_others(forks: int) -> None:
     raw = rlp.encode(items)
     assert header_of({**block, "hash": "0x" + keccak(raw).hex()}).raw == raw
     if forks == 3:
-        with pytest.raises(BadProof, match="fork that this version knows"):
+        with pytest.raises(BadEvidence, match="fork that this version knows"):
             read_header(rlp.encode(items[:-1]))
 
 
@@ -108,7 +108,7 @@ def test_headers_of_every_fork_are_read_and_no_others(forks: int) -> None:
     ],
 )
 def test_what_is_no_header_is_refused(raw: bytes, reason: str) -> None:
-    with pytest.raises(BadProof, match=reason):
+    with pytest.raises(BadEvidence, match=reason):
         read_header(raw)
 
 
@@ -160,9 +160,9 @@ def test_a_changed_or_missing_node_proves_nothing(block: tuple[ChainClient, Head
         changed[len(node) // 2] ^= 1
         for others in ([bytes(changed)], []):
             kept = pool([*nodes[:index], *others, *nodes[index + 1 :]])
-            with pytest.raises(BadProof, match="does not lead from the root"):
+            with pytest.raises(BadEvidence, match="does not lead from the root"):
                 at_index(kept, header.receipts_root, 0), at_index(kept, header.receipts_root, 3)
-    with pytest.raises(BadProof, match="nothing at index 9"):
+    with pytest.raises(BadEvidence, match="nothing at index 9"):
         at_index(pool(index_nodes(trie, [0, 1, 2, 3])), header.receipts_root, 9)
 
 
@@ -175,7 +175,7 @@ def test_transactions_prove_who_signed_them(block: tuple[ChainClient, Header, li
     proven = [read_transaction(at_index(pool(index_nodes(trie, [i])), header.transactions_root, i)) for i in range(len(raw))]
     assert [p.hash for p in proven] == client.transaction_hashes(header)
     assert sorted(p.sender for p in proven) == sorted(accounts)
-    with pytest.raises(BadProof, match="cannot be read"):
+    with pytest.raises(BadEvidence, match="cannot be read"):
         read_transaction(b"\x02\xc0")
 
 
@@ -191,14 +191,14 @@ def test_state_is_proven_with_its_empty_slots(block: tuple[ChainClient, Header, 
     found = [storage_at(pool(nodes), state.storage_root, slot) for slot in slots]
     assert found == [int(anvil.rpc("eth_getStorageAt", registry, hex(slot), hex(header.number)), 16) for slot in slots]
     assert (found[1:]) == [int.from_bytes(b"proven".ljust(31, b"\0") + bytes([12]), "big"), int("05" * 32, 16), 1, 0]
-    with pytest.raises(BadProof, match="does not lead"):
+    with pytest.raises(BadEvidence, match="does not lead"):
         storage_at(pool(nodes[:3]), state.storage_root, base)
-    with pytest.raises(BadProof, match="does not lead"):
+    with pytest.raises(BadEvidence, match="does not lead"):
         account_at(pool(nodes), header.parent, registry)
     nobody = "0x" + "77" * 20
     absent = client.state_nodes(nobody, [], header)
     assert absent is not None
-    with pytest.raises(BadProof, match="no account"):
+    with pytest.raises(BadEvidence, match="no account"):
         account_at(pool(absent), header.state_root, nobody)
 
 

@@ -10,11 +10,11 @@ from rich.console import Console
 
 from defedbio.cli import top
 from defedbio.errors import ChainUnreachable
-from defedbio.nodes.watching.status import OwnPart, Status
+from defedbio.nodes.watching.status import OwnRecord, Status
 
 
 def status(name: str) -> Status:
-    own = OwnPart(None, None, None, None, None, None)
+    own = OwnRecord(None, None, None, None, None, None)
     unknown: dict[str, Any] = dict.fromkeys(
         ("started", "round", "transactions_pending", "balance", "cost_per_round", "rounds_paid", "peers")
     )

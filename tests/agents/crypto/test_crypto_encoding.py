@@ -37,7 +37,7 @@ def test_the_mean_comes_back_within_one_unit_a_participant(rows, data) -> None:
     decoded = decode(totals, Q, len(rows))
     assert decoded.weight == sum(weights)
     want = np.average(np.array(rows), axis=0, weights=weights)
-    assert np.max(np.abs(decoded.parts[0] - want)) <= len(rows) * Q.weight_cap / Q.scale / sum(weights) + 1e-12
+    assert np.max(np.abs(decoded.vectors[0] - want)) <= len(rows) * Q.weight_cap / Q.scale / sum(weights) + 1e-12
 
 
 @settings(deadline=None, max_examples=80)
@@ -123,7 +123,7 @@ def test_the_mean_is_plain_ieee_arithmetic_in_a_fixed_order() -> None:
     """P6: every node gets the same bytes."""
     totals = np.array([7, 1, -5000, 4321], dtype=np.int64)
     want = struct.pack("<3d", *(t / 1000.0 * 10.0 / 7.0 for t in (1.0, -5000.0, 4321.0)))
-    assert decode(totals, Q, 3).parts[0].astype("<f8").tobytes() == want
+    assert decode(totals, Q, 3).vectors[0].astype("<f8").tobytes() == want
 
 
 def test_segments_are_encoded_each_in_its_own_way() -> None:
@@ -133,8 +133,8 @@ def test_segments_are_encoded_each_in_its_own_way() -> None:
     sites = [(np.array([0.5, -0.25]), np.array([17.0, 0.0, 499.0]), 2), (np.array([0.1, 0.2]), np.array([1.0, 5.0, 500.0]), 9)]
     totals = sum(encoding.encode((x, c), w, segments, os.urandom) for x, c, w in sites)
     decoded = encoding.decode(totals, segments, 2)
-    assert decoded.parts[1].tolist() == [18.0, 5.0, 999.0]
-    np.testing.assert_allclose(decoded.parts[0], np.average([s[0] for s in sites], axis=0, weights=[2, 9]), atol=3e-3)
+    assert decoded.vectors[1].tolist() == [18.0, 5.0, 999.0]
+    np.testing.assert_allclose(decoded.vectors[0], np.average([s[0] for s in sites], axis=0, weights=[2, 9]), atol=3e-3)
     with pytest.raises(InvalidInput, match="one part for every segment"):
         encoding.encode((np.zeros(2),), 1, segments, os.urandom)
     with pytest.raises(InvalidInput, match="larger than 2"):

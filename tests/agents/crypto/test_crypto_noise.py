@@ -89,7 +89,7 @@ def test_the_extreme_sum_fits_its_slots_and_one_beyond_is_refused() -> None:
     segment = _segment(noise=50, length=2)
     largest = 3 * (segment.quantisation.largest + NOISE_TAIL * 50)
     decoded = encoding.decode(np.array([3, largest, -largest]), (segment,), 3)
-    assert decoded.parts[0].tolist() == [largest / 3000, -largest / 3000]
+    assert decoded.vectors[0].tolist() == [largest / 3000, -largest / 3000]
     with pytest.raises(InvalidInput, match="larger than 3 contributions can make it"):
         encoding.decode(np.array([3, largest + 1, 0]), (segment,), 3)
 

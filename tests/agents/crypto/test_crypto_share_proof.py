@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from defedbio.crypto import threshold, wire
+from defedbio.crypto import threshold
+from defedbio.crypto.proofs import share as share_proof
 from defedbio.crypto.proofs.share import ShareProof, ShareStatement, prove, verify
 from defedbio.domain import RoundContext
 from defedbio.errors import BadShare, InvalidInput, InvalidKey
@@ -38,7 +39,7 @@ def test_every_holder_count_fits_the_fixed_length(make_material, context, index,
     own = material.shares[index - 1]
     statement = ShareStatement(material.key, context, index, ROOT, ciphertexts, threshold.share(material.key, own, ciphertexts))
     data = prove(statement, own, os.urandom).to_bytes(512)
-    assert len(data) == wire.share_proof_bytes(512)
+    assert len(data) == share_proof.size(512)
     verify(statement, ShareProof.from_bytes(data, 512))
 
 
@@ -91,7 +92,7 @@ def test_tampered_proofs_are_refused(statement, proof) -> None:
         with pytest.raises(BadShare, match="does not hold"):
             verify(statement, bad)
     with pytest.raises(BadShare, match="too large"):
-        verify(statement, replace(proof, response=1 << (wire.share_mask_bits(512) + 1)))
+        verify(statement, replace(proof, response=1 << (share_proof.mask_bits(512) + 1)))
     with pytest.raises(BadShare, match="too large"):
         verify(statement, replace(proof, response=-1))
     with pytest.raises(BadShare, match="challenge is out of range"):
@@ -125,7 +126,7 @@ def test_a_foreign_key_share_cannot_prove(small, statement) -> None:
 
 def test_responses_hide_the_secret_behind_the_mask(small, statement) -> None:
     """The mask is 256 bits and more longer than the secret: a response's top bits come from it alone."""
-    assert wire.share_mask_bits(3072) >= 3072 + 41 + 256
+    assert share_proof.mask_bits(3072) >= 3072 + 41 + 256
     again = prove(statement, small.shares[1], os.urandom)
     first = prove(statement, small.shares[1], os.urandom)
     assert again.response != first.response

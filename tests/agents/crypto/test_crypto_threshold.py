@@ -91,7 +91,7 @@ def test_a_weighted_mean_goes_all_the_way(small) -> None:
     totals = packing.unpack([o.m for o in openings], layout, small.public.n, 4)
     assert np.array_equal(totals, sum(encoded))
     assert np.allclose(
-        encoding.decode(totals, (Segment("update", len(vectors[0]), q),), 3).parts[0],
+        encoding.decode(totals, (Segment("update", len(vectors[0]), q),), 3).vectors[0],
         np.average(vectors, axis=0, weights=weights),
         atol=2e-3,
     )

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defedbio.crypto import merkle, numbers, paillier, wire
+from defedbio.crypto import merkle, numbers, paillier, roots, wire
+from defedbio.crypto.proofs import share as share_proof
 from defedbio.crypto.threshold import Opening
 from defedbio.crypto.wire import BlobKind, Header
 from defedbio.errors import BadCiphertext, BadShare, InvalidInput, MalformedBlob
@@ -49,7 +50,7 @@ def test_shares_and_openings_round_trip(small, header, data) -> None:
 
 def test_a_share_carries_its_proof(small, header) -> None:
     own = header.of(BlobKind.SHARE, SENDER)
-    proof = bytes(range(100)) + bytes(wire.share_proof_bytes(512) - 100)
+    proof = bytes(range(100)) + bytes(share_proof.size(512) - 100)
     encoded = wire.encode_share(own, [2, 3], proof)
     assert wire.decode_share(encoded, own, small.public) == wire.SharePayload([2, 3], proof)
     assert len(encoded) == wire.blob_size(BlobKind.SHARE, 512, 2)
@@ -147,20 +148,20 @@ def test_pinned_headers_sizes_and_roots(small, header, vectors) -> None:
         assert wire.blob_size(kind, 3072, 130) == want["sizes_3072_130"][kind.name]
     key = small.public
     assert wire.HEADER_BYTES == 82
-    assert wire.update_root([1, 2], key).hex() == want["update_root"]
-    assert wire.share_root([1, 2], key).hex() == want["share_root"]
-    assert wire.opening_root([Opening(1, 2), Opening(3, 4)], key).hex() == want["opening_root"]
-    assert wire.opening_root([Opening(1, 2), Opening(3, 4)], key, 7).hex() == want["part_root_from_7"]
+    assert roots.update_root([1, 2], key).hex() == want["update_root"]
+    assert roots.share_root([1, 2], key).hex() == want["share_root"]
+    assert roots.opening_root([Opening(1, 2), Opening(3, 4)], key).hex() == want["opening_root"]
+    assert roots.opening_root([Opening(1, 2), Opening(3, 4)], key, 7).hex() == want["part_root_from_7"]
     half, quarter, fifth = (numbers.invert(x, key.n_squared) for x in (2, 4, 5))
-    product, root = wire.product_and_root([[1, 4], [2, 5 * quarter], [3 * half, 6 * fifth]], key)
+    product, root = roots.product_and_root([[1, 4], [2, 5 * quarter], [3 * half, 6 * fifth]], key)
     assert (product, root.hex()) == ([3, 6], want["aggregate_root"])
 
 
 def test_an_aggregate_root_does_not_depend_on_slices(small, monkeypatch: pytest.MonkeyPatch) -> None:
     updates = [small.encrypt(*range(20)), small.encrypt(*range(20))]
-    whole = wire.product_and_root(updates, small.public)
+    whole = roots.product_and_root(updates, small.public)
     monkeypatch.setattr(paillier, "AT_ONCE", 8)
-    assert wire.product_and_root(updates, small.public) == whole
+    assert roots.product_and_root(updates, small.public) == whole
 
 
 def test_p4_every_prefix_product_has_a_path_in_the_aggregate_root(small) -> None:
@@ -170,7 +171,7 @@ def test_p4_every_prefix_product_has_a_path_in_the_aggregate_root(small) -> None
     prefixes = [[numbers.product([u[row] for u in updates[:t]], key.n_squared) for t in (1, 2, 3)] for row in (0, 1)]
     written = [[numbers.to_bytes(p, key.ciphertext_bytes) for p in row] for row in prefixes]
     leaves = merkle.prefix_leaves(written)
-    product, root = wire.product_and_root(updates, key)
+    product, root = roots.product_and_root(updates, key)
     assert product == [row[-1] for row in prefixes] == paillier.aggregate(key, updates)
     for index, leaf in enumerate(leaves):
         assert merkle.verify(merkle.proof(leaves, index), root, leaf)

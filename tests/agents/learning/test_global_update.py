@@ -61,9 +61,9 @@ def test_summed_moments_are_those_of_the_pooled_data() -> None:
     parts = [contribute(spec, step, genesis(spec), site, 0) for site in sites]
     assert [p.weight for p in parts] == [40, 300, 7]
     rand = _stream()
-    totals = sum(encoding.encode(p.parts, p.weight, step.segments, rand) for p in parts)
+    totals = sum(encoding.encode(p.vectors, p.weight, step.segments, rand) for p in parts)
     decoded = encoding.decode(totals, step.segments, len(parts))
-    scaler = finalise(spec, step, genesis(spec), Sums({"moments": decoded.parts[0]}, decoded.weight)).scaler
+    scaler = finalise(spec, step, genesis(spec), Sums({"moments": decoded.vectors[0]}, decoded.weight)).scaler
     z = (np.concatenate([s.x for s in sites]).astype(np.float64) - [0, -5]) / [100, 10]
     assert scaler is not None
     np.testing.assert_allclose(scaler.mean, z.mean(axis=0), atol=1e-9)

@@ -171,7 +171,7 @@ def test_every_model_trains_privately_in_a_study(model: dict[str, Any]) -> None:
     seen: list[tuple[int, int]] = []
     part = contribute(spec, schedule(spec)[0], genesis(spec), separable(80, 1), 7, lambda done, total: seen.append((done, total)))
     assert part.weight == 1
-    assert np.isfinite(part.parts[0]).all() and part.parts[0].any()
+    assert np.isfinite(part.vectors[0]).all() and part.vectors[0].any()
     assert seen[-1] == (10, 10)
 
 

@@ -99,10 +99,10 @@ def test_the_proximal_term_keeps_updates_short() -> None:
 
     def update(mu: float) -> Any:
         spec = study(strategy={"kind": "fedprox", "mu": mu}, preprocessing=None)
-        return contribute(spec, schedule(spec)[0], genesis(spec), separable(60, 1), 3).parts[0]
+        return contribute(spec, schedule(spec)[0], genesis(spec), separable(60, 1), 3).vectors[0]
 
     plainly = study(preprocessing=None)
-    assert np.array_equal(update(0.0), contribute(plainly, schedule(plainly)[0], genesis(plainly), separable(60, 1), 3).parts[0])
+    assert np.array_equal(update(0.0), contribute(plainly, schedule(plainly)[0], genesis(plainly), separable(60, 1), 3).vectors[0])
     assert np.linalg.norm(update(1.0)) < 0.9 * np.linalg.norm(update(0.0))
 
 
@@ -113,7 +113,7 @@ def test_scaffolds_variates_are_the_gradients_mean() -> None:
     """Option II: with full batches and small steps c_i is close to the site's own gradient at the global model."""
     spec, site = SCAFFOLD, separable(200, 1)
     part = contribute(spec, schedule(spec)[0], genesis(spec), site, 0)
-    update, control = part.parts
+    update, control = part.vectors
     np.testing.assert_allclose(part.keep["control"], -update / (5 * 0.1), rtol=1e-9)
     np.testing.assert_allclose(control, part.keep["control"], rtol=1e-12)
 
@@ -141,8 +141,8 @@ def test_what_an_organisation_keeps_is_what_it_sent() -> None:
     spec = study(strategy={"kind": "scaffold"}, preprocessing=None, quantisation={"slot_bits": 24, "clip_norm": 0.01})
     kept = {"control": np.full(count(spec), 1.0)}
     part = contribute(spec, schedule(spec)[0], genesis(spec), separable(60, 1), 0, kept=kept)
-    assert np.linalg.norm(part.parts[1]) == pytest.approx(control_norm(spec))
-    np.testing.assert_allclose(part.keep["control"], kept["control"] + part.parts[1])
+    assert np.linalg.norm(part.vectors[1]) == pytest.approx(control_norm(spec))
+    np.testing.assert_allclose(part.keep["control"], kept["control"] + part.vectors[1])
 
 
 @pytest.mark.parametrize(
@@ -159,6 +159,6 @@ def test_learning_rate_schedules(schedule_: dict[str, Any], factors: list[float]
     assert [spec.training.schedule.at(r, 4) for r in range(4)] == pytest.approx(factors)
     site, state = separable(50, 1), genesis(spec)
     steps = schedule(spec)
-    first = contribute(spec, steps[0], state, site, 0).parts[0]
+    first = contribute(spec, steps[0], state, site, 0).vectors[0]
     later = GlobalState(state.weights, None, 2, state.spec_digest, state.extras)
-    np.testing.assert_allclose(contribute(spec, steps[2], later, site, 0).parts[0], factors[2] * first, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(contribute(spec, steps[2], later, site, 0).vectors[0], factors[2] * first, rtol=1e-5, atol=1e-9)

@@ -33,10 +33,10 @@ def test_training_depends_on_the_seed_alone(model: dict[str, object]) -> None:
     step, state, site = schedule(spec)[1], _ready(spec), separable(60, 1)
     before = state.to_bytes()
     first = contribute(spec, step, state, site, 5)
-    assert first.parts[0].shape == (step.length,)
-    assert first.parts[0].dtype == np.float64
-    assert np.array_equal(first.parts[0], contribute(spec, step, state, site, 5).parts[0])
-    assert not np.array_equal(first.parts[0], contribute(spec, step, state, site, 6).parts[0])
+    assert first.vectors[0].shape == (step.length,)
+    assert first.vectors[0].dtype == np.float64
+    assert np.array_equal(first.vectors[0], contribute(spec, step, state, site, 5).vectors[0])
+    assert not np.array_equal(first.vectors[0], contribute(spec, step, state, site, 6).vectors[0])
     assert state.to_bytes() == before
 
 
@@ -54,7 +54,7 @@ def test_one_step_of_full_batch_is_the_gradient() -> None:
     x = model_input(spec, state.scaler, site.x).astype(np.float64)
     error = 0.5 - site.y[:, 0].astype(np.float64)
     expected = -0.5 * np.r_[(error[:, None] * x).mean(0), error.mean()]
-    np.testing.assert_allclose(contribute(spec, schedule(spec)[1], state, site, 1).parts[0], expected, atol=1e-6)
+    np.testing.assert_allclose(contribute(spec, schedule(spec)[1], state, site, 1).vectors[0], expected, atol=1e-6)
 
 
 def test_averaging_equal_updates_is_training_alone() -> None:
@@ -63,9 +63,9 @@ def test_averaging_equal_updates_is_training_alone() -> None:
     step, state, site = schedule(spec)[1], _ready(spec), separable(40, 3)
     parts = [contribute(spec, step, state, site, 9) for _ in range(3)]
     weight = sum(p.weight for p in parts)
-    mean = sum(p.weight * p.parts[0] for p in parts) / weight
+    mean = sum(p.weight * p.vectors[0] for p in parts) / weight
     together = finalise(spec, step, state, Sums({"update": mean}, weight))
-    alone = finalise(spec, step, state, Sums({"update": parts[0].parts[0]}, parts[0].weight))
+    alone = finalise(spec, step, state, Sums({"update": parts[0].vectors[0]}, parts[0].weight))
     np.testing.assert_allclose(flatten(together.weights, parameters(spec)), flatten(alone.weights, parameters(spec)), rtol=1e-6)
 
 
@@ -108,7 +108,7 @@ def test_a_site_with_one_class_or_one_row_takes_part() -> None:
     one = separable(40, 6)
     ones = Dataset(one.x, np.ones_like(one.y))
     for site in (ones, Dataset(one.x[:1], one.y[:1])):
-        vector = contribute(spec, schedule(spec)[1], _ready(spec), site, 0).parts[0]
+        vector = contribute(spec, schedule(spec)[1], _ready(spec), site, 0).vectors[0]
         assert np.isfinite(vector).all()
         assert vector.any()
     metrics = evaluate(spec, _ready(spec), ones)

@@ -191,8 +191,8 @@ TABLE = [
     ),
     ("adopts the finalised model", {"phase": Phase.FINALISED}, Facts(), NOW, act.AdoptModel(1)),
     ("P8 advances after the deadline", {"phase": Phase.OPEN}, Facts(prepared=True), Clock(5_062, 99), act.Advance(1)),
-    ("opens the next round", {"phase": Phase.FINALISED}, Facts(adopted=True), Clock(5_000, 30), act.OpenRound(1)),
-    ("P7 opens another after a void", {"phase": Phase.VOIDED}, Facts(), Clock(5_000, 30), act.OpenRound(1)),
+    ("opens the next round", {"phase": Phase.FINALISED}, Facts(adopted=True), Clock(5_000, 30), act.StartRound(1)),
+    ("P7 opens another after a void", {"phase": Phase.VOIDED}, Facts(), Clock(5_000, 30), act.StartRound(1)),
 ]
 
 
@@ -207,7 +207,7 @@ def test_table(fields: dict[str, object], facts: Facts, clock: Clock, expected: 
 def test_waits_while_enrolment_is_open() -> None:
     waiting = study(participants=PEOPLE[:3])
     assert decide(role(), waiting, Facts(), Clock(now=999, waited=100)) is None
-    assert decide(role(), waiting, Facts(), Clock(now=1_001, waited=100)) == act.OpenRound(1)
+    assert decide(role(), waiting, Facts(), Clock(now=1_001, waited=100)) == act.StartRound(1)
 
 
 def test_halts_when_too_few_enrolled() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from defedbio.crypto import paillier, threshold, wire
+from defedbio.crypto import paillier, roots, threshold, wire
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.proofs import share as share_proof
 from defedbio.crypto.threshold import Opening
@@ -60,7 +60,7 @@ def header(**changes: object) -> wire.Header:
 
 
 def test_a_good_update_arrives(together: InProcess, good: list[int]) -> None:
-    root = wire.update_root(good, dealt()[0].public_key)
+    root = roots.update_root(good, dealt()[0].public_key)
     assert reader(together).update(VIEW, revealed(together, wire.encode_update(header(), good), root)) == good
 
 
@@ -102,7 +102,7 @@ REFUSED = [
 def test_p3_p9_an_update_is_refused_for_the_right_reason(
     together: InProcess, good: list[int], make: Callable[[list[int]], bytes], kind: type[PeerFault], reason: str
 ) -> None:
-    root = wire.update_root(good, dealt()[0].public_key)
+    root = roots.update_root(good, dealt()[0].public_key)
     with pytest.raises(kind, match=reason) as caught:
         reader(together).update(VIEW, revealed(together, make(good), root))
     assert type(caught.value) is kind and caught.value.peer == SENDER
@@ -117,7 +117,7 @@ def test_p2_another_root_than_revealed(together: InProcess, good: list[int]) -> 
 
 
 def test_a_proof_that_the_study_does_not_ask_for(together: InProcess, good: list[int]) -> None:
-    root = wire.update_root(good, dealt()[0].public_key)
+    root = roots.update_root(good, dealt()[0].public_key)
     with pytest.raises(BlobMismatch, match="asks for none") as caught:
         reader(together).update(VIEW, revealed(together, wire.encode_update(header(), good), root, b"\x01" * 32))
     assert caught.value.peer == SENDER
@@ -147,7 +147,7 @@ def test_nobody_is_blamed_for_a_blob_that_does_not_arrive(together: InProcess, g
 
 
 def test_r1_peers_are_dialled_by_the_registry_and_a_bad_entry_is_only_noted(together: InProcess, good: list[int]) -> None:
-    root = wire.update_root(good, dealt()[0].public_key)
+    root = roots.update_root(good, dealt()[0].public_key)
     reveal = revealed(together, wire.encode_update(header(), good), root)
     together.store(2).blobs[reveal.cid] = together.store(1).blobs[reveal.cid]
     together.store(0).connect(together.book.multiaddrs[PEOPLE[2]])
@@ -160,7 +160,7 @@ def shared(together: InProcess, values: list[int], proof: bytes, root: bytes | N
     key = dealt()[0].public_key
     blob = wire.encode_share(frame().header(wire.BlobKind.SHARE, VIEW, SENDER), values, proof)
     cid = together.store(1).add(blob)
-    return Share(SENDER, 2, bytes(32), root or wire.share_root(values, key), cid, proof_hash or keccak256(proof))
+    return Share(SENDER, 2, bytes(32), root or roots.share_root(values, key), cid, proof_hash or keccak256(proof))
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,7 @@ def openings(good: list[int]) -> list[Opening]:
 
 def posted(together: InProcess, values: list[Opening], root: bytes | None = None) -> Post:
     blob = wire.encode_opening(frame().header(wire.BlobKind.OPENING, VIEW), values)
-    return Post(SENDER, root or wire.opening_root(values, dealt()[0].public_key), together.store(1).add(blob))
+    return Post(SENDER, root or roots.opening_root(values, dealt()[0].public_key), together.store(1).add(blob))
 
 
 def test_p6_openings(together: InProcess, good: list[int], openings: list[Opening]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from defedbio.chain import events as ev
 from defedbio.chain.bindings.round_manager import commitment_hash
-from defedbio.crypto import encoding, threshold, wire
+from defedbio.crypto import encoding, roots, threshold, wire
 from defedbio.crypto.threshold import KeyShare
 from defedbio.domain import Phase
 from defedbio.errors import BlobUnavailable, ChainUnreachable, InternalFault, InvalidInput
@@ -56,7 +56,7 @@ def test_p6_the_models_are_those_of_the_plain_sums(world: InProcess, monkeypatch
     for view, updates in zip(study.finalised, (plain[:4], plain[4:]), strict=True):
         step = frame().step(view)
         decoded = encoding.decode(np.sum(updates, axis=0), step.segments, 4)
-        state = finalise(frame().spec, step, state, Sums({step.segments[0].name: decoded.parts[0]}, decoded.weight))
+        state = finalise(frame().spec, step, state, Sums({step.segments[0].name: decoded.vectors[0]}, decoded.weight))
         assert world.tools[0].fetcher.model_bytes(view) == state.to_bytes()
     assert len(plain) == 8 and decoded.weight == 20 + 25 + 30 + 35
 
@@ -183,7 +183,7 @@ def test_p6_a_wrong_part_is_refused_by_name_and_the_sum_is_opened_without_it(wor
     cid = tools.store.add(blob)
     if wrong == "nothing there":
         del world.store(cheat).blobs[cid]
-    world.recorder(cheat).post_opening_part("false", 1, wire.opening_root(false, frame().key.public_key, span.start), cid)
+    world.recorder(cheat).post_opening_part("false", 1, roots.opening_root(false, frame().key.public_key, span.start), cid)
     while not isinstance(world.next_action(first), act.AssembleParts):
         assert world.step(first)
     if wrong == "nothing there":
