@@ -9,7 +9,7 @@ from typing import Any
 
 from brownie import accounts, chain, network, project, web3
 
-from defedbio.chain.network import CONTRACTS, ContractAddresses, Network
+from defedbio.chain.network import CONTRACTS, Contracts, Deployed, Network
 from defedbio.errors import WrongChain
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,11 +65,11 @@ def network_file() -> Path:
     return Path(given) if given else ROOT / "build" / "networks" / f"{network.show_active()}.json"
 
 
-def write_network(contracts: dict[str, Any], deploy_block: int) -> Path:
-    """Write where the contracts are and return the file."""
+def write_network(contracts: dict[str, Any]) -> Path:
+    """Write where the newly deployed contracts are and return the file."""
     path = network_file()
-    addresses = ContractAddresses(*(contracts[name].address for name in CONTRACTS))
-    Network(chain.id, web3.provider.endpoint_uri, addresses, deploy_block).save(path)
+    deployed = {name: Deployed(contracts[name].address, contracts[name].tx.block_number) for name in CONTRACTS}
+    Network(chain.id, web3.provider.endpoint_uri, Contracts(deployed)).save(path)
     return path
 
 
@@ -94,7 +94,7 @@ def read_network() -> Network:
 
 def contract(name: str) -> Any:
     """The deployed contract of this name on the active network."""
-    return loaded_project()[name].at(read_network().contracts.address(name), persist=False)
+    return loaded_project()[name].at(read_network().contracts[name], persist=False)
 
 
 def events_of(name: str, round_number: int) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Deploy the four contracts and write down where they are, and what other explorers need to show their sources.
+"""Deploy the contracts and write down where they are, and what other explorers need to show their sources.
 
 brownie run deploy --network NAME
 
@@ -27,8 +27,7 @@ def main() -> None:
         contracts = deploy(account, founders(account))
     finally:
         forget_deployments()
-    first = contracts["ParticipantRegistry"].tx
-    path = write_network(contracts, first.block_number)
+    path = write_network(contracts)
     write_verification(contracts)
     print(f"Network written to {path}, sources for other explorers to {verification_folder()}")
 

@@ -179,7 +179,7 @@ class Examination:
             raw = self._peers.fetch(record.proposal.transcript_cid, record.epoch.proposer, MAX_TRANSCRIPT_BYTES, 0)
             transcript = transcript_of(raw, record.epoch, network)
             yield Check(name, True, _key(record, transcript))
-            frame = StudyFrame(network.chain_id, network.contracts.round_manager, study.id, spec, transcript.key)
+            frame = StudyFrame(network.chain_id, network.contracts["RoundManager"], study.id, spec, transcript.key)
         except BlobUnavailable as error:
             yield Check(name, False, error.message)
             return

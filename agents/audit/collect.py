@@ -115,12 +115,12 @@ class Collector:
         slots["RoundManager"] += [slot for _, slot in foreign_rounds(record)]
         nodes: list[bytes] = []
         for done, name in enumerate(CONTRACTS, 1):
-            found = self.client.state_nodes(self.client.network.contracts.address(name), slots[name], anchor)
+            found = self.client.state_nodes(self.client.network.contracts[name], slots[name], anchor)
             if found is None:
                 return None
             nodes += found
             self._progress("state proofs", done, len(CONTRACTS))
-        code = {name: self.client.code(self.client.network.contracts.address(name), anchor) for name in CONTRACTS}
+        code = {name: self.client.code(self.client.network.contracts[name], anchor) for name in CONTRACTS}
         return State(pool(nodes), code)
 
     def _fetch(self, wanted: Wanted) -> None:

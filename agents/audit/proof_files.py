@@ -9,7 +9,7 @@ from typing import Any
 from defedbio.audit.bundle import MAX_BLOCK_BYTES, MAX_JSON_BYTES, NETWORK, STATE, Files, parse, read
 from defedbio.audit.storage import Word, study_in
 from defedbio.chain.events import Event, decode_log
-from defedbio.chain.network import CONTRACTS, ContractAddresses, Network
+from defedbio.chain.network import CONTRACTS, Contracts, Network
 from defedbio.chain.parse import as_bytes, to_hex
 from defedbio.chain.proofs import (
     Header,
@@ -132,7 +132,7 @@ class State:
         """
         roots = {}
         for name in CONTRACTS:
-            account = account_at(self.nodes, header.state_root, network.contracts.address(name))
+            account = account_at(self.nodes, header.state_root, network.contracts[name])
             if keccak256(self.code.get(name, b"")) != account.code_hash:
                 raise BadEvidence(f"{name}'s code is not the one in the state of block {header.number}")
             roots[name] = account.storage_root
@@ -153,7 +153,7 @@ class State:
 
 
 def write_network(network: Network) -> dict[str, Any]:
-    contracts = dict(zip(CONTRACTS, network.contracts.all(), strict=True))
+    contracts = network.contracts.addresses()
     return {"chain_id": network.chain_id, "contracts": contracts, "deploy_block": network.deploy_block}
 
 
@@ -161,8 +161,8 @@ def read_network(files: Files) -> Network:
     """Raises InvalidInput if the file is not what `write_network` makes."""
     document = parse(read(files, NETWORK, MAX_JSON_BYTES), NETWORK)
     try:
-        addresses = ContractAddresses(*(document["contracts"][name] for name in CONTRACTS))
-        return Network(document["chain_id"], NO_RPC, addresses, document["deploy_block"])
+        contracts = Contracts.of(*(document["contracts"][name] for name in CONTRACTS), block=document["deploy_block"])
+        return Network(document["chain_id"], NO_RPC, contracts)
     except (KeyError, TypeError):
         raise InvalidInput(f"{NETWORK} has missing or wrong fields") from None
 

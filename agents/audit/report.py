@@ -56,7 +56,7 @@ def _summary(evidence: Evidence, verdict: str) -> Section:
         ("Rounds", f"{len(view.finalised)} of {view.rules.steps} finalised, {voided} voided"),
         ("Newest model", f"{printable(view.head.model_cid)}, keccak256 0x{view.head.model_hash.hex()}" if view.head else "none"),
         ("Chain", f"id {evidence.network.chain_id}"),
-        *((name, evidence.network.contracts.address(name)) for name in CONTRACTS),
+        *((name, evidence.network.contracts[name]) for name in CONTRACTS),
         ("Evidence up to", f"block {evidence.anchor.number}, 0x{evidence.anchor.hash.hex()}"),
         ("Bundle", f"{contents}; {len(record.events)} events"),
     ]

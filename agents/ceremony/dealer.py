@@ -28,7 +28,7 @@ def deal(connection: Connection, bits: int, threshold: int, holders: Sequence[st
     parties = [Holder(h, connection.registry.profile_of(h).transport_key) for h in holders]
     network = connection.client.network
     with connection.report.phase("deal") as phase:
-        transcript = run_dealer(bits, threshold, parties, network.chain_id, network.contracts.key_registry, os.urandom)
+        transcript = run_dealer(bits, threshold, parties, network.chain_id, network.contracts["KeyRegistry"], os.urandom)
         raw = transcript.to_bytes()
         phase.bytes = len(raw)
     cid = connection.store.add(raw)

@@ -80,7 +80,7 @@ class ChainClient:
                 "point to the network's own node",
             )
         for name in CONTRACTS:
-            address = self.network.contracts.address(name)
+            address = self.network.contracts[name]
             if not as_bytes(self._rpc.ask("eth_getCode", address, "latest")):
                 raise WrongChain(f"there is no contract at {name}'s address {address}", "was the chain reset? deploy again")
         return self.head()
@@ -123,7 +123,7 @@ class ChainClient:
             InvalidInput: if the arguments do not fit.
             ChainUnreachable: if there is no answer.
         """
-        request = {"to": self.network.contracts.address(call.contract), "data": to_hex(encode_call(call))}
+        request = {"to": self.network.contracts[call.contract], "data": to_hex(encode_call(call))}
         if self.account is not None:
             request["from"] = self.address
         try:
@@ -146,7 +146,7 @@ class ChainClient:
             InvalidInput: without an account or funds, or when the arguments do not fit.
             InternalFault: if the key was used for another call.
         """
-        return self._sending().send(key, self.network.contracts.address(call.contract), encode_call(call), 0)
+        return self._sending().send(key, self.network.contracts[call.contract], encode_call(call), 0)
 
     def send_value(self, key: str, to: str, wei: int) -> Receipt:
         """Send currency, with the same guarantees as `transact`."""

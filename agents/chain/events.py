@@ -357,16 +357,16 @@ def fetch_events(
             logs[log.block_hash, log.log_index] = log
 
     if study is None and rounds is None and epoch is None:
-        take(contracts.all(), _topics(names))
+        take(tuple(contracts.addresses().values()), _topics(names))
     if epoch is not None and (wanted := _topics(names, "KeyRegistry")):
-        take((contracts.key_registry,), wanted, [_word(epoch)])
+        take((contracts["KeyRegistry"],), wanted, [_word(epoch)])
     if study is not None:
         if wanted := _topics(names, "StudyRegistry"):
-            take((contracts.study_registry,), wanted, [_word(study)])
+            take((contracts["StudyRegistry"],), wanted, [_word(study)])
         if wanted := _topics(names & {"RoundOpened", "RoundFinalised", "RoundVoided"}, "RoundManager"):
-            take((contracts.round_manager,), wanted, None, [_word(study)])
+            take((contracts["RoundManager"],), wanted, None, [_word(study)])
     if rounds and (wanted := _topics(names, "RoundManager")):
-        take((contracts.round_manager,), wanted, [_word(number) for number in sorted(rounds)])
+        take((contracts["RoundManager"],), wanted, [_word(number) for number in sorted(rounds)])
     ordered = sorted(logs.values(), key=lambda log: (log.block, log.log_index))
     return [event for log in ordered if (event := decode_log(client.network, log)) is not None]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,72 +14,90 @@ from eth_utils.address import is_address, to_checksum_address
 
 from defedbio.errors import InvalidInput
 
-FORMAT = "defedbio-network/1"
+FORMAT = "defedbio-network/2"
+_FIELDS = frozenset({"format", "chain_id", "rpc", "contracts"})
+
+# The table of our contracts by their Solidity names, in the order in which they are deployed. A further contract is a row here, its
+# interface in abi/ and a binding file in bindings/.
 CONTRACTS = ("ParticipantRegistry", "KeyRegistry", "StudyRegistry", "RoundManager")
-_FIELDS = frozenset({"format", "chain_id", "rpc", "contracts", "deploy_block"})
 
 
 @dataclass(frozen=True)
-class ContractAddresses:
-    """Checksummed on construction; four different ones."""
+class Deployed:
+    """Where a contract is. `address` is checksummed on construction; `block` is the first that can hold an event of it."""
 
-    participant_registry: str
-    key_registry: str
-    study_registry: str
-    round_manager: str
+    address: str
+    block: int
 
     def __post_init__(self) -> None:
-        for name in ("participant_registry", "key_registry", "study_registry", "round_manager"):
-            value = getattr(self, name)
-            if not isinstance(value, str) or not is_address(value):
-                raise InvalidInput(f"{name}: {value!r} is not an address")
-            object.__setattr__(self, name, to_checksum_address(value))
-        if len(set(self.all())) != len(CONTRACTS):
-            raise InvalidInput("the four contracts must have different addresses")
+        if not isinstance(self.address, str) or not is_address(self.address):
+            raise InvalidInput(f"{self.address!r} is not an address")
+        if not _is_count(self.block):
+            raise InvalidInput("a contract's block must be a block number")
+        object.__setattr__(self, "address", to_checksum_address(self.address))
 
-    def all(self) -> tuple[str, ...]:
-        """In the order of `CONTRACTS`."""
-        return (self.participant_registry, self.key_registry, self.study_registry, self.round_manager)
 
-    def address(self, name: str) -> str:
+@dataclass(frozen=True)
+class Contracts:
+    """Every contract of the table, each at an address of its own."""
+
+    deployed: Mapping[str, Deployed]
+
+    def __post_init__(self) -> None:
+        _same_fields(self.deployed, frozenset(CONTRACTS), "the contracts")
+        if len({one.address for one in self.deployed.values()}) != len(CONTRACTS):
+            raise InvalidInput("contracts must have different addresses")
+
+    @classmethod
+    def of(cls, *addresses: str, block: int = 0) -> Contracts:
+        """In the order of the table, all from the same block on."""
+        return cls({name: Deployed(address, block) for name, address in zip(CONTRACTS, addresses, strict=True)})
+
+    def __getitem__(self, name: str) -> str:
         """Address of the contract of this Solidity name.
 
         Raises:
             InvalidInput: if we have none of that name.
         """
-        if name not in CONTRACTS:
+        if name not in self.deployed:
             raise InvalidInput(f"there is no contract {name!r}", f"one of {', '.join(CONTRACTS)}")
-        return self.all()[CONTRACTS.index(name)]
+        return self.deployed[name].address
+
+    def addresses(self) -> dict[str, str]:
+        """By Solidity name, in the order of the table."""
+        return {name: self[name] for name in CONTRACTS}
 
     def name_of(self, address: str) -> str | None:
         """Solidity name of the contract at this address, None if it is not ours."""
-        asked = address.lower()
-        return next((name for name, own in zip(CONTRACTS, self.all(), strict=True) if own.lower() == asked), None)
+        return self._names.get(address.lower())
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return {address.lower(): name for name, address in self.addresses().items()}
 
 
 @dataclass(frozen=True)
 class Network:
-    """`deploy_block` is the first block that can hold an event of ours. `rpc` may carry credentials: do not print it."""
+    """`rpc` may carry credentials: do not print it."""
 
     chain_id: int
     rpc: str
-    contracts: ContractAddresses
-    deploy_block: int
+    contracts: Contracts
 
     def __post_init__(self) -> None:
         if not _is_count(self.chain_id) or not 0 < self.chain_id < 1 << 64:
             raise InvalidInput("chain_id must be an integer from 1")
-        if not _is_count(self.deploy_block):
-            raise InvalidInput("deploy_block must be a block number")
         if not isinstance(self.rpc, str) or not self.rpc.startswith(("http://", "https://")):
             raise InvalidInput("rpc must be an http or https URL")
-        if not isinstance(self.contracts, ContractAddresses):
-            raise InvalidInput("contracts must be the four addresses")
+
+    @property
+    def deploy_block(self) -> int:
+        """The first block that can hold an event of ours."""
+        return min(one.block for one in self.contracts.deployed.values())
 
     def to_json(self) -> str:
-        contracts = dict(zip(CONTRACTS, self.contracts.all(), strict=True))
-        document = {"format": FORMAT, "chain_id": self.chain_id, "rpc": self.rpc, "contracts": contracts, "deploy_block": self.deploy_block}
-        return json.dumps(document, indent=2) + "\n"
+        contracts = {name: asdict(self.contracts.deployed[name]) for name in CONTRACTS}
+        return json.dumps({"format": FORMAT, "chain_id": self.chain_id, "rpc": self.rpc, "contracts": contracts}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Network:
@@ -91,14 +111,13 @@ class Network:
         except ValueError as error:
             raise InvalidInput(f"the network file is not JSON: {error}") from None
         if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise InvalidInput(f"the network file's format is not {FORMAT!r}", "it is written when the contracts are deployed")
+            raise _other_format(document)
         _same_fields(document, _FIELDS, "the network file")
         contracts = document["contracts"]
         if not isinstance(contracts, dict):
             raise InvalidInput("the network file's contracts must be an object")
         _same_fields(contracts, frozenset(CONTRACTS), "the network file's contracts")
-        addresses = ContractAddresses(*(contracts[name] for name in CONTRACTS))
-        return cls(document["chain_id"], document["rpc"], addresses, document["deploy_block"])
+        return cls(document["chain_id"], document["rpc"], Contracts({name: _deployed(name, one) for name, one in contracts.items()}))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file whole or not at all, making its folder.
@@ -134,7 +153,27 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _same_fields(found: dict[str, Any], expected: frozenset[str], where: str) -> None:
+def _other_format(document: object) -> InvalidInput:
+    if isinstance(document, dict) and document.get("format") == "defedbio-network/1":
+        return InvalidInput(
+            "the network file is of format 'defedbio-network/1', and this version reads 'defedbio-network/2'",
+            "ask whoever deployed the contracts for a new one; or put /2 for /1, write every contract as "
+            '{"address": "0x…", "block": N} with N the old deploy_block, and leave deploy_block out',
+        )
+    return InvalidInput(f"the network file's format is not {FORMAT!r}", "it is written when the contracts are deployed")
+
+
+def _deployed(name: str, document: object) -> Deployed:
+    if not isinstance(document, dict):
+        raise InvalidInput(f"the network file's {name} must be an object of address and block")
+    _same_fields(document, frozenset({"address", "block"}), f"the network file's {name}")
+    try:
+        return Deployed(document["address"], document["block"])
+    except InvalidInput as error:
+        raise InvalidInput(f"the network file's {name}: {error.message}") from None
+
+
+def _same_fields(found: Mapping[str, Any], expected: frozenset[str], where: str) -> None:
     missing, unknown = expected - found.keys(), found.keys() - expected
     if missing or unknown:
         raise InvalidInput(f"{where}: missing {sorted(missing)}, unknown {sorted(unknown)}")

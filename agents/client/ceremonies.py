@@ -91,4 +91,4 @@ class Ceremonies:
     def share_file(self, epoch: int) -> Path:
         """Where this organisation keeps its share of the epoch's key, encrypted."""
         network = self._session.network
-        return self._session.home.share(network.chain_id, network.contracts.key_registry, epoch)
+        return self._session.home.share(network.chain_id, network.contracts["KeyRegistry"], epoch)

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from defedbio.chain.network import CONTRACTS
 from defedbio.client.password import Secret
 from defedbio.client.session import Session, silent
 from defedbio.client.values import Value
@@ -117,7 +116,7 @@ class Client:
     def network(self) -> NetworkFacts:
         """What the network file says. Raises NotFound, InvalidInput if it cannot be had."""
         network = self._session.network
-        return NetworkFacts(network.chain_id, dict(zip(CONTRACTS, network.contracts.all(), strict=True)), network.deploy_block)
+        return NetworkFacts(network.chain_id, network.contracts.addresses(), network.deploy_block)
 
     @cached_property
     def account(self) -> Accounts:

@@ -132,7 +132,7 @@ class Studies:
             if not accept and confirm is not None and not confirm(describe(study, spec)):
                 return None
             network, address = self._session.network, connection.client.address
-            folder = self._session.home.study(network.chain_id, network.contracts.round_manager, study)
+            folder = self._session.home.study(network.chain_id, network.contracts["RoundManager"], study)
             record_acceptance(folder, study, on_chain.spec_hash)
             if connection.studies.participant_index(study, address) == 0:
                 connection.studies.enrol(f"study/{study}/enrol/{address}", study, on_chain.spec_hash)

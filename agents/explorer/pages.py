@@ -8,7 +8,6 @@ from typing import Any
 from defedbio.chain import events as ev
 from defedbio.chain.abi import decode_call
 from defedbio.chain.events import decode_log
-from defedbio.chain.network import CONTRACTS
 from defedbio.errors import DefedError, NotFound
 from defedbio.explorer.blobs import keepers
 from defedbio.explorer.index import Index
@@ -41,7 +40,7 @@ class Pages:
             proposed = [epoch_of(tables, number) for number in epochs.rows]
         return {
             "chain_id": self.chain.chain_id,
-            "contracts": list(zip(CONTRACTS, self.chain.contracts.all(), strict=True)),
+            "contracts": list(self.chain.contracts.addresses().items()),
             "studies": studies.holding([self._summary(view) for view in views]),
             "people": people.holding(known),
             "members": members,

@@ -27,7 +27,7 @@ def find(tables: Tables, network: Network, text: str) -> str:
     if len(value) == 32:
         return f"/tx/0x{value.hex()}" if value in tables.by_tx else tables.paths.get(value, f"/tx/0x{value.hex()}")
     if len(value) == 20:
-        known = {a.lower(): a for a in (*tables.by_address, *network.contracts.all())}
+        known = {a.lower(): a for a in (*tables.by_address, *network.contracts.addresses().values())}
         return f"/address/{known.get('0x' + value.hex(), asked)}"
     if asked in tables.by_cid:
         return f"/cid/{asked}"

@@ -116,7 +116,7 @@ def check_chain(connection: Reader, study: StudyView, card: Card, signer: str = 
         BlobMismatch: for a signed one that does, with the signer to blame.
     """
     network, claimed = connection.client.network, card.chain
-    ours = (network.chain_id, network.contracts.round_manager.lower())
+    ours = (network.chain_id, network.contracts["RoundManager"].lower())
     if (claimed["chain_id"], claimed["round_manager"].lower()) != ours:
         raise InvalidInput(
             f"the card is of chain {claimed['chain_id']}, RoundManager {claimed['round_manager']}: this network is another one",

@@ -135,7 +135,7 @@ def chain_facts(connection: Reader, study: StudyView, view: RoundView) -> dict[s
     ancestors = lineage(study, view)
     return {
         "chain_id": network.chain_id,
-        "round_manager": network.contracts.round_manager,
+        "round_manager": network.contracts["RoundManager"],
         "study": study.id,
         "coordinator": study.coordinator,
         "spec_hash": to_hex(study.spec_hash),

@@ -91,7 +91,7 @@ def transcript_of(raw: bytes, on_chain: KeyEpoch, network: Network) -> CeremonyT
             and transcript.threshold == on_chain.threshold
             and transcript.key.public_key.hash == on_chain.modulus_hash
             and transcript.chain_id == network.chain_id
-            and transcript.registry.lower() == network.contracts.key_registry.lower()
+            and transcript.registry.lower() == network.contracts["KeyRegistry"].lower()
         )
         if not agreed:
             raise BadTranscript(f"the transcript of key epoch {on_chain.epoch} disagrees with the chain")

@@ -41,7 +41,7 @@ def assemble(
     connection = replace(connection, store=MeteredStore(connection.store, connection.report))
     network, address = connection.client.network, connection.client.address
     frame = connection.frame(study)
-    folder = home.study(network.chain_id, network.contracts.round_manager, study)
+    folder = home.study(network.chain_id, network.contracts["RoundManager"], study)
     check_accepted(folder, study, connection.studies.study_of(study).spec_hash)
     enrolled = connection.studies.participant_index(study, address) > 0
     epoch = frame.spec.key_epoch
@@ -54,7 +54,7 @@ def assemble(
         raise InvalidInput(f"study {study} needs this organisation's data", "pass --data FILE")
     if data is not None and not data.is_file():
         raise NotFound(f"no data file at {data}")
-    share_path = home.share(network.chain_id, network.contracts.key_registry, epoch)
+    share_path = home.share(network.chain_id, network.contracts["KeyRegistry"], epoch)
     tools = Tools(
         frame=frame,
         address=address,

@@ -60,7 +60,7 @@ class NodeService:
 
     @property
     def folder(self) -> Path:
-        return self.home.study(self.network.chain_id, self.network.contracts.round_manager, self.study)
+        return self.home.study(self.network.chain_id, self.network.contracts["RoundManager"], self.study)
 
     def run(self, data: Path | None, password: str, loop: LoopOptions, stop: threading.Event) -> bool:
         """Take part until the study is complete (True) or `stop` is set (False). Raises what `assemble` and `OrganisationNode.run` do."""

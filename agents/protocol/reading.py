@@ -47,7 +47,7 @@ class Reader(Connection):
         if epoch.status != KeyEpochStatus.ACTIVE:
             raise InvalidInput(f"key epoch {on_chain.key_epoch} is {epoch.status.name.lower()}, not active")
         network = self.client.network
-        return StudyFrame(network.chain_id, network.contracts.round_manager, study, spec, transcript.key)
+        return StudyFrame(network.chain_id, network.contracts["RoundManager"], study, spec, transcript.key)
 
     def fetcher(self, frame: StudyFrame) -> Fetcher:
         deadlines = frame.spec.deadlines

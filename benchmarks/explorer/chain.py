@@ -17,14 +17,14 @@ from eth_utils.address import to_checksum_address
 
 from defedbio.chain import events as ev
 from defedbio.chain.abi import events_abi, parameter_type, snake_case, topic_of
-from defedbio.chain.network import CONTRACTS, ContractAddresses, Network
+from defedbio.chain.network import CONTRACTS, Contracts, Network
 from defedbio.chain.values import StudyRules
 from defedbio.domain import BitSet, CeremonyKind, Phase
 from defedbio.ipfs.cid import cid_of
 
 HOLDERS, THRESHOLD, GAS = 7, 4, 95_000
 CHAIN_ID, START = 31337, 1_700_000_000
-ADDRESSES = ContractAddresses(*(f"0x{i:040x}" for i in range(1, 5)))
+ADDRESSES = Contracts.of(*(f"0x{i:040x}" for i in range(1, 5)))
 
 
 @cache
@@ -181,4 +181,4 @@ def serve(rounds: int, members: int, delay: float, ready: Any) -> None:
 
 def network(endpoint: str) -> Network:
     assert CONTRACTS
-    return Network(CHAIN_ID, endpoint, ADDRESSES, 0)
+    return Network(CHAIN_ID, endpoint, ADDRESSES)

@@ -68,7 +68,7 @@ def frame(rounds: int, members: int) -> StudyFrame:
     }
     primes = json.loads(VECTORS.read_text("utf-8"))
     key, _ = threshold.deal_from_primes(int(primes["p"], 16), int(primes["q"], 16), chain.THRESHOLD, chain.HOLDERS, lambda n: b"\x07" * n)
-    return StudyFrame(chain.CHAIN_ID, chain.ADDRESSES.round_manager, 1, StudySpec.from_bytes(json.dumps(spec).encode()), key)
+    return StudyFrame(chain.CHAIN_ID, chain.ADDRESSES["RoundManager"], 1, StudySpec.from_bytes(json.dumps(spec).encode()), key)
 
 
 def measure(rounds: int, members: int, delay: float) -> None:
@@ -91,7 +91,7 @@ def measure(rounds: int, members: int, delay: float) -> None:
             "study, oldest rounds": lambda: renderer.page("study", "", **pages.study(1, Numbers({"rounds": "9999999"}))),
             "round": lambda: renderer.page("round", "", **pages.round(rounds // 2)),
             "organisation": lambda: renderer.page("address", "", **pages.address(chain.address(3))),
-            "contract": lambda: renderer.page("address", "", **pages.address(chain.ADDRESSES.round_manager)),
+            "contract": lambda: renderer.page("address", "", **pages.address(chain.ADDRESSES["RoundManager"])),
             "key epoch": lambda: renderer.page("epoch", "", **pages.epoch(1)),
             "block": lambda: renderer.page("block", "", **pages.block(rounds)),
             "CID": lambda: renderer.page("cid", "", **pages.cid(chain.cid(rounds * 1000 + 3))),

@@ -104,7 +104,7 @@ def round_gas(members: list[Member], holders: list[Member], study: int) -> dict[
 
     def commitment(m: Member) -> bytes:
         root = word(id_, m.address)
-        return commitment_hash(network.chain_id, network.contracts.round_manager, id_, m.address, root, CID, bytes(32), salts[m.address])
+        return commitment_hash(network.chain_id, network.contracts["RoundManager"], id_, m.address, root, CID, bytes(32), salts[m.address])
 
     for m in members:
         took("commit", m.rounds.commit(f"{key}/commit", id_, commitment(m)))
@@ -129,7 +129,7 @@ def node(members: list[Member], study: int, first_block: int) -> dict[str, float
     """Events of the study's blocks, their bytes, and what a node does with them."""
     client = members[0].client
     head = client.head().number
-    logs = client.get_logs(first_block, head, client.network.contracts.all())
+    logs = client.get_logs(first_block, head, tuple(client.network.contracts.addresses().values()))
     started = time.process_time()
     events = fetch_events(client, first_block, head)
     fetched = time.process_time() - started

@@ -281,7 +281,7 @@ def _refused_transaction(consortium: Consortium) -> str:
     network = Network.load(consortium.network_file)
     (rich, *_) = rpc_call(consortium.rpc, "eth_accounts")
     data = "0x" + encode_call(Call("RoundManager", "commit", (1, bytes(range(32))))).hex()
-    request = {"from": rich, "to": network.contracts.round_manager, "data": data, "gas": hex(300_000)}
+    request = {"from": rich, "to": network.contracts["RoundManager"], "data": data, "gas": hex(300_000)}
     return str(rpc_call(consortium.rpc, "eth_sendTransaction", request))
 
 

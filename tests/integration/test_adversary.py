@@ -34,7 +34,7 @@ def malicious(study: Study, change: Callable[[OrganisationNode], None] = lambda 
     consortium, delta = study.consortium, study.consortium.organisations[DELTA]
     network, home = Network.load(consortium.network_file), Home(delta.home)
     password = consortium.password_file.read_text("utf-8")
-    journal = Journal(home.study(network.chain_id, network.contracts.round_manager, study.number) / "journal.sqlite")
+    journal = Journal(home.study(network.chain_id, network.contracts["RoundManager"], study.number) / "journal.sqlite")
     client = ChainClient(consortium.rpc, network, load_account(home.account, password), journal)
     client.connect()
     connection = Connection(client, KuboStore(delta.ipfs_api), Reporter(study.watch.listener(delta.name)))

@@ -103,7 +103,7 @@ class StatusReader:
         if not home.account.exists():
             raise NotFound(f"no account at {home.account}", "run `defedbio account new` first")
         self._address = keystore_address(home.account)
-        self._folder = home.study(network.chain_id, network.contracts.round_manager, study)
+        self._folder = home.study(network.chain_id, network.contracts["RoundManager"], study)
         self._feed = feed or EventFeed(connection.client)
         self._view = StudyView(study)
         self._holders = connection.keys.epoch_of(self._on_chain.key_epoch).holders

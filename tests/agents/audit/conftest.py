@@ -89,7 +89,7 @@ def found(node: Anvil, network: Network) -> World:
                 store.connect(other.identity().multiaddrs[0])
 
     holders = [Holder(client.address, key) for client, key in zip(clients, transport, strict=True)]
-    transcript = publish(*dealt(), holders, network.chain_id, network.contracts.key_registry, os.urandom)
+    transcript = publish(*dealt(), holders, network.chain_id, network.contracts["KeyRegistry"], os.urandom)
     modulus, cid = transcript.key.public_key, stores[0].add(transcript.to_bytes())
     epoch, _ = KeyRegistry(clients[0]).propose(
         "propose",

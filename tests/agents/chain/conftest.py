@@ -19,7 +19,7 @@ from web3 import HTTPProvider, Web3
 
 from defedbio.chain.client import ChainClient
 from defedbio.chain.journal import TxJournal
-from defedbio.chain.network import CONTRACTS, ContractAddresses, Network
+from defedbio.chain.network import CONTRACTS, Contracts, Network
 from defedbio.chain.records import ClientOptions
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -115,7 +115,7 @@ def deployed(anvil: Anvil, artefacts: dict[str, dict[str, Any]]) -> Network:
     deploy("KeyRegistry", addresses["ParticipantRegistry"])
     deploy("StudyRegistry", addresses["ParticipantRegistry"], addresses["KeyRegistry"])
     deploy("RoundManager", addresses["StudyRegistry"], addresses["KeyRegistry"])
-    return Network(CHAIN_ID, anvil.url, ContractAddresses(*(addresses[name] for name in CONTRACTS)), first)
+    return Network(CHAIN_ID, anvil.url, Contracts.of(*(addresses[name] for name in CONTRACTS), block=first))
 
 
 @pytest.fixture

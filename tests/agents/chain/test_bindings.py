@@ -60,7 +60,7 @@ def test_from_a_key_to_the_first_reveal(connect: Connect, network: Network, anvi
 
     rounds = [RoundManager(c) for c in clients]
     number, _ = rounds[0].open_round("r", study)
-    where = network.contracts.round_manager
+    where = network.contracts["RoundManager"]
     for i, manager in enumerate(rounds):
         root = bytes([i + 1]) * 32
         manager.commit("commit", number, commitment_hash(network.chain_id, where, number, FOUNDERS[i], root, "bafy", SPEC, TRANSCRIPT))

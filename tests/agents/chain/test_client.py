@@ -11,7 +11,7 @@ from defedbio.chain.bindings.participant_registry import ParticipantRegistry
 from defedbio.chain.bindings.round_manager import RoundManager, commitment_hash, set_hash
 from defedbio.chain.bindings.study_registry import StudyRegistry
 from defedbio.chain.client import ChainClient
-from defedbio.chain.network import ContractAddresses, Network
+from defedbio.chain.network import Contracts, Network
 from defedbio.chain.records import Call
 from defedbio.chain.values import Profile
 from defedbio.domain import BitSet
@@ -40,10 +40,10 @@ def test_connect_refuses_addresses_without_code(network: Network) -> None:
 
 def test_an_endpoint_that_does_not_answer_is_tried_a_bounded_number_of_times_and_its_credentials_stay_hidden() -> None:
     """C4: loss of the RPC endpoint is an error after a bound, and no secret of the URL is in it."""
-    addresses = ContractAddresses(*(f"0x{i:040x}" for i in range(1, 5)))
+    addresses = Contracts.of(*(f"0x{i:040x}" for i in range(1, 5)))
     port = free_port()
     url = f"http://user:hunter2@127.0.0.1:{port}/v3/apikey?token=sesame"
-    client = ChainClient(url, Network(1, url, addresses, 0), options=QUICK)
+    client = ChainClient(url, Network(1, url, addresses), options=QUICK)
     started = time.monotonic()
     with pytest.raises(ChainUnreachable) as refusal:
         client.connect()
@@ -125,7 +125,7 @@ def test_text_that_is_not_utf8_does_not_stop_the_readers(connect: Connect) -> No
     client = connect(6)
     registry = ParticipantRegistry(client)
     data = client_calldata_with_bad_name()
-    client._sending().send("raw", client.network.contracts.participant_registry, data, 0)
+    client._sending().send("raw", client.network.contracts["ParticipantRegistry"], data, 0)
     assert registry.profile_of(client.address).name == "\ufffdab"
 
 
@@ -140,7 +140,7 @@ def client_calldata_with_bad_name() -> bytes:
 def test_the_hashes_computed_here_are_the_contracts(connect: Connect, network: Network) -> None:
     """P1, P9: the commitment and the set hash need no node, and the contract computes the same."""
     manager = RoundManager(connect())
-    where = network.contracts.round_manager
+    where = network.contracts["RoundManager"]
     parts = (account(2).address, b"\x01" * 32, "bafycid", b"\x02" * 32, b"\x03" * 32)
     assert commitment_hash(network.chain_id, where, 7, *parts) == manager.commitment_of(7, *parts)
     assert set_hash(network.chain_id, where, 7, BitSet.of(0, 255)) == manager.set_hash_of(7, BitSet.of(0, 255))
@@ -151,5 +151,5 @@ def test_blocks_and_logs(connect: Connect, network: Network) -> None:
     head = client.head()
     assert client.block(head.number) == head == client.block_by_hash(head.hash)
     assert client.block(head.number + 1) is None
-    logs = client.get_logs(network.deploy_block, head.number, network.contracts.all())
+    logs = client.get_logs(network.deploy_block, head.number, tuple(network.contracts.addresses().values()))
     assert len(logs) == 4, "one MemberAdmitted for each founder"

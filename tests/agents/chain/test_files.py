@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from defedbio.chain.accounts import create_keystore, keystore_address, load_account
-from defedbio.chain.network import ContractAddresses, Network
+from defedbio.chain.network import Contracts, Deployed, Network
 from defedbio.errors import InvalidInput, InvalidKey, WrongPassword
 
-ADDRESSES = ContractAddresses(*(f"0x{i:040x}" for i in range(0xA1, 0xA5)))
-NETWORK = Network(31337, "http://127.0.0.1:8545", ADDRESSES, 12)
+ADDRESSES = Contracts.of(*(f"0x{i:040x}" for i in range(0xA1, 0xA5)), block=12)
+NETWORK = Network(31337, "http://127.0.0.1:8545", ADDRESSES)
 
 
 def test_the_network_file_reads_back(tmp_path: Path) -> None:
@@ -26,12 +26,12 @@ def test_the_network_file_reads_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": "defedbio-network/2"}, "format is not"),
+        ({"format": "defedbio-network/3"}, "format is not"),
         ({"extra": 1}, "unknown \\['extra'\\]"),
         ({"rpc": None}, "rpc must be"),
         ({"chain_id": "31337"}, "chain_id must be"),
         ({"chain_id": True}, "chain_id must be"),
-        ({"deploy_block": -1}, "deploy_block must be"),
+        ({"deploy_block": 5}, "unknown \\['deploy_block'\\]"),
         ({"contracts": {}}, "missing"),
         ({"contracts": []}, "must be an object"),
     ],
@@ -41,12 +41,46 @@ def test_a_network_file_that_is_wrong_is_refused(change: dict[str, object], reas
         Network.from_json(json.dumps(json.loads(NETWORK.to_json()) | change))
 
 
+@pytest.mark.parametrize(
+    ("contract", "reason"),
+    [
+        ("0x" + "a1" * 20, "KeyRegistry must be an object of address and block"),
+        ({"address": "0x" + "a1" * 20}, "KeyRegistry: missing \\['block'\\]"),
+        ({"address": "0x12", "block": 5}, "KeyRegistry: '0x12' is not an address"),
+        ({"address": "0x" + "a1" * 20, "block": -1}, "KeyRegistry: a contract's block must be"),
+        ({"address": "0x" + "a1" * 20, "block": True}, "KeyRegistry: a contract's block must be"),
+        ({"address": str(ADDRESSES["RoundManager"]), "block": 5}, "different addresses"),
+    ],
+)
+def test_a_contract_that_is_wrong_is_named(contract: object, reason: str) -> None:
+    document = json.loads(NETWORK.to_json())
+    document["contracts"]["KeyRegistry"] = contract
+    with pytest.raises(InvalidInput, match=reason):
+        Network.from_json(json.dumps(document))
+
+
+def test_a_file_of_the_first_format_is_refused_with_what_to_do() -> None:
+    old = {"format": "defedbio-network/1", "chain_id": 31337, "rpc": NETWORK.rpc, "contracts": ADDRESSES.addresses(), "deploy_block": 12}
+    with pytest.raises(InvalidInput, match="this version reads 'defedbio-network/2'") as refused:
+        Network.from_json(json.dumps(old))
+    assert "ask whoever deployed" in refused.value.hint
+    # What the hint says, done by hand:
+    del old["deploy_block"]
+    contracts = {name: {"address": address, "block": 12} for name, address in ADDRESSES.addresses().items()}
+    assert Network.from_json(json.dumps(old | {"format": "defedbio-network/2", "contracts": contracts})) == NETWORK
+
+
+def test_events_are_looked_for_from_the_first_contract_on() -> None:
+    blocks = {name: Deployed(address, 30 - place) for place, (name, address) in enumerate(ADDRESSES.addresses().items())}
+    assert Network(1, NETWORK.rpc, Contracts(blocks)).deploy_block == 27
+
+
 def test_addresses_must_be_four_different_ones() -> None:
     with pytest.raises(InvalidInput, match="different addresses"):
-        ContractAddresses(*[ADDRESSES.key_registry] * 4)
+        Contracts.of(*[ADDRESSES["KeyRegistry"]] * 4)
     with pytest.raises(InvalidInput, match="is not an address"):
-        ContractAddresses("0x12", *ADDRESSES.all()[1:])
-    assert ADDRESSES.name_of(ADDRESSES.round_manager.lower()) == "RoundManager"
+        Contracts.of("0x12", *list(ADDRESSES.addresses().values())[1:])
+    assert ADDRESSES.name_of(ADDRESSES["RoundManager"].lower()) == "RoundManager"
     assert ADDRESSES.name_of("0x" + "00" * 20) is None
 
 

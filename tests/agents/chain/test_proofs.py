@@ -126,7 +126,7 @@ def block(connect: Connect, network: Network, anvil: Anvil) -> tuple[ChainClient
     anvil.rpc("evm_setAutomine", False)
     for sender, fee in enumerate(fees):
         anvil.rpc("eth_sendTransaction", {"from": accounts[sender], "to": accounts[3], "value": "0x1", "gas": hex(30_000), **fee})
-    registering = {"from": accounts[3], "to": network.contracts.participant_registry, "data": to_hex(registration), "gas": hex(500_000)}
+    registering = {"from": accounts[3], "to": network.contracts["ParticipantRegistry"], "data": to_hex(registration), "gas": hex(500_000)}
     anvil.rpc("eth_sendTransaction", registering)
     anvil.mine()
     anvil.rpc("evm_setAutomine", True)
@@ -147,7 +147,7 @@ def test_receipts_of_all_types_lead_from_the_headers_root(block: tuple[ChainClie
         nodes = pool(index_nodes(trie, [index]))
         assert at_index(nodes, header.receipts_root, index) == receipt
         logs += read_logs(receipt)
-    assert [log.address for log in logs] == [network.contracts.participant_registry]
+    assert [log.address for log in logs] == [network.contracts["ParticipantRegistry"]]
 
 
 def test_a_changed_or_missing_node_proves_nothing(block: tuple[ChainClient, Header, list[str]]) -> None:
@@ -181,7 +181,7 @@ def test_transactions_prove_who_signed_them(block: tuple[ChainClient, Header, li
 
 def test_state_is_proven_with_its_empty_slots(block: tuple[ChainClient, Header, list[str]], network: Network, anvil: Anvil) -> None:
     client, header, accounts = block
-    registry = network.contracts.participant_registry
+    registry = network.contracts["ParticipantRegistry"]
     base = mapping_slot(2, accounts[3])
     slots = [0, base, base + 2, mapping_slot(1, accounts[0]), 99]
     nodes = client.state_nodes(registry, slots, header)
@@ -221,6 +221,6 @@ def test_a_node_that_lacks_the_newer_methods_is_asked_otherwise(
     monkeypatch.setattr(client._rpc.__class__, "__call__", lacking)
     assert client.encoded_receipts(header) == whole
     assert client.encoded_transactions(header) is None
-    assert client.state_nodes(network.contracts.round_manager, [0], header) is None
+    assert client.state_nodes(network.contracts["RoundManager"], [0], header) is None
     with pytest.raises(ChainUnreachable, match="has no block"):
         client.header(header.number + 1000)

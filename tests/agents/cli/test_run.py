@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from defedbio.chain.network import ContractAddresses, Network
+from defedbio.chain.network import Contracts, Network
 from defedbio.chain.records import ClientOptions
 from defedbio.cli.main import build
 from defedbio.cli.run import json_sink, text_sink
@@ -24,8 +24,8 @@ def settings(tmp_path: Path) -> list[str]:
     home.mkdir()
     (home / "account.json").write_text(json.dumps({"address": "a1" * 20}), "utf-8")
     (tmp_path / "password").write_text("word", "utf-8")
-    addresses = ContractAddresses(*(f"0x{i:040x}" for i in (1, 2, 3, 4)))
-    Network(31337, "http://127.0.0.1:9", addresses, 0).save(tmp_path / "network.json")
+    addresses = Contracts.of(*(f"0x{i:040x}" for i in (1, 2, 3, 4)))
+    Network(31337, "http://127.0.0.1:9", addresses).save(tmp_path / "network.json")
     return ["--home", str(home), "--network", str(tmp_path / "network.json"), "--password-file", str(tmp_path / "password")]
 
 

@@ -18,7 +18,7 @@ def test_events_are_found_by_what_one_looks_them_up_by(world: World) -> None:
         assert tables.paths[word("model 1")] == tables.paths[word("root 1 e9")] == "/round/1"
         assert (tables.paths[word("spec")], tables.paths[word("t")]) == ("/study/1", "/epoch/1")
         assert bytes(32) not in tables.paths, "a proof that is not there names nothing"
-        assert len(tables.by_contract[CONTRACTS.key_registry]) == 5
+        assert len(tables.by_contract[CONTRACTS["KeyRegistry"]]) == 5
         assert list(tables.members) == list(PEOPLE)
         assert sum(map(len, tables.by_block.values())) == len(world.chain.events) == sum(map(len, tables.by_tx.values()))
     assert world.index.round(1)[1].model_cid == MODEL

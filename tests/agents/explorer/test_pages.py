@@ -84,8 +84,8 @@ def test_long_lists_come_in_pages_newest_first(world: World) -> None:
     assert world.pages.study(1, Numbers({"rounds": "99999999"}))["rounds"].number == 3
     for text in ("0", "-1", "1e9", "٣", "9" * 5000):
         assert world.pages.study(1, Numbers({"rounds": text}))["rounds"].number == 1
-    contract = world.pages.address(CONTRACTS.round_manager)["events"]
-    assert contract.total == len([e for e in world.chain.events if e.meta.contract == CONTRACTS.round_manager])
+    contract = world.pages.address(CONTRACTS["RoundManager"])["events"]
+    assert contract.total == len([e for e in world.chain.events if e.meta.contract == CONTRACTS["RoundManager"]])
     assert contract.rows[0]["name"] == "RoundFinalised" and len(contract.rows) == 25
     assert 'href="?rounds=2"' in world.show("study", 1)
 
@@ -99,7 +99,7 @@ def test_long_lists_come_in_pages_newest_first(world: World) -> None:
         ("epoch 1", "/epoch/1"),
         ("GAMMA", f"/address/{PEOPLE[2]}"),
         (PEOPLE[1].upper().replace("0X", "0x"), f"/address/{PEOPLE[1]}"),
-        (CONTRACTS.key_registry, f"/address/{CONTRACTS.key_registry}"),
+        (CONTRACTS["KeyRegistry"], f"/address/{CONTRACTS['KeyRegistry']}"),
         (UPDATE, f"/cid/{UPDATE}"),
         ("0x" + word("commitment 1 e9").hex(), "/round/1"),
         ("0x" + word("spec").hex(), "/study/1"),

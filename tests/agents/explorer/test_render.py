@@ -64,7 +64,7 @@ def test_every_round_row_shows_block_transaction_gas_and_cid(world: World) -> No
 @pytest.mark.parametrize("succeeded", [True, False])
 def test_a_transaction_shows_its_call_or_the_custom_error_by_name(world: World, succeeded: bool) -> None:
     call = Call("RoundManager", "reveal", (1, b"r" * 32, HOSTILE, bytes(32), b"s" * 32))
-    to = CONTRACTS.round_manager
+    to = CONTRACTS["RoundManager"]
     world.chain.sent = Transaction(bytes(32), 3, STRANGER, to, encode_call(call), 0, 7, 90_000, 10**9, succeeded, ())
     html = world.show("transaction", bytes(32))
     assert "RoundManager.reveal" in html and "update root" in html and 'href="/round/1"' in html

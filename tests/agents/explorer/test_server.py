@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from defedbio.chain.network import CONTRACTS
 from defedbio.errors import BlobUnavailable, InvalidInput
 from defedbio.explorer import verification
 from defedbio.explorer.index import Index
@@ -145,7 +144,7 @@ def test_before_the_first_poll_it_says_that_it_reads(world: World) -> None:
 
 
 def test_every_contract_has_a_page(explorer: Explorer, world: World) -> None:
-    for name, address in zip(CONTRACTS, world.chain.network.contracts.all(), strict=True):
+    for name, address in world.chain.network.contracts.addresses().items():
         assert name in ask(explorer, f"/address/{address}")[2]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from defedbio.chain import events as ev
 from defedbio.chain.feed import FeedState
-from defedbio.chain.network import ContractAddresses, Network
+from defedbio.chain.network import Contracts, Network
 from defedbio.chain.records import Block, Head, Receipt, Transaction
 from defedbio.chain.sender import checksum
 from defedbio.chain.values import Profile, StudyRules
@@ -26,7 +26,7 @@ from tests.agents.protocol.in_process import frame_of
 from tests.ipfs.memory_store import MemoryNetwork, MemoryStore
 
 NOW = 1_700_000_000
-CONTRACTS = ContractAddresses(*(f"0x{i:040x}" for i in range(1, 5)))
+CONTRACTS = Contracts.of(*(f"0x{i:040x}" for i in range(1, 5)))
 PEOPLE = tuple(checksum(f"0x{i:040x}") for i in (1001, 1002, 1003, 1004))
 STRANGER = checksum(f"0x{2001:040x}")
 RULES = StudyRules(4, 3, 2, NOW, 60, 60, 60, 60, 60, 60)
@@ -45,7 +45,7 @@ class Chain:
     """Events, three to a block; also the feed of an index, and a client that can be told to fail."""
 
     events: list[ev.Event] = field(default_factory=list)
-    network: Network = field(default_factory=lambda: Network(31337, "http://127.0.0.1:1", CONTRACTS, 0))
+    network: Network = field(default_factory=lambda: Network(31337, "http://127.0.0.1:1", CONTRACTS))
     fork: int = 0
     told: int = 0
     forked: bool = False
@@ -53,7 +53,7 @@ class Chain:
     asked: list[str] = field(default_factory=list)
     sent: Transaction | None = None
 
-    def emit(self, kind: type[ev.Event], *values: Any, contract: str = CONTRACTS.round_manager) -> None:
+    def emit(self, kind: type[ev.Event], *values: Any, contract: str = CONTRACTS["RoundManager"]) -> None:
         number = len(self.events)
         block = 1 + number // 3
         tx = bytes((self.fork,)) + (number + 1).to_bytes(31, "big")
@@ -148,7 +148,7 @@ class World:
     def found(self, names: tuple[str, ...] = ("alpha", "beta", "gamma", "delta")) -> None:
         """Members, a key, and study 1 with everybody in it."""
         emit = self.chain.emit
-        registry, keys, studies = CONTRACTS.participant_registry, CONTRACTS.key_registry, CONTRACTS.study_registry
+        registry, keys, studies = CONTRACTS["ParticipantRegistry"], CONTRACTS["KeyRegistry"], CONTRACTS["StudyRegistry"]
         for number, (who, name, store) in enumerate(zip(PEOPLE, names, self.stores, strict=True), 1):
             multiaddr = store.identity().multiaddrs[0]
             self.connection.profiles[who] = Profile(name, "", bytes(32), multiaddr)

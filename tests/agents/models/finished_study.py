@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from defedbio.chain import events as ev
-from defedbio.chain.network import ContractAddresses, Network
+from defedbio.chain.network import Contracts, Network
 from defedbio.chain.records import Head
 from defedbio.chain.values import Profile
 from defedbio.errors import NotFound
@@ -23,7 +23,7 @@ from defedbio.spec import StudySpec
 from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, QUORUM, STUDY, InProcess, frame_of
 
 HOSTILE = "Evil <script>alert(1)</script>|[x](http://evil.example)\n# heading \x1b[31m"
-NETWORK = Network(CHAIN, "http://127.0.0.1:1", ContractAddresses(*(f"0x{i:040x}" for i in (1, 2, 3)), CONTRACT), 0)
+NETWORK = Network(CHAIN, "http://127.0.0.1:1", Contracts.of(*(f"0x{i:040x}" for i in (1, 2, 3)), CONTRACT))
 
 
 @dataclass

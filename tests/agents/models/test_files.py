@@ -14,7 +14,7 @@ import torch
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from defedbio.chain.network import ContractAddresses, Network
+from defedbio.chain.network import Contracts, Network
 from defedbio.chain.signing import CardStatement, card_signer, sign_card
 from defedbio.errors import BlobMismatch, DefedError, InvalidInput, NotFound
 from defedbio.models.applying import predict_file, tune, write_predictions
@@ -279,8 +279,8 @@ class TestCard:
         assert "is no signature" in failed(verify_card(signed))["signature"]
 
     def test_a_card_of_another_network(self, world: InProcess, signed: Path) -> None:
-        elsewhere = ContractAddresses(*NETWORK.contracts.all()[:3], "0x" + "e0" * 20)
-        for network in (Network(1, NETWORK.rpc, NETWORK.contracts, 0), Network(CHAIN, NETWORK.rpc, elsewhere, 0)):
+        elsewhere = Contracts.of(*list(NETWORK.contracts.addresses().values())[:3], "0x" + "e0" * 20)
+        for network in (Network(1, NETWORK.rpc, NETWORK.contracts), Network(CHAIN, NETWORK.rpc, elsewhere)):
             found = cast(Any, ReadOnly(world, network, members={SIGNER.address}))
             assert "this network is another one" in failed(verify_card(signed, found))["chain"]
             with pytest.raises(InvalidInput, match="this network is another one"):

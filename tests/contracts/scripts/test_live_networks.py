@@ -44,8 +44,7 @@ def test_P1_to_P6_deployment_and_a_round_on_a_live_network(kind, tmp_path: Path)
 
 def whole_round(web3: Web3, network: Network, people: list[str]) -> None:
     participants, keys, studies, rounds = (
-        web3.eth.contract(network.contracts.address(name), abi=json.loads((ABI_FOLDER / f"{name}.json").read_text())["abi"])
-        for name in CONTRACTS
+        web3.eth.contract(network.contracts[name], abi=json.loads((ABI_FOLDER / f"{name}.json").read_text())["abi"]) for name in CONTRACTS
     )
 
     def send(call, who=people[0]):

@@ -53,7 +53,7 @@ def deployed(monkeypatch) -> Consortium:
 def test_deploy_writes_the_network_file(deployed):
     network = Network.load(chainlib.network_file())
     assert network.chain_id == chain.id
-    assert network.contracts.round_manager == deployed.rounds.address
+    assert network.contracts["RoundManager"] == deployed.rounds.address
     assert network.deploy_block == chain.height - 3
     assert deployed.participants.memberCount() == 3
 
@@ -71,7 +71,7 @@ def test_other_explorers_can_verify_what_was_deployed(deployed, name):
     document = json.loads((folder / "standard-input.json").read_text())
     assert all(set(source) == {"content"} for source in document["sources"].values())
     output = compiler.compile_standard(document, None)["contracts"][f"contracts/{name}.sol"][name]
-    address = Network.load(chainlib.network_file()).contracts.address(name)
+    address = Network.load(chainlib.network_file()).contracts[name]
     on_chain = bytes(web3.eth.get_code(address))
     immutables = output["evm"]["deployedBytecode"]["immutableReferences"]
     assert without(immutables, bytes.fromhex(output["evm"]["deployedBytecode"]["object"])) == without(immutables, on_chain)
