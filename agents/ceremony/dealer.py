@@ -33,8 +33,8 @@ def deal(connection: Connection, bits: int, threshold: int, holders: Sequence[st
         phase.bytes = len(raw)
     cid = connection.store.add(raw)
     key = transcript.key.public_key
-    with connection.report.phase("propose-key") as phase:
-        epoch, receipt = connection.keys.propose(
+    receipt = connection.send(
+        connection.keys.propose(
             f"ceremony/{transcript.hash.hex()}",
             numbers.to_bytes(key.n, key.modulus_bytes),
             [party.address for party in parties],
@@ -43,8 +43,8 @@ def deal(connection: Connection, bits: int, threshold: int, holders: Sequence[st
             transcript.hash,
             cid,
         )
-        phase.gas = receipt.gas_used
-    return epoch
+    )
+    return connection.keys.proposed_in(receipt)
 
 
 def confirm(connection: Connection, epoch: int, transport_private: bytes, path: Path, password: str) -> None:
@@ -68,8 +68,8 @@ def confirm(connection: Connection, epoch: int, transport_private: bytes, path: 
             _, transcript = connection.transcript(epoch)
             share = open_share(transcript, position, transport_private)
     except (BadTranscript, BlobMismatch, InvalidKey) as error:
-        connection.keys.reject(f"epoch/{epoch}/reject/{account}", epoch, f"{type(error).__name__}: {error.message}"[:200])
+        reason = f"{type(error).__name__}: {error.message}"[:200]
+        connection.send(connection.keys.reject(f"epoch/{epoch}/reject/{account}", epoch, reason))
         raise
     write_share(path, share, epoch, password)
-    with connection.report.phase("confirm-share") as phase:
-        phase.gas = connection.keys.confirm(f"epoch/{epoch}/confirm/{account}", epoch, transcript.hash).gas_used
+    connection.send(connection.keys.confirm(f"epoch/{epoch}/confirm/{account}", epoch, transcript.hash))

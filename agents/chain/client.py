@@ -12,7 +12,7 @@ from defedbio.chain.journal import MemoryJournal, TxJournal
 from defedbio.chain.network import CONTRACTS, Network
 from defedbio.chain.parse import as_bytes, as_int, parse_block, parse_head, parse_log, parse_receipt, parse_transaction, to_hex
 from defedbio.chain.proofs import Header, encode_receipt, header_of
-from defedbio.chain.records import Block, Call, ClientOptions, Head, RawLog, Receipt, Transaction
+from defedbio.chain.records import Block, Call, ClientOptions, Head, MinedTransaction, RawLog, Receipt, Transaction
 from defedbio.chain.rpc import Rpc, RpcError, revert_data
 from defedbio.chain.sender import Sender, checksum
 from defedbio.errors import ChainUnreachable, ContractRefused, InvalidInput, WrongChain
@@ -135,10 +135,10 @@ class ChainClient:
             raise decode_refusal(reason) from None
         return decode_answer(call, as_bytes(answer))
 
-    def transact(self, key: str, call: Call) -> Receipt:
-        """Send a call and wait until it is mined (C2). The same `key` again returns the same effect's receipt and sends nothing.
+    def send(self, transaction: Transaction) -> Receipt:
+        """Send it and wait until it is mined (C2). The same key again returns the same effect's receipt and sends nothing.
 
-        `key` names the effect, its values included: a key that comes back with other values is refused.
+        The key names the effect, its values included: a key that comes back with other values is refused.
 
         Raises:
             ContractRefused: if the contract refuses it, in a simulation before anything is sent or once mined. The key is free again.
@@ -146,25 +146,22 @@ class ChainClient:
             InvalidInput: without an account or funds, or when the arguments do not fit.
             InternalFault: if the key was used for another call.
         """
-        return self._sending().send(key, self.network.contracts[call.contract], encode_call(call), 0)
-
-    def send_value(self, key: str, to: str, wei: int) -> Receipt:
-        """Send currency, with the same guarantees as `transact`."""
-        return self._sending().send(key, checksum(to), b"", wei)
+        call = transaction.call
+        return self._sending().send(transaction.key, self.network.contracts[call.contract], encode_call(call), 0)
 
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         """Receipt of a mined transaction, None while there is none."""
         found = self._rpc.ask("eth_getTransactionReceipt", to_hex(tx_hash))
         return None if found is None or found.get("blockHash") is None else parse_receipt(found)
 
-    def transaction(self, tx_hash: bytes) -> Transaction | None:
+    def transaction(self, tx_hash: bytes) -> MinedTransaction | None:
         """A mined transaction, with or without effect; None for an unknown or pending one."""
         found = self._rpc.ask("eth_getTransactionByHash", to_hex(tx_hash))
         receipt = self._rpc.ask("eth_getTransactionReceipt", to_hex(tx_hash))
         mined = found is not None and receipt is not None and receipt.get("blockHash") is not None
         return parse_transaction(found, receipt) if mined else None
 
-    def refusal(self, transaction: Transaction) -> ContractRefused | None:
+    def refusal(self, transaction: MinedTransaction) -> ContractRefused | None:
         """Why a transaction without effect had none: the call again on the state before its block; None if that goes through.
 
         Raises:

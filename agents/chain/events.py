@@ -371,6 +371,11 @@ def fetch_events(
     return [event for log in ordered if (event := decode_log(client.network, log)) is not None]
 
 
+def block_time(client: ChainClient, event: Event) -> int:
+    """Unix seconds of the block that holds an event; remembered by block hash."""
+    return client.block_by_hash(event.meta.block_hash).timestamp
+
+
 def _topics(names: Collection[str], contract: str | None = None) -> list[bytes]:
     return [topic for (owner, topic), entry in events_abi().items() if entry["name"] in names and contract in (None, owner)]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from eth_utils.address import to_checksum_address
 
-from defedbio.chain.records import Block, Head, RawLog, Receipt, Transaction
+from defedbio.chain.records import Block, Head, MinedTransaction, RawLog, Receipt
 
 
 def as_int(quantity: str) -> int:
@@ -56,8 +56,8 @@ def parse_receipt(receipt: dict[str, Any]) -> Receipt:
     )
 
 
-def parse_transaction(transaction: dict[str, Any], receipt: dict[str, Any]) -> Transaction:
-    return Transaction(
+def parse_transaction(transaction: dict[str, Any], receipt: dict[str, Any]) -> MinedTransaction:
+    return MinedTransaction(
         tx_hash=as_bytes(transaction["hash"]),
         block=as_int(receipt["blockNumber"]),
         sender=checksummed(transaction["from"]),

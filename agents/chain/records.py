@@ -55,6 +55,15 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Transaction:
+    """What is to be sent: `key` names its effect (C2), and `phase` what a node is at while it sends it."""
+
+    key: str
+    call: Call
+    phase: str
+
+
+@dataclass(frozen=True)
 class RawLog:
     address: str
     topics: tuple[bytes, ...]
@@ -84,7 +93,7 @@ class Receipt:
 
 
 @dataclass(frozen=True)
-class Transaction:
+class MinedTransaction:
     """A mined transaction. `to` is empty where it created a contract; `succeeded` is False where it was mined without effect."""
 
     tx_hash: bytes

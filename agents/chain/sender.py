@@ -68,7 +68,7 @@ class Sender:
         self._genesis: str | None = None
 
     def send(self, key: str, to: str, data: bytes, value: int) -> Receipt:
-        """Give `key` its effect, now or earlier, and return the receipt. See `ChainClient.transact`."""
+        """Give `key` its effect, now or earlier, and return the receipt. See `ChainClient.send`."""
         with self._lock:
             stored = self._journal.get(key)
             if stored is not None:

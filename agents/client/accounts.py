@@ -85,6 +85,6 @@ def register(session: Session, name: str, multiaddr: str, metadata: str) -> Regi
         own = connection.client.address
         head = connection.client.head().number
         fingerprint = keccak256(f"{name}|{metadata}|{public.hex()}|{address}|{head}".encode()).hex()
-        receipt = connection.registry.register(f"register/{fingerprint}", profile)
+        receipt = connection.send(connection.registry.register(f"register/{fingerprint}", profile))
         member = connection.registry.is_member(own)
     return Registration(own, address, member, receipt.gas_used, "0x" + receipt.tx_hash.hex())

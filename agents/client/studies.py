@@ -82,8 +82,8 @@ class Studies:
             cid = connection.store.add(parsed.raw)
             rules = rules_of(parsed, connection.client.head().timestamp + parsed.deadlines.enrol)
             key = f"study/{digest.hex()}/{rules.enrol_until}"
-            number, receipt = connection.studies.open(key, parsed.key_epoch, digest, cid, rules)
-        return Created(number, cid, hex_of(digest), receipt.gas_used)
+            receipt = connection.send(connection.studies.open(key, parsed.key_epoch, digest, cid, rules))
+        return Created(connection.studies.opened_in(receipt), cid, hex_of(digest), receipt.gas_used)
 
     def show(self, study: int) -> StudySummary:
         """A study's rules, participants and progress, its spec checked against the chain's hash.
@@ -135,7 +135,7 @@ class Studies:
             folder = self._session.home.study(network.chain_id, network.contracts["RoundManager"], study)
             record_acceptance(folder, study, on_chain.spec_hash)
             if connection.studies.participant_index(study, address) == 0:
-                connection.studies.enrol(f"study/{study}/enrol/{address}", study, on_chain.spec_hash)
+                connection.send(connection.studies.enrol(f"study/{study}/enrol/{address}", study, on_chain.spec_hash))
             position = connection.studies.participant_index(study, address)
         return Enrolment(study, position, spec.seats, hex_of(on_chain.spec_hash))
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from defedbio.chain.events import block_time
 from defedbio.chain.parse import to_hex
-from defedbio.chain.reports import block_time
 from defedbio.chain.signing import CardStatement
 from defedbio.crypto.merkle import keccak256
 from defedbio.errors import InvalidInput, NotFound

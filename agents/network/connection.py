@@ -11,6 +11,7 @@ from defedbio.chain.bindings.round_manager import RoundManager
 from defedbio.chain.bindings.study_registry import StudyRegistry
 from defedbio.chain.client import ChainClient
 from defedbio.chain.network import Network
+from defedbio.chain.records import Receipt, Transaction
 from defedbio.chain.values import KeyEpoch, Study, StudyRules
 from defedbio.crypto.ceremony import CeremonyTranscript
 from defedbio.crypto.merkle import keccak256
@@ -18,6 +19,7 @@ from defedbio.errors import BadTranscript, BlobMismatch, InvalidSpec, PeerFault
 from defedbio.ipfs.store import BlobStore
 from defedbio.learning.plan import schedule
 from defedbio.network.peers import Peers
+from defedbio.network.sending import send
 from defedbio.report import Reporter
 from defedbio.spec import MAX_SPEC_BYTES, StudySpec
 
@@ -32,6 +34,10 @@ class Connection:
     client: ChainClient
     store: BlobStore
     report: Reporter
+
+    def send(self, transaction: Transaction) -> Receipt:
+        """See `network.sending.send`."""
+        return send(self.client, self.report, transaction)
 
     @cached_property
     def registry(self) -> ParticipantRegistry:

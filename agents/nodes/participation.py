@@ -58,7 +58,7 @@ def assemble(
     tools = Tools(
         frame=frame,
         address=address,
-        rounds=connection.rounds,
+        chain=connection.client,
         store=connection.store,
         fetcher=connection.fetcher(frame),
         journal=journal,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from defedbio.chain.bindings.round_manager import RoundManager
 from defedbio.domain import BitSet
 from defedbio.errors import InternalFault
 from defedbio.protocol import actions as act
@@ -49,10 +50,7 @@ def perform(tools: Tools, study: StudyView, action: act.Action) -> None:
     match action:
         case act.StartRound():
             key = f"study/{study.id}/open/{study.latest.id if study.latest else 0}"
-            with tools.report.phase("start-round") as phase:
-                round_id, receipt = tools.rounds.open_round(key, study.id)
-                phase.gas = receipt.gas_used
-            tools.report.note(f"started round {round_id}", round=round_id)
+            tools.send(RoundManager.open_round(key, study.id))
         case act.PrepareUpdate():
             updates.prepare_update(tools, study, _view(study, action.round))
         case act.DeclarePrivacy():
@@ -87,8 +85,7 @@ def perform(tools: Tools, study: StudyView, action: act.Action) -> None:
             models.adopt_model(tools, _view(study, action.round))
         case act.Advance():
             view = _view(study, action.round)
-            with tools.report.phase("advance", round=view.id) as phase:
-                phase.gas = tools.rounds.advance(f"round/{view.id}/advance/{view.phase.name}", view.id).gas_used
+            tools.send(RoundManager.advance(f"round/{view.id}/advance/{view.phase.name}", view.id), round=view.id)
         case act.Finish() | act.Halt():
             raise InternalFault(f"{type(action).__name__} is the loop's to act on")
 

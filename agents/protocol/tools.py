@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from defedbio.chain.bindings.round_manager import RoundManager
+from defedbio.chain.records import Receipt, Transaction
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.numbers import Rand
 from defedbio.crypto.paillier import FixedBaseTable
@@ -18,6 +18,7 @@ from defedbio.crypto.threshold import KeyShare
 from defedbio.errors import InternalFault
 from defedbio.ipfs.store import BlobStore
 from defedbio.learning.state import GlobalState, genesis
+from defedbio.network.sending import Sends, send
 from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.journal import Journal
@@ -36,7 +37,7 @@ class Tools:
 
     frame: StudyFrame
     address: str
-    rounds: RoundManager
+    chain: Sends
     store: BlobStore
     fetcher: Fetcher
     journal: Journal
@@ -54,6 +55,10 @@ class Tools:
     def table(self) -> FixedBaseTable:
         """Made once a process: fixed-base powers of the key's obfuscator base."""
         return FixedBaseTable(self.frame.key.public_key)
+
+    def send(self, transaction: Transaction, **facts: int) -> Receipt:
+        """See `network.sending.send`."""
+        return send(self.chain, self.report, transaction, **facts)
 
     def record(self, view: RoundView, what: str) -> str:
         return f"round/{view.id}/{what}"

@@ -50,7 +50,6 @@ class Member:
         self.address = str(self.account.address)
         if network is not None:
             self.client = ChainClient(rpc, network, self.account, options=ClientOptions(poll_seconds=0.05))
-            self.rounds, self.keys, self.studies = RoundManager(self.client), KeyRegistry(self.client), StudyRegistry(self.client)
 
 
 @contextmanager
@@ -73,9 +72,10 @@ def chain(folder: Path, members: int) -> Iterator[list[Member]]:
 def key_epoch(members: list[Member]) -> int:
     holders = members[:HOLDERS]
     transcript = word("transcript")
-    epoch, _ = holders[0].keys.propose("propose", MODULUS, [h.address for h in holders], THRESHOLD, CeremonyKind.DEALER, transcript, CID)
+    proposal = KeyRegistry.propose("propose", MODULUS, [h.address for h in holders], THRESHOLD, CeremonyKind.DEALER, transcript, CID)
+    epoch = KeyRegistry(holders[0].client).proposed_in(holders[0].client.send(proposal))
     for holder in holders:
-        holder.keys.confirm("confirm", epoch, transcript)
+        holder.client.send(KeyRegistry.confirm("confirm", epoch, transcript))
     return epoch
 
 
@@ -83,9 +83,10 @@ def open_study(members: list[Member], epoch: int, rounds: int) -> int:
     count = len(members)
     until = members[0].client.head().timestamp + 30 * DAY
     rules = StudyRules(count, 3, rounds, until, *(30 * DAY,) * 6)
-    study, _ = members[0].studies.open(f"open/{count}", epoch, word("spec"), CID, rules)
+    first = members[0].client
+    study = StudyRegistry(first).opened_in(first.send(StudyRegistry.open(f"open/{count}", epoch, word("spec"), CID, rules)))
     for member in members:
-        member.studies.enrol(f"enrol/{study}", study, word("spec"))
+        member.client.send(StudyRegistry.enrol(f"enrol/{study}", study, word("spec")))
     return study
 
 
@@ -97,8 +98,10 @@ def round_gas(members: list[Member], holders: list[Member], study: int) -> dict[
     def took(name: str, receipt: Receipt) -> None:
         gas[name].append(receipt.gas_used)
 
-    key = f"{study}/{members[0].rounds.steps_done(study)}"
-    id_, receipt = members[0].rounds.open_round(f"{key}/open", study)
+    first = members[0].client
+    receipt = first.send(RoundManager.open_round(f"{study}/{first.head().number}/open", study))
+    id_ = RoundManager(first).opened_in(receipt)
+    key = f"round/{id_}"
     took("openRound", receipt)
     salts = {m.address: word(id_, m.address, "salt") for m in members}
 
@@ -107,21 +110,19 @@ def round_gas(members: list[Member], holders: list[Member], study: int) -> dict[
         return commitment_hash(network.chain_id, network.contracts["RoundManager"], id_, m.address, root, CID, bytes(32), salts[m.address])
 
     for m in members:
-        took("commit", m.rounds.commit(f"{key}/commit", id_, commitment(m)))
+        took("commit", m.client.send(RoundManager.commit(f"{key}/commit", id_, commitment(m))))
     for m in members:
-        took("reveal", m.rounds.reveal(f"{key}/reveal", id_, word(id_, m.address), CID, bytes(32), salts[m.address]))
+        took("reveal", m.client.send(RoundManager.reveal(f"{key}/reveal", id_, word(id_, m.address), CID, bytes(32), salts[m.address])))
     for h in holders[:THRESHOLD]:
-        took("attestSet", h.rounds.attest_set(f"{key}/set", id_, BitSet((1 << len(members)) - 1), ""))
+        took("attestSet", h.client.send(RoundManager.attest_set(f"{key}/set", id_, BitSet((1 << len(members)) - 1), "")))
     aggregate, opening, model = word(id_, "aggregate"), word(id_, "opening"), word(id_, "model")
-    took("postAggregate", members[0].rounds.post_aggregate(f"{key}/aggregate", id_, aggregate, CID))
+    took("postAggregate", members[0].client.send(RoundManager.post_aggregate(f"{key}/aggregate", id_, aggregate, CID)))
     for h in holders[:THRESHOLD]:
-        took(
-            "releaseShare",
-            h.rounds.release_share(f"{key}/share", id_, aggregate, word(id_, h.address, "share"), CID, word(id_, h.address, "proof")),
-        )
-    took("postOpening", members[0].rounds.post_opening(f"{key}/opening", id_, opening, CID))
+        root, proof = word(id_, h.address, "share"), word(id_, h.address, "proof")
+        took("releaseShare", h.client.send(RoundManager.release_share(f"{key}/share", id_, aggregate, root, CID, proof)))
+    took("postOpening", members[0].client.send(RoundManager.post_opening(f"{key}/opening", id_, opening, CID)))
     for h in holders[:THRESHOLD]:
-        took("attestModel", h.rounds.attest_model(f"{key}/model", id_, opening, model, CID))
+        took("attestModel", h.client.send(RoundManager.attest_model(f"{key}/model", id_, opening, model, CID)))
     return gas
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from defedbio.chain.client import ChainClient
 from defedbio.chain.events import KeyEpochProposed, fetch_events, one_event
-from defedbio.chain.records import Call, Receipt
+from defedbio.chain.records import Call, Receipt, Transaction
 from defedbio.chain.values import KeyEpoch
 from defedbio.domain import CeremonyKind, KeyEpochStatus
 from defedbio.errors import NotFound
@@ -16,8 +16,8 @@ class KeyRegistry:
     def __init__(self, client: ChainClient) -> None:
         self._client = client
 
+    @staticmethod
     def propose(
-        self,
         key: str,
         modulus: bytes,
         holders: Sequence[str],
@@ -25,20 +25,22 @@ class KeyRegistry:
         kind: CeremonyKind,
         transcript_hash: bytes,
         transcript_cid: str,
-    ) -> tuple[int, Receipt]:
-        """Propose an epoch and return its id. `modulus` is big-endian, no leading zero; `holders[i]` is to hold the share at i + 1."""
+    ) -> Transaction:
+        """Propose an epoch. `modulus` is big-endian, no leading zero; `holders[i]` is to hold the share at i + 1."""
         call = _call("propose", modulus, tuple(holders), threshold, kind, transcript_hash, transcript_cid)
-        receipt = self._client.transact(key, call)
-        return one_event(self._client.network, receipt, KeyEpochProposed).epoch, receipt
+        return Transaction(key, call, "propose-key")
 
-    def confirm(self, key: str, epoch: int, transcript_hash: bytes) -> Receipt:
-        return self._client.transact(key, _call("confirm", epoch, transcript_hash))
+    def proposed_in(self, receipt: Receipt) -> int:
+        """The id of the epoch that a transaction proposed."""
+        return one_event(self._client.network, receipt, KeyEpochProposed).epoch
 
-    def reject(self, key: str, epoch: int, reason: str) -> Receipt:
-        return self._client.transact(key, _call("reject", epoch, reason))
+    @staticmethod
+    def confirm(key: str, epoch: int, transcript_hash: bytes) -> Transaction:
+        return Transaction(key, _call("confirm", epoch, transcript_hash), "confirm-share")
 
-    def epoch_count(self) -> int:
-        return int(self._client.call(_call("epochCount")))
+    @staticmethod
+    def reject(key: str, epoch: int, reason: str) -> Transaction:
+        return Transaction(key, _call("reject", epoch, reason), "reject-share")
 
     def epoch_of(self, epoch: int) -> KeyEpoch:
         """Raises NotFound for an epoch that was never proposed."""
@@ -46,12 +48,6 @@ class KeyRegistry:
         if found["status"] is KeyEpochStatus.NONE:
             raise NotFound(f"there is no key epoch {epoch}")
         return KeyEpoch(epoch=epoch, **found)
-
-    def is_active(self, epoch: int) -> bool:
-        return bool(self._client.call(_call("isActive", epoch)))
-
-    def threshold_of(self, epoch: int) -> int:
-        return int(self._client.call(_call("thresholdOf", epoch)))
 
     def holder_index(self, epoch: int, account: str) -> int:
         """Position of the holder counted from 1, 0 if the account holds no share."""

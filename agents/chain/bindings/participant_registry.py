@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from defedbio.chain.client import ChainClient
-from defedbio.chain.records import Call, Receipt
+from defedbio.chain.records import Call, Transaction
 from defedbio.chain.values import Profile
 from defedbio.errors import NotFound
 
@@ -14,21 +14,13 @@ class ParticipantRegistry:
     def __init__(self, client: ChainClient) -> None:
         self._client = client
 
-    def register(self, key: str, profile: Profile) -> Receipt:
+    @staticmethod
+    def register(key: str, profile: Profile) -> Transaction:
         """Publish or replace the account's profile."""
-        return self._client.transact(key, _call("register", profile))
-
-    def vote_to_admit(self, key: str, candidate: str) -> Receipt:
-        return self._client.transact(key, _call("voteToAdmit", candidate))
-
-    def vote_to_remove(self, key: str, member: str) -> Receipt:
-        return self._client.transact(key, _call("voteToRemove", member))
+        return Transaction(key, _call("register", profile), "register")
 
     def is_member(self, account: str) -> bool:
         return bool(self._client.call(_call("isMember", account)))
-
-    def member_count(self) -> int:
-        return int(self._client.call(_call("memberCount")))
 
     def profile_of(self, account: str) -> Profile:
         """The profile an account published.

@@ -9,7 +9,7 @@ from eth_utils.crypto import keccak
 
 from defedbio.chain.client import ChainClient
 from defedbio.chain.events import RoundOpened, one_event
-from defedbio.chain.records import Call, Receipt
+from defedbio.chain.records import Call, Receipt, Transaction
 from defedbio.chain.values import Round
 from defedbio.domain import BitSet, Phase, check_hash32
 from defedbio.errors import InvalidInput, NotFound
@@ -23,60 +23,68 @@ class RoundManager:
     def __init__(self, client: ChainClient) -> None:
         self._client = client
 
-    def open_round(self, key: str, study: int) -> tuple[int, Receipt]:
-        """Open the study's next round and return its id."""
-        receipt = self._send(key, "openRound", study)
-        return one_event(self._client.network, receipt, RoundOpened).round, receipt
+    @staticmethod
+    def open_round(key: str, study: int) -> Transaction:
+        """Start the study's next round."""
+        return _transaction("start-round", key, "openRound", study)
 
-    def commit(self, key: str, round: int, commitment: bytes) -> Receipt:
+    def opened_in(self, receipt: Receipt) -> int:
+        """The id of the round that a transaction started."""
+        return one_event(self._client.network, receipt, RoundOpened).round
+
+    @staticmethod
+    def commit(key: str, round: int, commitment: bytes) -> Transaction:
         """P1. `commitment` as `commitment_hash` gives it."""
-        return self._send(key, "commit", round, commitment)
+        return _transaction("commit", key, "commit", round, commitment)
 
-    def declare_privacy(self, key: str, round: int, epsilon_round: float, epsilon_total: float, delta: float) -> Receipt:
+    @staticmethod
+    def declare_privacy(key: str, round: int, epsilon_round: float, epsilon_total: float, delta: float) -> Transaction:
         """Put the privacy loss of this round, and of all the sender's rounds in the study, on record."""
-        return self._send(key, "declarePrivacy", round, *privacy_units(epsilon_round, epsilon_total, delta))
+        return _transaction("declare-privacy", key, "declarePrivacy", round, *privacy_units(epsilon_round, epsilon_total, delta))
 
-    def privacy_spent(self, study: int, participant: str) -> float:
-        """The epsilon that a participant declared for all its rounds of the study, 0 if none."""
-        return int(self._client.call(_call("privacySpent", study, participant))) / EPSILON_UNITS
-
-    def reveal(self, key: str, round: int, update_root: bytes, cid: str, proof_hash: bytes, salt: bytes) -> Receipt:
+    @staticmethod
+    def reveal(key: str, round: int, update_root: bytes, cid: str, proof_hash: bytes, salt: bytes) -> Transaction:
         """P2."""
-        return self._send(key, "reveal", round, update_root, cid, proof_hash, salt)
+        return _transaction("reveal", key, "reveal", round, update_root, cid, proof_hash, salt)
 
-    def attest_set(self, key: str, round: int, set: BitSet, reasons: str) -> Receipt:
+    @staticmethod
+    def attest_set(key: str, round: int, set: BitSet, reasons: str) -> Transaction:
         """P3. `reasons` says why revealed updates were left out."""
-        return self._send(key, "attestSet", round, set, reasons)
+        return _transaction("attest", key, "attestSet", round, set, reasons)
 
-    def post_aggregate(self, key: str, round: int, aggregate_root: bytes, cid: str) -> Receipt:
+    @staticmethod
+    def post_aggregate(key: str, round: int, aggregate_root: bytes, cid: str) -> Transaction:
         """P4."""
-        return self._send(key, "postAggregate", round, aggregate_root, cid)
+        return _transaction("post-aggregate", key, "postAggregate", round, aggregate_root, cid)
 
-    def release_share(self, key: str, round: int, aggregate_root: bytes, share_root: bytes, cid: str, proof_hash: bytes) -> Receipt:
+    @staticmethod
+    def release_share(key: str, round: int, aggregate_root: bytes, share_root: bytes, cid: str, proof_hash: bytes) -> Transaction:
         """P5. Once a round, ever: the caller has journalled (round, set hash, aggregate root) before."""
-        return self._send(key, "releaseShare", round, aggregate_root, share_root, cid, proof_hash)
+        return _transaction("post-share", key, "releaseShare", round, aggregate_root, share_root, cid, proof_hash)
 
-    def dispute_share(self, key: str, round: int, holder: str, reason: str) -> Receipt:
-        return self._send(key, "disputeShare", round, holder, reason)
+    @staticmethod
+    def dispute_share(key: str, round: int, holder: str, reason: str) -> Transaction:
+        return _transaction("dispute-share", key, "disputeShare", round, holder, reason)
 
-    def post_opening_part(self, key: str, round: int, part_root: bytes, cid: str) -> Receipt:
+    @staticmethod
+    def post_opening_part(key: str, round: int, part_root: bytes, cid: str) -> Transaction:
         """P6. The part that is the sender's to combine."""
-        return self._send(key, "postOpeningPart", round, part_root, cid)
+        return _transaction("post-part", key, "postOpeningPart", round, part_root, cid)
 
-    def post_opening(self, key: str, round: int, opening_root: bytes, cid: str) -> Receipt:
+    @staticmethod
+    def post_opening(key: str, round: int, opening_root: bytes, cid: str) -> Transaction:
         """P6."""
-        return self._send(key, "postOpening", round, opening_root, cid)
+        return _transaction("post-opening", key, "postOpening", round, opening_root, cid)
 
-    def attest_model(self, key: str, round: int, opening_root: bytes, model_hash: bytes, cid: str) -> Receipt:
+    @staticmethod
+    def attest_model(key: str, round: int, opening_root: bytes, model_hash: bytes, cid: str) -> Transaction:
         """P6. `cid` is the new model's."""
-        return self._send(key, "attestModel", round, opening_root, model_hash, cid)
+        return _transaction("attest-model", key, "attestModel", round, opening_root, model_hash, cid)
 
-    def advance(self, key: str, round: int) -> Receipt:
+    @staticmethod
+    def advance(key: str, round: int) -> Transaction:
         """P8. Move on or void a round whose deadline has passed."""
-        return self._send(key, "advance", round)
-
-    def round_count(self) -> int:
-        return int(self._client.call(_call("roundCount")))
+        return _transaction("advance", key, "advance", round)
 
     def round_of(self, round: int) -> Round:
         """Raises NotFound for a round that was never opened."""
@@ -84,25 +92,6 @@ class RoundManager:
         if found["phase"] is Phase.NONE:
             raise NotFound(f"there is no round {round}")
         return Round(round=round, **found)
-
-    def latest_round(self, study: int) -> int:
-        """The study's newest round, 0 if it has none."""
-        return int(self._client.call(_call("latestRound", study)))
-
-    def steps_done(self, study: int) -> int:
-        """Finalised rounds of the study."""
-        return int(self._client.call(_call("stepsDone", study)))
-
-    def commitment_of(self, round: int, sender: str, update_root: bytes, cid: str, proof_hash: bytes, salt: bytes) -> bytes:
-        """The commitment as the contract computes it; `commitment_hash` is the same without telling the node the salt."""
-        return bytes(self._client.call(_call("commitmentOf", round, sender, update_root, cid, proof_hash, salt)))
-
-    def set_hash_of(self, round: int, set: BitSet) -> bytes:
-        """The set's hash as the contract computes it; `set_hash` is the same without a node."""
-        return bytes(self._client.call(_call("setHashOf", round, set)))
-
-    def _send(self, key: str, function: str, *args: object) -> Receipt:
-        return self._client.transact(key, _call(function, *args))
 
 
 def privacy_units(epsilon_round: float, epsilon_total: float, delta: float) -> tuple[int, int, int]:
@@ -136,6 +125,10 @@ def commitment_hash(
 def set_hash(chain_id: int, contract: str, round: int, set: BitSet) -> bytes:
     """keccak256(abi.encode(chainId, contract, round, set)): what a holder journals before it releases a share (P5)."""
     return keccak(encode(["uint256", "address", "uint64", "uint256"], [chain_id, contract, round, set.bits]))
+
+
+def _transaction(phase: str, key: str, function: str, *args: object) -> Transaction:
+    return Transaction(key, _call(function, *args), phase)
 
 
 def _call(function: str, *args: object) -> Call:

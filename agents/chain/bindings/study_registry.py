@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from defedbio.chain.client import ChainClient
-from defedbio.chain.events import ParticipantEnrolled, StudyOpened, fetch_events, one_event
-from defedbio.chain.records import Call, Receipt
+from defedbio.chain.events import StudyOpened, fetch_events, one_event
+from defedbio.chain.records import Call, Receipt, Transaction
 from defedbio.chain.values import Study, StudyRules
 from defedbio.errors import ContractRefused, NotFound
 
@@ -16,13 +16,18 @@ class StudyRegistry:
     def __init__(self, client: ChainClient) -> None:
         self._client = client
 
-    def open(self, key: str, key_epoch: int, spec_hash: bytes, spec_cid: str, rules: StudyRules) -> tuple[int, Receipt]:
-        """Open a study under an active key epoch and return its id."""
-        receipt = self._client.transact(key, _call("open", key_epoch, spec_hash, spec_cid, rules))
-        return one_event(self._client.network, receipt, StudyOpened).study, receipt
+    @staticmethod
+    def open(key: str, key_epoch: int, spec_hash: bytes, spec_cid: str, rules: StudyRules) -> Transaction:
+        """Open a study under an active key epoch."""
+        return Transaction(key, _call("open", key_epoch, spec_hash, spec_cid, rules), "open-study")
 
-    def enrol(self, key: str, study: int, spec_hash: bytes) -> Receipt:
-        return self._client.transact(key, _call("enrol", study, spec_hash))
+    def opened_in(self, receipt: Receipt) -> int:
+        """The id of the study that a transaction opened."""
+        return one_event(self._client.network, receipt, StudyOpened).study
+
+    @staticmethod
+    def enrol(key: str, study: int, spec_hash: bytes) -> Transaction:
+        return Transaction(key, _call("enrol", study, spec_hash), "enrol")
 
     def study_count(self) -> int:
         return int(self._client.call(_call("studyCount")))
@@ -41,13 +46,6 @@ class StudyRegistry:
         """Place in the order of enrolment counted from 1, 0 if not enrolled."""
         return int(self._client.call(_call("participantIndex", study, participant)))
 
-    def enrolment_closed(self, study: int) -> bool:
-        """Raises NotFound for a study that was never opened, where the contract refuses it."""
-        try:
-            return bool(self._client.call(_call("enrolmentClosed", study)))
-        except ContractRefused as refusal:
-            raise _not_found(study, refusal) from None
-
     def opening_of(self, study: int) -> StudyOpened:
         """The event that opened a study; it names the spec's CID.
 
@@ -59,12 +57,6 @@ class StudyRegistry:
             if isinstance(event, StudyOpened):
                 return event
         raise NotFound(f"there is no study {study}")
-
-    def enrolled_in(self, study: int) -> tuple[str, ...]:
-        """The participants in order of enrolment, from the events."""
-        first, last = self._client.network.deploy_block, self._client.head().number
-        found = fetch_events(self._client, first, last, kinds=[ParticipantEnrolled], study=study)
-        return tuple(event.participant for event in found if isinstance(event, ParticipantEnrolled))
 
 
 def _call(function: str, *args: object) -> Call:

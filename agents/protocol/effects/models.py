@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
+from defedbio.chain.bindings.round_manager import RoundManager
 from defedbio.crypto import roots, threshold, wire
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.threshold import Opening
@@ -95,22 +96,15 @@ def _give_up(tools: Tools, view: RoundView) -> None:
 
 def post_opening(tools: Tools, view: RoundView) -> None:
     record = tools.require(view, "opening")
-    with tools.report.phase("post-opening", round=view.id) as phase:
-        key = f"round/{view.id}/opening/{record['root']}"
-        phase.gas = tools.rounds.post_opening(key, view.id, bytes.fromhex(record["root"]), record["cid"]).gas_used
+    key = f"round/{view.id}/opening/{record['root']}"
+    tools.send(RoundManager.post_opening(key, view.id, bytes.fromhex(record["root"]), record["cid"]), round=view.id)
 
 
 def attest_model(tools: Tools, view: RoundView) -> None:
     opening, model = tools.require(view, "opening"), tools.require(view, "model")
-    with tools.report.phase("attest-model", round=view.id) as phase:
-        receipt = tools.rounds.attest_model(
-            f"round/{view.id}/model/{model['hash']}",
-            view.id,
-            bytes.fromhex(opening["root"]),
-            bytes.fromhex(model["hash"]),
-            model["cid"],
-        )
-        phase.gas = receipt.gas_used
+    opening_root, model_hash = bytes.fromhex(opening["root"]), bytes.fromhex(model["hash"])
+    key = f"round/{view.id}/model/{model['hash']}"
+    tools.send(RoundManager.attest_model(key, view.id, opening_root, model_hash, model["cid"]), round=view.id)
 
 
 def adopt_model(tools: Tools, view: RoundView) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from defedbio.chain.bindings.round_manager import RoundManager
 from defedbio.errors import InvalidData
 from defedbio.learning.privacy.budget import loss_after
 from defedbio.protocol.tools import Tools
@@ -35,9 +36,8 @@ def declare(tools: Tools, view: RoundView) -> None:
     """Write this round's and the total loss on the chain."""
     charged = _charged(tools)
     loss = loss_after(tools.frame.spec, charged.index(view.id) + 1)
-    with tools.report.phase("declare-privacy", round=view.id) as phase:
-        key = f"round/{view.id}/privacy"
-        phase.gas = tools.rounds.declare_privacy(key, view.id, loss.epsilon_round, loss.epsilon_total, loss.delta).gas_used
+    declaration = RoundManager.declare_privacy(f"round/{view.id}/privacy", view.id, loss.epsilon_round, loss.epsilon_total, loss.delta)
+    tools.send(declaration, round=view.id)
     tools.report.note(f"privacy: epsilon {loss.epsilon_total:.4g} so far, at delta {loss.delta:g}", round=view.id)
 
 

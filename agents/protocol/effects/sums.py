@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from defedbio.chain.bindings.round_manager import set_hash
+from defedbio.chain.bindings.round_manager import RoundManager, set_hash
 from defedbio.crypto import roots, threshold, wire
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.proofs import share as share_proof
@@ -30,9 +30,8 @@ def compute_aggregate(tools: Tools, view: RoundView) -> None:
 
 def post_aggregate(tools: Tools, view: RoundView) -> None:
     record = tools.require(view, "aggregate")
-    with tools.report.phase("post-aggregate", round=view.id) as phase:
-        key = f"round/{view.id}/aggregate/{record['root']}"
-        phase.gas = tools.rounds.post_aggregate(key, view.id, bytes.fromhex(record["root"]), record["cid"]).gas_used
+    key = f"round/{view.id}/aggregate/{record['root']}"
+    tools.send(RoundManager.post_aggregate(key, view.id, bytes.fromhex(record["root"]), record["cid"]), round=view.id)
 
 
 def release_share(tools: Tools, view: RoundView) -> None:
@@ -56,16 +55,9 @@ def release_share(tools: Tools, view: RoundView) -> None:
     if tools.journal.put_once(tools.record(view, "release"), release) != release:
         raise InternalFault(f"round {view.id}: the journal holds a release of another aggregate; no second one is made")
     record = tools.journal.get(tools.record(view, "share")) or _make_share(tools, view, root)
-    with tools.report.phase("post-share", round=view.id) as phase:
-        receipt = tools.rounds.release_share(
-            f"round/{view.id}/share/{record['root']}",
-            view.id,
-            root,
-            bytes.fromhex(record["root"]),
-            record["cid"],
-            bytes.fromhex(record["proof"]),
-        )
-        phase.gas = receipt.gas_used
+    share_root, proof = bytes.fromhex(record["root"]), bytes.fromhex(record["proof"])
+    key = f"round/{view.id}/share/{record['root']}"
+    tools.send(RoundManager.release_share(key, view.id, root, share_root, record["cid"], proof), round=view.id)
 
 
 def _make_share(tools: Tools, view: RoundView, aggregate_root: bytes) -> dict[str, str]:
@@ -116,9 +108,8 @@ def combine_part(tools: Tools, study: StudyView, view: RoundView) -> None:
             "cid": tools.store.add(wire.encode_opening(tools.frame.part_header(view, tools.address, span), openings)),
         }
         tools.journal.put(tools.record(view, "part"), record)
-    with tools.report.phase("post-part", round=view.id) as phase:
-        key = f"round/{view.id}/part/{record['root']}"
-        phase.gas = tools.rounds.post_opening_part(key, view.id, bytes.fromhex(record["root"]), record["cid"]).gas_used
+    key = f"round/{view.id}/part/{record['root']}"
+    tools.send(RoundManager.post_opening_part(key, view.id, bytes.fromhex(record["root"]), record["cid"]), round=view.id)
 
 
 def combine_shares(tools: Tools, view: RoundView, span: range | None = None) -> list[Opening] | None:
@@ -186,7 +177,8 @@ def _dispute(tools: Tools, view: RoundView, share: Share, error: PeerFault) -> N
     tools.report.note(f"wrong share: {error.message}", round=view.id, peer=share.holder)
     reason = f"{type(error).__name__}: {error.message}"[:200]
     # On the chain first: a node killed in between finds the same fault again, and the same key sends it once.
-    tools.rounds.dispute_share(f"round/{view.id}/dispute/{share.holder}/{reason}", view.id, share.holder, reason)
+    key = f"round/{view.id}/dispute/{share.holder}/{reason}"
+    tools.send(RoundManager.dispute_share(key, view.id, share.holder, reason), round=view.id)
     # Kept apart from the chain's disputes: another's accusation must not make this node drop a share that it found good.
     tools.journal.put(tools.record(view, "refused-shares"), {"holders": [*_refused(tools, view), share.holder]})
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from defedbio.chain.bindings.round_manager import commitment_hash
+from defedbio.chain.bindings.round_manager import RoundManager, commitment_hash
 from defedbio.crypto import encoding, packing, roots, wire
 from defedbio.crypto.paillier import ObfuscatorPool, encrypt
 from defedbio.domain import BitSet
@@ -95,8 +95,7 @@ def commit(tools: Tools, view: RoundView) -> None:
         bytes.fromhex(record["proof"]),
         bytes.fromhex(record["salt"]),
     )
-    with tools.report.phase("commit", round=view.id) as phase:
-        phase.gas = tools.rounds.commit(f"round/{view.id}/commit/{commitment.hex()}", view.id, commitment).gas_used
+    tools.send(RoundManager.commit(f"round/{view.id}/commit/{commitment.hex()}", view.id, commitment), round=view.id)
 
 
 def reveal(tools: Tools, view: RoundView) -> None:
@@ -105,16 +104,8 @@ def reveal(tools: Tools, view: RoundView) -> None:
     blob = tools.journal.get_bytes(tools.record(view, "update-blob"))
     if blob is not None and tools.store.add(blob) != record["cid"]:
         raise InternalFault("the journalled update has another CID than the one committed to")
-    with tools.report.phase("reveal", round=view.id) as phase:
-        receipt = tools.rounds.reveal(
-            f"round/{view.id}/reveal/{record['root']}",
-            view.id,
-            bytes.fromhex(record["root"]),
-            record["cid"],
-            bytes.fromhex(record["proof"]),
-            bytes.fromhex(record["salt"]),
-        )
-        phase.gas = receipt.gas_used
+    root, proof, salt = (bytes.fromhex(record[name]) for name in ("root", "proof", "salt"))
+    tools.send(RoundManager.reveal(f"round/{view.id}/reveal/{record['root']}", view.id, root, record["cid"], proof, salt), round=view.id)
 
 
 def check_updates(tools: Tools, view: RoundView) -> None:
@@ -183,7 +174,6 @@ def attest_set(tools: Tools, view: RoundView, chosen: BitSet) -> None:
         f"{position}:{kept['reasons'].get(str(position), 'minority')}" for position in sorted(view.reveals) if position not in chosen
     ]
     reasons = ";".join(left_out).encode()[:MAX_REASONS_BYTES].decode("ascii")
-    with tools.report.phase("attest", round=view.id) as phase:
-        before = view.attested.get(tools.address, BitSet())
-        key = f"round/{view.id}/attest-set/{before.bits:x}-{chosen.bits:x}/{reasons}"
-        phase.gas = tools.rounds.attest_set(key, view.id, chosen, reasons).gas_used
+    before = view.attested.get(tools.address, BitSet())
+    key = f"round/{view.id}/attest-set/{before.bits:x}-{chosen.bits:x}/{reasons}"
+    tools.send(RoundManager.attest_set(key, view.id, chosen, reasons), round=view.id)

@@ -27,13 +27,14 @@ from defedbio.crypto import numbers, sealing
 from defedbio.crypto.ceremony import Holder, publish
 from defedbio.crypto.merkle import keccak256
 from defedbio.domain import CeremonyKind, Phase
-from defedbio.network.connection import Connection, rules_of
+from defedbio.network.connection import rules_of
 from defedbio.protocol import actions as act
 from defedbio.protocol.decide import Clock, Role, decide
 from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.journal import Journal
 from defedbio.protocol.perform import facts_of, perform
+from defedbio.protocol.reading import Reader
 from defedbio.protocol.tools import Tools
 from defedbio.report import Reporter
 from defedbio.spec import StudySpec
@@ -72,8 +73,8 @@ class World:
     stores: list[MemoryStore]
     studies: tuple[int, int]
 
-    def connection(self, organisation: int = 0) -> Connection:
-        return Connection(self.clients[organisation], self.stores[organisation], Reporter(lambda record: None))
+    def connection(self, organisation: int = 0) -> Reader:
+        return Reader(self.clients[organisation], self.stores[organisation], Reporter(lambda record: None))
 
 
 def found(node: Anvil, network: Network) -> World:
@@ -83,7 +84,7 @@ def found(node: Anvil, network: Network) -> World:
     stores = [MemoryStore(blobs, f"organisation {i}") for i in range(4)]
     transport = [sealing.transport_public(bytes([i + 1] * 32)) for i in range(4)]
     for client, store, name, key in zip(clients, stores, NAMES, transport, strict=True):
-        ParticipantRegistry(client).register("register", Profile(name, "", key, store.identity().multiaddrs[0]))
+        client.send(ParticipantRegistry.register("register", Profile(name, "", key, store.identity().multiaddrs[0])))
         for other in stores:
             if other is not store:
                 store.connect(other.identity().multiaddrs[0])
@@ -91,7 +92,7 @@ def found(node: Anvil, network: Network) -> World:
     holders = [Holder(client.address, key) for client, key in zip(clients, transport, strict=True)]
     transcript = publish(*dealt(), holders, network.chain_id, network.contracts["KeyRegistry"], os.urandom)
     modulus, cid = transcript.key.public_key, stores[0].add(transcript.to_bytes())
-    epoch, _ = KeyRegistry(clients[0]).propose(
+    proposal = KeyRegistry.propose(
         "propose",
         numbers.to_bytes(modulus.n, modulus.modulus_bytes),
         [client.address for client in clients],
@@ -100,8 +101,9 @@ def found(node: Anvil, network: Network) -> World:
         transcript.hash,
         cid,
     )
+    epoch = KeyRegistry(clients[0]).proposed_in(clients[0].send(proposal))
     for client in clients:
-        KeyRegistry(client).confirm("confirm", epoch, transcript.hash)
+        client.send(KeyRegistry.confirm("confirm", epoch, transcript.hash))
     studies = tuple(_study(clients, stores, spec_document(epoch, seed=seed)) for seed in (7, 8))
     return World(node, network, clients, stores, (studies[0], studies[1]))
 
@@ -109,19 +111,20 @@ def found(node: Anvil, network: Network) -> World:
 def _study(clients: list[ChainClient], stores: list[MemoryStore], raw: bytes) -> int:
     spec = StudySpec.from_bytes(raw)
     digest, rules = keccak256(raw), rules_of(spec, clients[0].head().timestamp + HOUR)
-    study, _ = StudyRegistry(clients[0]).open(f"open {digest.hex()}", spec.key_epoch, digest, stores[0].add(raw), rules)
+    opening = StudyRegistry.open(f"open {digest.hex()}", spec.key_epoch, digest, stores[0].add(raw), rules)
+    study = StudyRegistry(clients[0]).opened_in(clients[0].send(opening))
     for client in clients:
-        StudyRegistry(client).enrol(f"enrol {study}", study, digest)
+        client.send(StudyRegistry.enrol(f"enrol {study}", study, digest))
     return study
 
 
 def play(world: World, folder: Path) -> None:
     """Round 1 is voided, round 2 is the other study's, rounds 3 and 4 train the audited study's model."""
     study, other = world.studies
-    first, _ = RoundManager(world.clients[0]).open_round("first", study)
+    first = RoundManager(world.clients[0]).opened_in(world.clients[0].send(RoundManager.open_round("first", study)))
     world.anvil.rpc("evm_increaseTime", 2 * HOUR)
-    RoundManager(world.clients[1]).advance("void", first)
-    RoundManager(world.clients[0]).open_round("foreign", other)
+    world.clients[1].send(RoundManager.advance("void", first))
+    world.clients[0].send(RoundManager.open_round("foreign", other))
 
     connection = world.connection()
     frame = connection.frame(study)
@@ -143,7 +146,7 @@ def _tools(world: World, frame: StudyFrame, index: int, folder: Path) -> Tools:
     made = Tools(
         frame=frame,
         address=world.clients[index].address,
-        rounds=RoundManager(world.clients[index]),
+        chain=world.clients[index],
         store=world.stores[index],
         fetcher=Fetcher(frame, connection.peers, os.urandom, 1.0),
         journal=Journal(folder / f"{index}.sqlite"),

@@ -20,7 +20,7 @@ from web3 import HTTPProvider, Web3
 from defedbio.chain.client import ChainClient
 from defedbio.chain.journal import TxJournal
 from defedbio.chain.network import CONTRACTS, Contracts, Network
-from defedbio.chain.records import ClientOptions
+from defedbio.chain.records import Call, ClientOptions, Transaction
 
 ROOT = Path(__file__).resolve().parents[3]
 CHAIN_ID = 31337
@@ -143,3 +143,8 @@ def connect(network: Network) -> Connect:
 
 def abi_file(name: str) -> list[dict[str, Any]]:
     return list(json.loads((ROOT / "agents" / "chain" / "abi" / f"{name}.json").read_text())["abi"])
+
+
+def vote(key: str, candidate: str) -> Transaction:
+    """A vote to admit, which needs others' votes: members send it by `brownie run admit`, so no binding makes one."""
+    return Transaction(key, Call("ParticipantRegistry", "voteToAdmit", (candidate,)), "vote")

@@ -17,7 +17,7 @@ from defedbio.chain.values import Profile
 from defedbio.domain import BitSet
 from defedbio.errors import ChainUnreachable, ContractRefused, InvalidInput, NotFound, WrongChain
 
-from .conftest import QUICK, Anvil, Connect, account, free_port
+from .conftest import QUICK, Anvil, Connect, account, free_port, vote
 
 NOBODY = "0x000000000000000000000000000000000000dEaD"
 PROFILE = Profile("Lab One", "bafy", b"\x07" * 32, "/ip4/127.0.0.1/tcp/4001")
@@ -62,16 +62,16 @@ def test_an_endpoint_that_is_no_http_url_is_refused(network: Network, url: str) 
 def test_custom_errors_come_with_name_and_values(connect: Connect) -> None:
     outsider = connect(5)
     with pytest.raises(ContractRefused) as refusal:
-        ParticipantRegistry(outsider).vote_to_admit("vote", NOBODY)
+        outsider.send(vote("vote", NOBODY))
     assert (refusal.value.name, refusal.value.values) == ("ParticipantRegistryNotMember", (account(5).address,))
     with pytest.raises(ContractRefused) as refusal:
-        ParticipantRegistry(connect(0)).vote_to_admit("vote", account(1).address)
+        connect(0).send(vote("vote", account(1).address))
     assert (refusal.value.name, refusal.value.values) == ("ParticipantRegistryAlreadyMember", (account(1).address,))
 
 
 def test_errors_of_another_contract_in_the_call_are_decoded_too(connect: Connect) -> None:
     with pytest.raises(ContractRefused) as refusal:
-        RoundManager(connect(0)).open_round("open", 9)
+        connect(0).send(RoundManager.open_round("open", 9))
     assert refusal.value.name in {"StudyRegistryUnknownStudy", "RoundManagerNotEnrolled"}
     assert refusal.value.values[0] == 9
 
@@ -80,7 +80,7 @@ def test_a_refused_simulation_sends_nothing(connect: Connect, anvil: Anvil) -> N
     client = connect(5)
     before = anvil.rpc("eth_blockNumber")
     with pytest.raises(ContractRefused):
-        ParticipantRegistry(client).vote_to_admit("vote", NOBODY)
+        client.send(vote("vote", NOBODY))
     assert anvil.rpc("eth_blockNumber") == before
     assert anvil.rpc("eth_getTransactionCount", client.address, "pending") == "0x0"
 
@@ -97,25 +97,25 @@ def test_unknown_things_are_not_found(connect: Connect) -> None:
 
 def test_arguments_that_do_not_fit_are_the_callers_fault(connect: Connect) -> None:
     with pytest.raises(InvalidInput, match=r"RoundManager\.commit"):
-        RoundManager(connect()).commit("c", 1, b"too long" * 5)
+        connect().send(RoundManager.commit("c", 1, b"too long" * 5))
     with pytest.raises(InvalidInput, match="takes 0 arguments, not 1"):
         connect().call(Call("RoundManager", "roundCount", (1,)))
 
 
 def test_sending_needs_an_account_and_funds(network: Network) -> None:
     with pytest.raises(InvalidInput, match="needs an account"):
-        ParticipantRegistry(ChainClient(network.rpc, network, options=QUICK)).register("r", PROFILE)
+        ChainClient(network.rpc, network, options=QUICK).send(ParticipantRegistry.register("r", PROFILE))
     poor = account(99)
     with pytest.raises(InvalidInput, match=f"{poor.address} cannot pay"):
-        ParticipantRegistry(ChainClient(network.rpc, network, poor, options=QUICK)).register("r", PROFILE)
+        ChainClient(network.rpc, network, poor, options=QUICK).send(ParticipantRegistry.register("r", PROFILE))
 
 
 def test_value_can_be_sent_and_pays_for_a_new_account(connect: Connect, network: Network) -> None:
     newcomer = account(98)
-    assert connect(0).send_value("fund", newcomer.address, 10**18).gas_used == 21_000
+    assert connect(0)._sending().send("fund", newcomer.address, b"", 10**18).gas_used == 21_000
     client = ChainClient(network.rpc, network, newcomer, options=QUICK)
     assert client.balance() == 10**18
-    receipt = ParticipantRegistry(client).register("r", PROFILE)
+    receipt = client.send(ParticipantRegistry.register("r", PROFILE))
     assert client.balance() == 10**18 - receipt.cost
     assert ParticipantRegistry(client).profile_of(newcomer.address) == PROFILE
 
@@ -139,11 +139,11 @@ def client_calldata_with_bad_name() -> bytes:
 
 def test_the_hashes_computed_here_are_the_contracts(connect: Connect, network: Network) -> None:
     """P1, P9: the commitment and the set hash need no node, and the contract computes the same."""
-    manager = RoundManager(connect())
-    where = network.contracts["RoundManager"]
-    parts = (account(2).address, b"\x01" * 32, "bafycid", b"\x02" * 32, b"\x03" * 32)
-    assert commitment_hash(network.chain_id, where, 7, *parts) == manager.commitment_of(7, *parts)
-    assert set_hash(network.chain_id, where, 7, BitSet.of(0, 255)) == manager.set_hash_of(7, BitSet.of(0, 255))
+    client, where = connect(), network.contracts["RoundManager"]
+    committed = (account(2).address, b"\x01" * 32, "bafycid", b"\x02" * 32, b"\x03" * 32)
+    assert commitment_hash(network.chain_id, where, 7, *committed) == client.call(Call("RoundManager", "commitmentOf", (7, *committed)))
+    sides = BitSet.of(0, 255)
+    assert set_hash(network.chain_id, where, 7, sides) == client.call(Call("RoundManager", "setHashOf", (7, sides)))
 
 
 def test_blocks_and_logs(connect: Connect, network: Network) -> None:

@@ -10,11 +10,11 @@ from defedbio.chain.bindings.participant_registry import ParticipantRegistry
 from defedbio.chain.events import ParticipantRegistered, fetch_events
 from defedbio.chain.fees import raised
 from defedbio.chain.journal import MemoryJournal
-from defedbio.chain.records import Call
+from defedbio.chain.records import Call, Transaction
 from defedbio.chain.values import Profile
 from defedbio.errors import ChainUnreachable, ContractRefused, InternalFault, InvalidInput
 
-from .conftest import Anvil, Connect, account
+from .conftest import Anvil, Connect, account, vote
 
 
 def profile(name: str) -> Profile:
@@ -47,8 +47,8 @@ def registrations(connect: Connect) -> list[str]:
 def test_the_same_key_again_gives_the_same_receipt_and_no_second_effect(connect: Connect) -> None:
     """C2"""
     journal = MemoryJournal()
-    first = ParticipantRegistry(connect(4, journal)).register("k", profile("once"))
-    again = ParticipantRegistry(connect(4, journal)).register("k", profile("once"))
+    first = connect(4, journal).send(ParticipantRegistry.register("k", profile("once")))
+    again = connect(4, journal).send(ParticipantRegistry.register("k", profile("once")))
     assert again == first
     assert registrations(connect) == ["once"]
 
@@ -57,12 +57,12 @@ def test_a_crash_between_journal_and_send(connect: Connect, anvil: Anvil) -> Non
     """C2: the restarted process sends the journalled transaction, under the journalled nonce."""
     journal = CrashingJournal()
     with pytest.raises(Crash):
-        ParticipantRegistry(connect(4, journal)).register("k", profile("late"))
+        connect(4, journal).send(ParticipantRegistry.register("k", profile("late")))
     assert registrations(connect) == []
     entry = journal.get("k")
     assert entry is not None
     journal.armed = False
-    receipt = ParticipantRegistry(connect(4, journal)).register("k", profile("late"))
+    receipt = connect(4, journal).send(ParticipantRegistry.register("k", profile("late")))
     assert "0x" + receipt.tx_hash.hex() == entry["hashes"][0]
     assert registrations(connect) == ["late"]
     assert int(anvil.rpc("eth_getTransactionCount", account(4).address, "latest"), 16) == entry["nonce"] + 1
@@ -72,12 +72,12 @@ def test_a_crash_between_send_and_receipt(connect: Connect, anvil: Anvil) -> Non
     """C2: what was sent and mined meanwhile is found by its hash, not sent again."""
     journal = CrashingJournal()
     with pytest.raises(Crash):
-        ParticipantRegistry(connect(4, journal)).register("k", profile("sent"))
+        connect(4, journal).send(ParticipantRegistry.register("k", profile("sent")))
     entry = journal.get("k")
     assert entry is not None
     anvil.rpc("eth_sendRawTransaction", entry["raw"][0])
     journal.armed = False
-    receipt = ParticipantRegistry(connect(4, journal)).register("k", profile("sent"))
+    receipt = connect(4, journal).send(ParticipantRegistry.register("k", profile("sent")))
     assert "0x" + receipt.tx_hash.hex() == entry["hashes"][0]
     assert registrations(connect) == ["sent"]
 
@@ -87,10 +87,10 @@ def test_a_crash_while_it_is_still_in_the_pool(connect: Connect, anvil: Anvil) -
     journal = MemoryJournal()
     anvil.rpc("evm_setAutomine", False)
     with pytest.raises(ChainUnreachable, match="is not mined after"):
-        ParticipantRegistry(connect(4, journal, wait_seconds=0.05)).register("k", profile("pooled"))
+        connect(4, journal, wait_seconds=0.05).send(ParticipantRegistry.register("k", profile("pooled")))
     anvil.rpc("evm_setAutomine", True)
     anvil.mine()
-    receipt = ParticipantRegistry(connect(4, journal)).register("k", profile("pooled"))
+    receipt = connect(4, journal).send(ParticipantRegistry.register("k", profile("pooled")))
     entry = journal.get("k")
     assert entry is not None
     assert entry["hashes"] == ["0x" + receipt.tx_hash.hex()]
@@ -101,12 +101,12 @@ def test_a_nonce_taken_by_another_transaction(connect: Connect) -> None:
     """C2: the journalled transaction can never be mined, so the effect is sent anew, once."""
     journal = CrashingJournal()
     with pytest.raises(Crash):
-        ParticipantRegistry(connect(4, journal)).register("k", profile("mine"))
+        connect(4, journal).send(ParticipantRegistry.register("k", profile("mine")))
     taken = journal.get("k")
     assert taken is not None
-    connect(4).send_value("other", account(5).address, 1)
+    connect(4)._sending().send("other", account(5).address, b"", 1)
     journal.armed = False
-    ParticipantRegistry(connect(4, journal)).register("k", profile("mine"))
+    connect(4, journal).send(ParticipantRegistry.register("k", profile("mine")))
     entry = journal.get("k")
     assert entry is not None
     assert entry["nonce"] == taken["nonce"] + 1
@@ -119,14 +119,14 @@ def test_a_node_that_lost_an_earlier_transaction(connect: Connect, anvil: Anvil)
     anvil.rpc("evm_setAutomine", False)
     for key in ("first", "second"):
         with pytest.raises(ChainUnreachable):
-            ParticipantRegistry(connect(4, journal, wait_seconds=0.05)).register(key, profile(key))
+            connect(4, journal, wait_seconds=0.05).send(ParticipantRegistry.register(key, profile(key)))
     anvil.rpc("anvil_dropAllTransactions")
     anvil.rpc("evm_setAutomine", True)
-    second = ParticipantRegistry(connect(4, journal)).register("second", profile("second"))
+    second = connect(4, journal).send(ParticipantRegistry.register("second", profile("second")))
     entry = journal.get("second")
     assert entry is not None
     assert entry["hashes"] == ["0x" + second.tx_hash.hex()]
-    ParticipantRegistry(connect(4, journal)).register("first", profile("first"))
+    connect(4, journal).send(ParticipantRegistry.register("first", profile("first")))
     assert registrations(connect) == ["second", "first"]
 
 
@@ -136,7 +136,7 @@ def test_a_stuck_transaction_is_replaced_at_the_same_nonce_by_a_dearer_one(conne
     anvil.rpc("evm_setAutomine", False)
     options: dict[str, Any] = {"replace_after_seconds": 0.05, "max_replacements": 2, "wait_seconds": 0.6}
     with pytest.raises(ChainUnreachable, match="is not mined after"):
-        ParticipantRegistry(connect(4, journal, **options)).register("k", profile("stuck"))
+        connect(4, journal, **options).send(ParticipantRegistry.register("k", profile("stuck")))
     entry = journal.get("k")
     assert entry is not None
     assert len(entry["hashes"]) == len(set(entry["hashes"])) == 3
@@ -145,7 +145,7 @@ def test_a_stuck_transaction_is_replaced_at_the_same_nonce_by_a_dearer_one(conne
     assert int(pool[0]["nonce"], 16) == entry["nonce"]
     anvil.rpc("evm_setAutomine", True)
     anvil.mine()
-    receipt = ParticipantRegistry(connect(4, journal)).register("k", profile("stuck"))
+    receipt = connect(4, journal).send(ParticipantRegistry.register("k", profile("stuck")))
     assert "0x" + receipt.tx_hash.hex() == entry["hashes"][-1]
     assert registrations(connect) == ["stuck"]
 
@@ -155,8 +155,8 @@ def test_an_earlier_version_that_was_mined_counts(connect: Connect, anvil: Anvil
     journal = MemoryJournal()
     anvil.rpc("evm_setAutomine", False)
     with pytest.raises(ChainUnreachable):
-        ParticipantRegistry(connect(4, journal, replace_after_seconds=0.05, max_replacements=1, wait_seconds=0.3)).register(
-            "k", profile("old")
+        connect(4, journal, replace_after_seconds=0.05, max_replacements=1, wait_seconds=0.3).send(
+            ParticipantRegistry.register("k", profile("old"))
         )
     entry = journal.get("k")
     assert entry is not None
@@ -164,7 +164,7 @@ def test_an_earlier_version_that_was_mined_counts(connect: Connect, anvil: Anvil
     anvil.rpc("anvil_dropAllTransactions")
     anvil.rpc("evm_setAutomine", True)
     anvil.rpc("eth_sendRawTransaction", entry["raw"][0])
-    receipt = ParticipantRegistry(connect(4, journal)).register("k", profile("old"))
+    receipt = connect(4, journal).send(ParticipantRegistry.register("k", profile("old")))
     assert "0x" + receipt.tx_hash.hex() == entry["hashes"][0]
     assert registrations(connect) == ["old"]
 
@@ -173,11 +173,11 @@ def test_a_reorganisation_that_drops_the_transaction(connect: Connect, anvil: An
     """C1, C2: the entry outlives success, so the same bytes go out again when a reorganisation took the effect away."""
     journal = MemoryJournal()
     snapshot = anvil.rpc("evm_snapshot")
-    first = ParticipantRegistry(connect(4, journal)).register("k", profile("again"))
+    first = connect(4, journal).send(ParticipantRegistry.register("k", profile("again")))
     anvil.rpc("evm_revert", snapshot)
     anvil.mine()
     assert registrations(connect) == []
-    second = ParticipantRegistry(connect(4, journal)).register("k", profile("again"))
+    second = connect(4, journal).send(ParticipantRegistry.register("k", profile("again")))
     assert second.tx_hash == first.tx_hash
     assert registrations(connect) == ["again"]
 
@@ -185,36 +185,36 @@ def test_a_reorganisation_that_drops_the_transaction(connect: Connect, anvil: An
 def test_a_transaction_that_reverts_when_mined_is_refused_by_name(connect: Connect, anvil: Anvil) -> None:
     """The simulation passed, the chain moved on: the refusal is read by replaying the call at the block."""
     candidate = account(5).address
-    ParticipantRegistry(connect(5)).register("r", profile("candidate"))
+    connect(5).send(ParticipantRegistry.register("r", profile("candidate")))
     journal = CrashingJournal()
-    voter = ParticipantRegistry(connect(1, journal))
+    voter = connect(1, journal)
     with pytest.raises(Crash):
-        voter.vote_to_admit("vote", candidate)
+        voter.send(vote("vote", candidate))
     journal.armed = False
     for position in (0, 2, 3):
-        ParticipantRegistry(connect(position)).vote_to_admit("vote", candidate)
+        connect(position).send(vote("vote", candidate))
     with pytest.raises(ContractRefused) as refusal:
-        voter.vote_to_admit("vote", candidate)
+        voter.send(vote("vote", candidate))
     assert (refusal.value.name, refusal.value.values) == ("ParticipantRegistryAlreadyMember", (candidate,))
     assert journal.get("vote") is None
 
 
 def test_a_key_names_one_effect(connect: Connect) -> None:
     journal = MemoryJournal()
-    ParticipantRegistry(connect(4, journal)).register("k", profile("one"))
+    connect(4, journal).send(ParticipantRegistry.register("k", profile("one")))
     with pytest.raises(InternalFault, match="already names another transaction"):
-        ParticipantRegistry(connect(4, journal)).register("k", profile("two"))
+        connect(4, journal).send(ParticipantRegistry.register("k", profile("two")))
     with pytest.raises(InvalidInput, match="was sent by"):
-        ParticipantRegistry(connect(5, journal)).register("k", profile("one"))
+        connect(5, journal).send(ParticipantRegistry.register("k", profile("one")))
 
 
 def test_a_journal_of_a_chain_that_was_started_anew_is_not_believed(connect: Connect) -> None:
     journal = MemoryJournal()
-    ParticipantRegistry(connect(4, journal)).register("k", profile("one"))
+    connect(4, journal).send(ParticipantRegistry.register("k", profile("one")))
     entry = journal.get("k")
     assert entry is not None
     journal.put("k", entry | {"chain": "0x" + "00" * 32})
-    ParticipantRegistry(connect(4, journal)).register("k", profile("two"))
+    connect(4, journal).send(ParticipantRegistry.register("k", profile("two")))
     assert registrations(connect) == ["one", "two"]
 
 
@@ -229,4 +229,4 @@ def test_replacement_fees_rise_by_a_quarter_and_stay_below_the_limit() -> None:
 def test_call_arguments_are_part_of_the_effect(connect: Connect) -> None:
     client = connect(4)
     call = Call("ParticipantRegistry", "register", (profile("x"),))
-    assert client.transact("k", call) == client.transact("k", call)
+    assert client.send(Transaction("k", call, "test")) == client.send(Transaction("k", call, "test"))

@@ -8,7 +8,7 @@ import pytest
 
 from defedbio.chain import events as ev
 from defedbio.chain.abi import encode_call
-from defedbio.chain.records import Call, Transaction
+from defedbio.chain.records import Call, MinedTransaction
 from defedbio.explorer.render import absolute, ago, size
 from tests.agents.explorer.world import CONTRACTS, NOW, PEOPLE, STRANGER, World, word
 
@@ -65,12 +65,12 @@ def test_every_round_row_shows_block_transaction_gas_and_cid(world: World) -> No
 def test_a_transaction_shows_its_call_or_the_custom_error_by_name(world: World, succeeded: bool) -> None:
     call = Call("RoundManager", "reveal", (1, b"r" * 32, HOSTILE, bytes(32), b"s" * 32))
     to = CONTRACTS["RoundManager"]
-    world.chain.sent = Transaction(bytes(32), 3, STRANGER, to, encode_call(call), 0, 7, 90_000, 10**9, succeeded, ())
+    world.chain.sent = MinedTransaction(bytes(32), 3, STRANGER, to, encode_call(call), 0, 7, 90_000, 10**9, succeeded, ())
     html = world.show("transaction", bytes(32))
     assert "RoundManager.reveal" in html and "update root" in html and 'href="/round/1"' in html
     assert ("RoundManagerNotEnrolled" in html) is not succeeded
     assert "<img" not in html
-    world.chain.sent = Transaction(bytes(32), 3, STRANGER, to, b"\x01" * 5, 0, 7, 90_000, 10**9, True, ())
+    world.chain.sent = MinedTransaction(bytes(32), 3, STRANGER, to, b"\x01" * 5, 0, 7, 90_000, 10**9, True, ())
     assert "5 bytes of calldata that are no call" in world.show("transaction", bytes(32))
 
 

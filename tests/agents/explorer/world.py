@@ -9,7 +9,7 @@ from typing import Any
 from defedbio.chain import events as ev
 from defedbio.chain.feed import FeedState
 from defedbio.chain.network import Contracts, Network
-from defedbio.chain.records import Block, Head, Receipt, Transaction
+from defedbio.chain.records import Block, Head, MinedTransaction, Receipt
 from defedbio.chain.sender import checksum
 from defedbio.chain.values import Profile, StudyRules
 from defedbio.domain import BitSet, CeremonyKind, Phase
@@ -51,7 +51,7 @@ class Chain:
     forked: bool = False
     down: bool = False
     asked: list[str] = field(default_factory=list)
-    sent: Transaction | None = None
+    sent: MinedTransaction | None = None
 
     def emit(self, kind: type[ev.Event], *values: Any, contract: str = CONTRACTS["RoundManager"]) -> None:
         number = len(self.events)
@@ -90,12 +90,12 @@ class Chain:
     def block(self, number: int) -> Head | None:
         return Head(number, bytes(32), NOW)
 
-    def transaction(self, tx_hash: bytes) -> Transaction | None:
+    def transaction(self, tx_hash: bytes) -> MinedTransaction | None:
         """One that somebody sent to `to` with `data`; None for another hash than `sent`."""
         self._answer("transaction")
         return self.sent if self.sent and self.sent.tx_hash == tx_hash else None
 
-    def refusal(self, transaction: Transaction) -> ContractRefused:
+    def refusal(self, transaction: MinedTransaction) -> ContractRefused:
         return ContractRefused("RoundManagerNotEnrolled", (1, STRANGER))
 
     def _answer(self, what: str) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from defedbio.chain import events as ev
-from defedbio.chain.bindings.round_manager import privacy_units, set_hash
-from defedbio.chain.records import Receipt
+from defedbio.chain.abi import snake_case
+from defedbio.chain.bindings.round_manager import RoundManager, set_hash
+from defedbio.chain.records import Receipt, Transaction
 from defedbio.chain.values import Profile, StudyRules
 from defedbio.crypto import threshold
 from defedbio.crypto.paillier import FixedBaseTable
@@ -134,6 +135,13 @@ class Recorder:
     sender: str
     refuse: dict[str, Exception] = field(default_factory=dict)
 
+    def send(self, transaction: Transaction) -> Receipt:
+        """As `ChainClient.send`: the call's effect on the ledger, once a key."""
+        call = transaction.call
+        assert call.contract == "RoundManager"
+        name = snake_case(call.function)
+        return getattr(self, f"_{name}" if name == "declare_privacy" else name)(transaction.key, *call.args)  # type: ignore[no-any-return]
+
     def _once(self, function: str, key: str, args: tuple[Any, ...], effect: Callable[[], None]) -> Receipt:
         if (error := self.refuse.pop(function, None)) is not None:
             raise error
@@ -150,7 +158,7 @@ class Recorder:
             raise ContractRefused("RoundManagerUnexpectedPhase", (number, view.phase))
         return view
 
-    def open_round(self, key: str, study: int) -> tuple[int, Receipt]:
+    def open_round(self, key: str, study: int) -> Receipt:
         view = self.ledger.study()
         number = len(view.rounds) + 1
 
@@ -160,7 +168,7 @@ class Recorder:
             self.ledger.emit(ev.RoundOpened, number, study, len(view.finalised), view.head.id if view.head else 0, self.sender)
             self.ledger.enter(number, Phase.OPEN)
 
-        return number, self._once("open_round", key, (study,), effect)
+        return self._once("open_round", key, (study,), effect)
 
     def commit(self, key: str, round: int, commitment: bytes) -> Receipt:
         def effect() -> None:
@@ -174,13 +182,15 @@ class Recorder:
         return self._once("commit", key, (round, commitment), effect)
 
     def declare_privacy(self, key: str, round: int, epsilon_round: float, epsilon_total: float, delta: float) -> Receipt:
+        return self.send(RoundManager.declare_privacy(key, round, epsilon_round, epsilon_total, delta))
+
+    def _declare_privacy(self, key: str, round: int, *units: int) -> Receipt:
         def effect() -> None:
             if self.sender in self._in(round, Phase.OPEN).privacy:
                 raise ContractRefused("RoundManagerAlreadyDone")
-            units = privacy_units(epsilon_round, epsilon_total, delta)
             self.ledger.emit(ev.PrivacyDeclared, round, self.sender, PEOPLE.index(self.sender) + 1, *units)
 
-        return self._once("declare_privacy", key, (round, epsilon_round, epsilon_total, delta), effect)
+        return self._once("declare_privacy", key, (round, *units), effect)
 
     def reveal(self, key: str, round: int, update_root: bytes, cid: str, proof_hash: bytes, salt: bytes) -> Receipt:
         def effect() -> None:
@@ -299,7 +309,7 @@ class InProcess:
         made = Tools(
             frame=self.study,
             address=PEOPLE[index],
-            rounds=Recorder(self.ledger, PEOPLE[index]),  # type: ignore[arg-type]
+            chain=Recorder(self.ledger, PEOPLE[index]),
             store=store,
             fetcher=Fetcher(self.study, Peers(self.book, store, report), os.urandom, 1.0),  # type: ignore[arg-type]
             journal=Journal(self.folder / f"{index}.sqlite"),
@@ -322,7 +332,7 @@ class InProcess:
         return found
 
     def recorder(self, index: int) -> Recorder:
-        found: Any = self.tools[index].rounds
+        found: Any = self.tools[index].chain
         assert isinstance(found, Recorder)
         return found
 
