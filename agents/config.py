@@ -20,13 +20,13 @@ DEFAULT_IPFS_API = "/ip4/127.0.0.1/tcp/5001"
 class Home:
     """One organisation's folder.
 
-    account.json               Ethereum keystore v3
-    transport.json             X25519 key, to which key shares are sealed
-    shares/CHAIN-EPOCH.json    this holder's share of a threshold key
-    studies/CHAIN-STUDY/       accepted.json (what the operator agreed to), journal.sqlite
-    modules/SHA256.py          torch modules that the operator allowed
-    tx.sqlite                  transactions outside studies, so that none is sent twice
-    ipfs/                      the embedded node's repository
+    account.json                        Ethereum keystore v3
+    transport.json                      X25519 key, to which key shares are sealed
+    shares/CHAIN-REGISTRY-EPOCH.json    this holder's share of a threshold key
+    studies/CHAIN-MANAGER-STUDY/        accepted.json (what the operator agreed to), journal.sqlite
+    modules/SHA256.py                   torch modules that the operator allowed
+    tx.sqlite                           transactions outside studies, so that none is sent twice
+    ipfs/                               the embedded node's repository
     """
 
     root: Path

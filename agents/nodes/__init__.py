@@ -1,1 +1,1 @@
-"""Wiring and loops: an organisation's node, and the auditor that re-checks rounds from public data."""
+"""An organisation's running node: its wiring, its loop, and what watches it."""

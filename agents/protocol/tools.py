@@ -71,8 +71,8 @@ class Tools:
         return record
 
     def kept(self, study: StudyView) -> dict[str, npt.NDArray[np.float64]]:
-        """What this organisation kept of its newest contribution that a finalised round counted (SCAFFOLD's own control variate); what
-        it kept of older ones is deleted."""
+        """What this organisation kept of its newest contribution that a finalised round counted (SCAFFOLD's own control variate). What
+        it kept of older finalised rounds is deleted on the way; that of voided rounds and of the newest stays."""
         if self.frame.spec.strategy.kind != "scaffold":
             return {}
         newest: dict[str, npt.NDArray[np.float64]] = {}

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Prepares a Kubo repository for a consortium's private swarm. Run it again after a change: every setting is set anew.
 #
-#   IPFS_PATH=/var/lib/defedbio/ipfs sh configure.sh SWARM_KEY_FILE [--listen MULTIADDR] [--announce MULTIADDR]
+#   IPFS_PATH=/var/lib/defedbio-ipfs sh configure.sh SWARM_KEY_FILE [--listen MULTIADDR] [--announce MULTIADDR]
 #                                                    [--storage 50GB] [--peer MULTIADDR/p2p/PEERID]...
 set -eu
 umask 077

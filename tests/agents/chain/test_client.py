@@ -11,7 +11,7 @@ from defedbio.chain.bindings.participant_registry import ParticipantRegistry
 from defedbio.chain.bindings.round_manager import RoundManager, commitment_hash, set_hash
 from defedbio.chain.bindings.study_registry import StudyRegistry
 from defedbio.chain.client import ChainClient
-from defedbio.chain.network import Contracts, Network
+from defedbio.chain.network import Contracts, Deployed, Network
 from defedbio.chain.records import Call
 from defedbio.chain.values import Profile
 from defedbio.domain import BitSet
@@ -33,7 +33,7 @@ def test_connect_refuses_another_chain(network: Network) -> None:
 
 
 def test_connect_refuses_addresses_without_code(network: Network) -> None:
-    moved = replace(network.contracts, key_registry=NOBODY)
+    moved = Contracts(dict(network.contracts.deployed) | {"KeyRegistry": Deployed(NOBODY, 0)})
     with pytest.raises(WrongChain, match=f"no contract at KeyRegistry's address {NOBODY}"):
         ChainClient(network.rpc, replace(network, contracts=moved), options=QUICK).connect()
 

@@ -141,21 +141,21 @@ def test_after_trouble_the_cluster_is_left_alone_for_a_while(
     ciphertexts = [3**i + 1 for i in range(COUNT)]
     want = threshold.share(key[0], key[1][0], ciphertexts)
     for _ in range(2):
-        assert threshold.share(key[0], key[1][0], ciphertexts, With(dask, FailsElsewhere)) == want
+        assert threshold.share(key[0], key[1][0], ciphertexts, Sliced(With(dask, FailsElsewhere))) == want
     assert len(troubles(notes)) == 1, "the second list did not go there"
     monkeypatch.setattr(dask, "_again_at", 0.0)
-    assert threshold.share(key[0], key[1][0], ciphertexts, dask) == want
+    assert threshold.share(key[0], key[1][0], ciphertexts, Sliced(dask)) == want
     assert "computes again" in notes[-1]["message"]
 
 
 def test_a_connection_lost_between_two_lists(key: Any, dask: Executor, notes: list[dict[str, Any]]) -> None:
     ciphertexts = [3**i + 1 for i in range(COUNT)]
-    want = threshold.share(key[0], key[1][0], ciphertexts, dask)
+    want = threshold.share(key[0], key[1][0], ciphertexts, Sliced(dask))
     dask._client.close()
-    assert threshold.share(key[0], key[1][0], ciphertexts, dask) == want
+    assert threshold.share(key[0], key[1][0], ciphertexts, Sliced(dask)) == want
     assert "the scheduler is gone; 6 of 6" in troubles(notes)[0]
     dask._again_at = 0.0
-    assert threshold.share(key[0], key[1][0], ciphertexts, dask) == want
+    assert threshold.share(key[0], key[1][0], ciphertexts, Sliced(dask)) == want
     assert "computes again" in notes[-1]["message"]
 
 
@@ -190,14 +190,14 @@ def test_a_lost_scheduler_leaves_the_rest_to_this_machine(
     os.mkfifo(tmp_path / "arrived")
     with another_process(workers=1) as (process, place), open_executor(place, 1, report) as executor:
         hanging = With(executor, partial(HangsElsewhere, tmp_path / "arrived"))
-        node = threading.Thread(target=lambda: found.append(threshold.share(key[0], key[1][0], ciphertexts, hanging)))
+        node = threading.Thread(target=lambda: found.append(threshold.share(key[0], key[1][0], ciphertexts, Sliced(hanging))))
         node.start()
         assert (tmp_path / "arrived").read_bytes() == b"x"
         process.kill()
         node.join()
         assert found == [threshold.share(key[0], key[1][0], ciphertexts)]
         assert "the scheduler is gone; 6 of 6 slices are computed here" in troubles(notes)[0]
-        assert threshold.share(key[0], key[1][0], ciphertexts, executor) == found[0]
+        assert threshold.share(key[0], key[1][0], ciphertexts, Sliced(executor)) == found[0]
         assert "no Dask scheduler answers" in notes[-1]["message"]
     written = capfd.readouterr().err
     assert "Traceback" not in written and "distributed.client" not in written, "the notes say it"
@@ -269,7 +269,9 @@ def test_tls_needs_the_certificates_of_the_cluster(key: Any, report: Reporter, n
                     continue
                 with open_executor(place, 1, report) as executor:
                     ciphertexts = [3**i + 1 for i in range(COUNT)]
-                    assert threshold.share(key[0], key[1][0], ciphertexts, executor) == threshold.share(key[0], key[1][0], ciphertexts)
+                    assert threshold.share(key[0], key[1][0], ciphertexts, Sliced(executor)) == threshold.share(
+                        key[0], key[1][0], ciphertexts
+                    )
     assert troubles(notes) == []
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from defedbio.crypto import numbers, paillier
 from defedbio.errors import InvalidInput
 
 MODULUS = (1 << 521) - 1
+VECTORS = Path(__file__).parents[2] / "vectors"
 
 
 class Recorder:
@@ -80,12 +83,13 @@ def test_lists_of_different_lengths_and_negative_exponents_are_refused() -> None
 
 
 @pytest.mark.usefixtures("small_slices")
-def test_a_slice_shows_nothing_and_survives_the_way_to_another_process(small) -> None:
+def test_a_slice_shows_nothing_and_survives_the_way_to_another_process() -> None:
     secret = int.from_bytes(os.urandom(32), "big") | 1 << 255
     executor = Recorder()
     Sliced(executor).powers(range(2, 20), secret, MODULUS)
     Sliced(executor).multi_power(range(2, 20), [secret] * 18, MODULUS)
-    table = paillier.FixedBaseTable(small.public)
+    primes = json.loads((VECTORS / "keys_512.json").read_text())
+    table = paillier.FixedBaseTable(paillier.PublicKey(int(primes["p"], 16) * int(primes["q"], 16), minimum_bits=512))
     drawn = os.urandom(table.exponent_bytes)
     table.obfuscators(lambda count: drawn * (count // len(drawn)), 20, Sliced(executor))
     assert len(executor.slices) == 9

@@ -12,11 +12,10 @@ import pytest
 
 from defedbio.errors import BlobUnavailable, InvalidInput
 from defedbio.explorer import verification
+from defedbio.explorer.application import Explorer
 from defedbio.explorer.index import Index
-from defedbio.explorer.server import Explorer
 from defedbio.explorer.verification import AT_ONCE
 from defedbio.protocol.verify import Check
-from defedbio.web.server import serve
 from tests.agents.explorer.world import MODEL, PEOPLE, STRANGER, World, word
 
 HOSTS = ["127.0.0.1", "[::1]"]
@@ -91,9 +90,9 @@ def test_another_sites_page_may_link_here_and_no_more(explorer: Explorer) -> Non
 
 
 @pytest.mark.parametrize("hosts", [["*"], ["127.0.0.1", "*.example"], [""]])
-def test_a_pattern_is_no_host_name(world: World, hosts: list[str]) -> None:
+def test_a_pattern_is_no_host_name(explorer: Explorer, hosts: list[str]) -> None:
     with pytest.raises(InvalidInput, match="one by one"):
-        serve(world.connection, "127.0.0.1", 0, hosts, lambda url: None)  # type: ignore[arg-type]
+        explorer.app(hosts)
 
 
 @pytest.mark.parametrize(

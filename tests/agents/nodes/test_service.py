@@ -262,7 +262,7 @@ def test_a_service_runs_a_study_to_its_end_and_tells_all_outlets(tmp_path: Path,
     def connect(journal: Journal, report: Reporter) -> Any:
         return SimpleNamespace(client=client, report=report)
 
-    network: Any = SimpleNamespace(chain_id=CHAIN, contracts=SimpleNamespace(round_manager=CONTRACT))
+    network: Any = SimpleNamespace(chain_id=CHAIN, contracts={"RoundManager": CONTRACT})
     program = tmp_path / "hook.py"
     program.write_text("import sys\nopen(sys.argv[1], 'a').write(sys.stdin.read() + '\\n')", "utf-8")
     operations = Operations(metrics_port=0, hook_commands=[f"{sys.executable} {program} {told}"])

@@ -34,7 +34,7 @@ GWEI = 10**9
 class Chain:
     """What a status asks of a client. `mined` are the hashes that have a receipt; None: every one."""
 
-    network: Any = field(default_factory=lambda: SimpleNamespace(chain_id=1, contracts=SimpleNamespace(round_manager="0xC0")))
+    network: Any = field(default_factory=lambda: SimpleNamespace(chain_id=1, contracts={"RoundManager": "0xC0"}))
     mined: set[bytes] | None = None
     away: bool = False
 
