@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from defedbio.errors import InvalidInput
 from defedbio.learning.preprocessing import normalise
-from defedbio.spec import BinarySpec, GenotypeFeatures, RegressionSpec, StudySpec
+from defedbio.spec import BinarySpec, RegressionSpec, StudySpec, Variant
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -28,7 +28,7 @@ VARIANTS_AT_ONCE = 2048
 
 def layout(spec: StudySpec) -> dict[str, int]:
     """Name and length of every vector that is summed."""
-    variants = len(_genotypes(spec).variants)
+    variants = len(_variants(spec))
     residuals = {"residuals": 2} if isinstance(spec.task, RegressionSpec) else {}
     return {"score": variants, "information": variants, **residuals}
 
@@ -39,8 +39,7 @@ def contribution(spec: StudySpec, x: Float32, y: Float32, minimum_cell: int) -> 
     A missing value counts as the organisation's mean. Nothing (zeros) is sent of a variant for which the carriers or the non-carriers of
     an allele, among cases or among controls, are fewer than `minimum_cell`.
     """
-    genotypes = _genotypes(spec)
-    m = len(genotypes.variants)
+    m = len(_variants(spec))
     z = normalise(spec, x)
     dosage, covariates = z[:, :m], _filled(z[:, m:])
     label = y[:, 0].astype(np.float64)
@@ -83,7 +82,7 @@ def report(spec: StudySpec, totals: Mapping[str, Float64]) -> list[dict[str, Any
         squares, freedom = totals["residuals"]
         variance = float(squares / freedom) if freedom > 0 else 0.0
     found = []
-    for variant, u, v in zip(_genotypes(spec).variants, score, information, strict=True):
+    for variant, u, v in zip(_variants(spec), score, information, strict=True):
         known = v > 0 and variance > 0
         z = float(u / sqrt(v * variance)) if known else None
         found.append(
@@ -102,10 +101,10 @@ def report(spec: StudySpec, totals: Mapping[str, Float64]) -> list[dict[str, Any
     return found
 
 
-def _genotypes(spec: StudySpec) -> GenotypeFeatures:
-    if not isinstance(spec.features, GenotypeFeatures):
+def _variants(spec: StudySpec) -> tuple[Variant, ...]:
+    if not spec.features.dosages:
         raise InvalidInput("the study has no genotypes")
-    return spec.features
+    return spec.features.dosages
 
 
 def _filled(values: Float64) -> Float64:

@@ -21,15 +21,9 @@ from defedbio.learning.preprocessing import STANDARDISED_LIMIT, target_scale
 from defedbio.learning.state import METADATA_KEY, GlobalState
 from defedbio.spec import (
     BinarySpec,
-    Category,
-    Column,
-    ExpressionFeatures,
-    Features,
-    GenotypeFeatures,
     MulticlassSpec,
     MultitaskSpec,
     RegressionSpec,
-    SmilesFeatures,
     StudySpec,
 )
 
@@ -184,25 +178,10 @@ def _architecture(spec: StudySpec) -> str:
 def _names(spec: StudySpec) -> dict[str, str]:
     """Features, their units and the scores as JSON lists in the order of the columns of input and output; what is predicted."""
     task = spec.task
-    lists = {"feature_names": spec.features.names, "feature_units": units(spec.features), "score_names": task.score_names}
+    lists = {"feature_names": spec.features.names, "feature_units": spec.features.units, "score_names": task.score_names}
     told = {"task": task.kind, "target": ", ".join(task.columns)}
     told |= {name: getattr(task, name, "") for name in ("positive", "unit")}
     return {name: json.dumps(list(values)) for name, values in lists.items()} | {name: text for name, text in told.items() if text}
-
-
-def units(features: Features) -> tuple[str, ...]:
-    """The unit of every feature as the study declares it, "" where it has none."""
-    if isinstance(features, SmilesFeatures):
-        return ("",) * features.width
-    if isinstance(features, ExpressionFeatures):
-        return (features.transform if features.transform != "none" else "",) * features.width
-    if isinstance(features, GenotypeFeatures):
-        return (*(f"copies of {v.effect}" for v in features.variants), *_column_units(features.covariates.columns))
-    return _column_units(features.columns)
-
-
-def _column_units(columns: tuple[Column | Category, ...]) -> tuple[str, ...]:
-    return tuple(c.unit if isinstance(c, Column) else "" for c in columns for _ in c.names)
 
 
 def _strip(proto: onnx.ModelProto) -> None:

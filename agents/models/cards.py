@@ -181,7 +181,7 @@ def study_facts(spec: StudySpec) -> dict[str, Any]:
             "scores": list(spec.task.score_names),
             "unit": getattr(spec.task, "unit", ""),
         },
-        "features": {"kind": json.loads(spec.raw)["features"]["kind"], "width": spec.features.width, "standardised": spec.standardise},
+        "features": {"kind": spec.features.kind, "width": spec.features.width, "standardised": spec.standardise},
         "model": {"architecture": named, "parameters": count(spec)},
         "training": {
             "rounds": spec.rounds,

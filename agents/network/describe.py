@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from defedbio.learning.parameters import count
-from defedbio.spec import ExpressionFeatures, Features, GenotypeFeatures, StudySpec, SumPrivacy, TableFeatures
+from defedbio.spec import StudySpec, SumPrivacy
 
 
 def describe(study: int, spec: StudySpec) -> str:
@@ -15,7 +15,7 @@ def describe(study: int, spec: StudySpec) -> str:
             f"study {study}: {spec.name}",
             *([f"  {spec.description}"] if spec.description else []),
             f"  target     {spec.task.kind} {', '.join(map(repr, spec.task.columns[:3]))}",
-            f"  features   {_what(features)}{', standardised over all organisations' if spec.standardise else ''}",
+            f"  features   {features.in_words}{', standardised over all organisations' if spec.standardise else ''}",
             f"  model      {spec.model.kind} {layers}, {count(spec)} parameters",
             f"  training   {spec.rounds} rounds of {spec.training.steps} steps, batch {spec.training.batch_size}, "
             f"{spec.training.optimizer} {spec.training.learning_rate}, {spec.strategy.kind}",
@@ -25,16 +25,6 @@ def describe(study: int, spec: StudySpec) -> str:
             f"  privacy    {_privacy(spec)}",
         )
     )
-
-
-def _what(features: Features) -> str:
-    if isinstance(features, TableFeatures):
-        return f"{len(features.columns)} columns ({features.width} features)"
-    if isinstance(features, ExpressionFeatures):
-        return f"expression of {features.width} genes"
-    if isinstance(features, GenotypeFeatures):
-        return f"dosages of {len(features.variants)} variants and {len(features.covariates.columns)} covariates"
-    return f"fingerprints of {features.bits} bits from {features.column!r}"
 
 
 def _privacy(spec: StudySpec) -> str:

@@ -117,7 +117,7 @@ class StudySpec:
         self.quantisation.check_slot_rule(self.seats)
         if self.privacy is not None:
             self._check_privacy(self.privacy)
-        fits = isinstance(self.features, GenotypeFeatures) and self.task.kind in ("binary", "regression")
+        fits = self.features.dosages and self.task.kind in ("binary", "regression")
         if self.statistics is not None and self.statistics.association and not fits:
             raise InvalidSpec("statistics.association needs genotypes and a binary or regression task")
 

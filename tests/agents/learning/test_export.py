@@ -19,7 +19,7 @@ from safetensors.torch import load as load_tensors
 from defedbio.errors import InvalidInput, InvalidSpec
 from defedbio.learning.custom import load_module
 from defedbio.learning.evaluation import predict
-from defedbio.learning.export import OPSET, export_onnx, export_safetensors, units
+from defedbio.learning.export import OPSET, export_onnx, export_safetensors
 from defedbio.learning.parameters import parameters
 from defedbio.learning.preprocessing import Scaler
 from defedbio.learning.state import GlobalState, genesis
@@ -210,10 +210,10 @@ def _told(raw: bytes) -> Any:
 
 def test_units_stand_by_their_features() -> None:
     spec = genotype_study()
-    assert units(spec.features) == ("copies of A", "copies of T", "copies of G", "")
-    assert len(units(study(features={"kind": "smiles", "column": "s", "bits": 64, "descriptors": ["TPSA"]}).features)) == 65
+    assert spec.features.units == ("copies of A", "copies of T", "copies of G", "")
+    assert len(study(features={"kind": "smiles", "column": "s", "bits": 64, "descriptors": ["TPSA"]}).features.units) == 65
     genes = study(features={"kind": "expression", "genes": ["A", "B"], "max": 12}).features
-    assert units(genes) == ("log1p", "log1p")
+    assert genes.units == ("log1p", "log1p")
 
 
 @pytest.fixture(autouse=True)
