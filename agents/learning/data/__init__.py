@@ -1,23 +1,25 @@
-"""Data adapters, one a file: from a local file to features and labels, never letting a value out."""
+"""Data adapters, one a kind of features: from a local file to features and labels, never letting a value out."""
 
 from __future__ import annotations
 
-from defedbio.learning.data.expression import ExpressionAdapter
-from defedbio.learning.data.genotypes import GenotypeAdapter
-from defedbio.learning.data.port import DataAdapter, DataReport, Dataset, Problem
-from defedbio.learning.data.smiles import SmilesAdapter
-from defedbio.learning.data.table import TableAdapter
-from defedbio.spec import ExpressionFeatures, GenotypeFeatures, SmilesFeatures, StudySpec
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
-__all__ = ["DataAdapter", "DataReport", "Dataset", "Problem", "open_adapter"]
+from defedbio.learning.data.port import DataAdapter, DataReport, Dataset, Problem
+from defedbio.spec import StudySpec, TaskSpec
+
+__all__ = ["ADAPTERS", "DataAdapter", "DataReport", "Dataset", "Problem", "open_adapter"]
+
+# By kind, what imports the class of its adapter: the packages that read molecules or genomes wait for a study that needs them.
+ADAPTERS: dict[str, Callable[[], Callable[[Any, TaskSpec], DataAdapter]]] = {
+    "table": lambda: import_module("defedbio.learning.data.table").TableAdapter,
+    "smiles": lambda: import_module("defedbio.learning.data.smiles").SmilesAdapter,
+    "expression": lambda: import_module("defedbio.learning.data.expression").ExpressionAdapter,
+    "genotypes": lambda: import_module("defedbio.learning.data.genotypes").GenotypeAdapter,
+}
 
 
 def open_adapter(spec: StudySpec) -> DataAdapter:
     """The adapter that reads files for the study's features."""
-    if isinstance(spec.features, SmilesFeatures):
-        return SmilesAdapter(spec.features, spec.task)
-    if isinstance(spec.features, ExpressionFeatures):
-        return ExpressionAdapter(spec.features, spec.task)
-    if isinstance(spec.features, GenotypeFeatures):
-        return GenotypeAdapter(spec.features, spec.task)
-    return TableAdapter(spec.features, spec.task)
+    return ADAPTERS[spec.features.kind]()(spec.features, spec.task)

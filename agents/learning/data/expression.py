@@ -14,17 +14,13 @@ from defedbio.learning.data.files import Cells, read_columns, read_header
 from defedbio.learning.data.numbers import check_numbers, parse_numbers
 from defedbio.learning.data.port import SHOWN_ROWS, Problem
 from defedbio.learning.data.reading import FileAdapter, Float32, Source
-from defedbio.spec import Column, ExpressionFeatures, TaskSpec
+from defedbio.spec import Column, ExpressionFeatures
 
 # Ensembl's stable identifiers carry a version that changes between releases: ENSG00000141510.18 is the gene ENSG00000141510.
 _VERSION = re.compile(r"^(ENS[A-Z]*G\d{11})\.\d+$")
 
 
-class ExpressionAdapter(FileAdapter):
-    def __init__(self, features: ExpressionFeatures, task: TaskSpec) -> None:
-        super().__init__(task)
-        self._features = features
-
+class ExpressionAdapter(FileAdapter[ExpressionFeatures]):
     def source(self, path: Path) -> Source:
         annotated = path.suffix.lower() == h5ad.SUFFIX
         found: dict[str, list[str]] = {}

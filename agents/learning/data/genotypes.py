@@ -18,18 +18,14 @@ from defedbio.learning.data.files import TABLE_SUFFIXES, Cells, Columns, failed,
 from defedbio.learning.data.port import SHOWN_ROWS, Problem
 from defedbio.learning.data.reading import FileAdapter, Float32, Source
 from defedbio.learning.data.table import parse_table
-from defedbio.spec import GenotypeFeatures, TaskSpec, Variant, complement
+from defedbio.spec import GenotypeFeatures, Variant, complement
 
 Reader = Callable[[Path, Collection[Place]], Calls]
 READERS: dict[str, Reader] = {".bed": plink.read, ".vcf.gz": vcf.read, ".vcf": vcf.read, ".bcf": vcf.read}
 
 
-class GenotypeAdapter(FileAdapter):
+class GenotypeAdapter(FileAdapter[GenotypeFeatures]):
     """Reads COHORT.bed (with its .bim and .fam) or COHORT.vcf[.gz], and the table COHORT.csv, .tsv or .parquet in the same folder."""
-
-    def __init__(self, features: GenotypeFeatures, task: TaskSpec) -> None:
-        super().__init__(task)
-        self._features = features
 
     def source(self, path: Path) -> Source:
         columns = [self._features.sample, *(c.name for c in self._features.covariates.columns)]

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,10 @@ from defedbio.errors import InternalFault
 from defedbio.learning.data.files import Cells, Columns, first_rows
 from defedbio.learning.data.labels import label_counts, parse_labels, scarcity
 from defedbio.learning.data.port import DataReport, Dataset, Problem
-from defedbio.spec import TaskSpec
+from defedbio.spec import Features, TaskSpec
 
 Float32 = npt.NDArray[np.float32]
+Kind = TypeVar("Kind", bound=Features)
 Parse = Callable[[dict[str, Cells], int], tuple[Float32 | None, list[Problem]]]
 
 
@@ -35,11 +37,11 @@ class Source:
     telling: bool = True
 
 
-class FileAdapter(ABC):
+class FileAdapter(ABC, Generic[Kind]):
     """A `DataAdapter` for files with one row a sample; adapters say which columns they read and how."""
 
-    def __init__(self, task: TaskSpec) -> None:
-        self._task = task
+    def __init__(self, features: Kind, task: TaskSpec) -> None:
+        self._features, self._task = features, task
 
     @abstractmethod
     def source(self, path: Path) -> Source:

@@ -18,14 +18,10 @@ from defedbio.errors import InvalidData
 from defedbio.learning.data.files import Cells, first_rows, read_columns
 from defedbio.learning.data.port import DataReport, Problem
 from defedbio.learning.data.reading import FileAdapter, Float32, Source, read_labelled
-from defedbio.spec import SmilesFeatures, TaskSpec
+from defedbio.spec import SmilesFeatures
 
 
-class SmilesAdapter(FileAdapter):
-    def __init__(self, features: SmilesFeatures, task: TaskSpec) -> None:
-        super().__init__(task)
-        self._features = features
-
+class SmilesAdapter(FileAdapter[SmilesFeatures]):
     def source(self, path: Path) -> Source:
         return Source(partial(read_columns, path), [self._features.column], self._featurise_cells)
 

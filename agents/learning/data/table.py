@@ -12,14 +12,10 @@ from defedbio.learning.data.files import Cells, read_columns
 from defedbio.learning.data.numbers import parse_numbers
 from defedbio.learning.data.port import Problem
 from defedbio.learning.data.reading import FileAdapter, Float32, Source
-from defedbio.spec import Category, TableFeatures, TaskSpec
+from defedbio.spec import Category, TableFeatures
 
 
-class TableAdapter(FileAdapter):
-    def __init__(self, features: TableFeatures, task: TaskSpec) -> None:
-        super().__init__(task)
-        self._features = features
-
+class TableAdapter(FileAdapter[TableFeatures]):
     def source(self, path: Path) -> Source:
         return Source(partial(read_columns, path), [c.name for c in self._features.columns], self._parse)
 
