@@ -13,14 +13,15 @@ from defedbio.audit import controls
 from defedbio.audit.bundle import CONTROLS, CRATE, HTML, PDF
 from defedbio.audit.crate import crate
 from defedbio.audit.evidence import Evidence
-from defedbio.audit.page import html
-from defedbio.audit.pdf import pdf
 from defedbio.audit.report import document_of
 from defedbio.protocol.verify import Check
 
 
 def documents(evidence: Evidence, checks: Sequence[Check], verdict: str) -> dict[str, bytes]:
     """File name -> bytes; the same for the same evidence and the same `fingerprint`."""
+    from defedbio.audit.page import html
+    from defedbio.audit.pdf import pdf
+
     document = document_of(evidence, checks, verdict)
     return {HTML: html(document), PDF: pdf(document), CRATE: crate(evidence), CONTROLS: controls.raw()}
 

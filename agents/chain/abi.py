@@ -13,7 +13,7 @@ from eth_abi.decoding import StringDecoder
 from eth_abi.exceptions import DecodingError, EncodingError
 from eth_abi.registry import BaseEquals
 from eth_abi.registry import registry as default_registry
-from web3 import Web3
+from eth_utils.crypto import keccak
 
 from defedbio.chain.network import CONTRACTS
 from defedbio.chain.parse import checksummed
@@ -63,7 +63,7 @@ def parameter_type(parameter: Abi) -> str:
 def topic_of(entry: Abi) -> bytes:
     """keccak256 of an event's, error's or function's signature."""
     signature = f"{entry['name']}({','.join(parameter_type(p) for p in entry['inputs'])})"
-    return bytes(Web3.keccak(text=signature))
+    return keccak(text=signature)
 
 
 @cache

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from eth_account import Account
-from eth_account.signers.local import LocalAccount
 from eth_utils.address import is_address, to_checksum_address
 
 from defedbio.errors import InvalidInput, InvalidKey, WrongPassword
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
 DEFAULT_ITERATIONS = 262144
 
@@ -22,6 +23,8 @@ def create_keystore(path: str | os.PathLike[str], password: str, *, iterations: 
     Raises:
         InvalidInput: if the file exists or cannot be written, or the password is empty.
     """
+    from eth_account import Account
+
     if not password:
         raise InvalidInput("a keystore needs a password")
     account: LocalAccount = Account.create()
@@ -48,6 +51,8 @@ def load_account(path: str | os.PathLike[str], password: str) -> LocalAccount:
         WrongPassword: if the password does not open it.
         InvalidKey: if the file cannot be read or is not a keystore.
     """
+    from eth_account import Account
+
     document = _read(path)
     try:
         key = Account.decrypt(document, password)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-from eth_account.signers.local import LocalAccount
+from typing import TYPE_CHECKING, Any
 
 from defedbio.chain.abi import decode_answer, decode_refusal, encode_call
 from defedbio.chain.journal import MemoryJournal, TxJournal
 from defedbio.chain.network import CONTRACTS, Network
 from defedbio.chain.parse import as_bytes, as_int, parse_block, parse_head, parse_log, parse_receipt, parse_transaction, to_hex
-from defedbio.chain.proofs import Header, encode_receipt, header_of
 from defedbio.chain.records import Block, Call, ClientOptions, Head, MinedTransaction, RawLog, Receipt, Transaction
 from defedbio.chain.rpc import Rpc, RpcError, revert_data
 from defedbio.chain.sender import Sender, checksum
 from defedbio.errors import ChainUnreachable, ContractRefused, InvalidInput, WrongChain
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+    from defedbio.chain.proofs import Header
 
 _LOG_CHUNK = 2000
 _PROOF_CHUNK = 100
@@ -188,6 +190,8 @@ class ChainClient:
         Raises:
             ChainUnreachable: if the node has no such block. InvalidInput: if the header is of a form that this version does not know.
         """
+        from defedbio.chain.proofs import header_of
+
         found = self._rpc.ask("eth_getBlockByNumber", hex(number), False)
         if found is None:
             raise ChainUnreachable(f"the node at {self.rpc_shown} has no block {number}")
@@ -199,6 +203,8 @@ class ChainClient:
         Raises:
             ChainUnreachable: if the node gives none, or others than those of the header.
         """
+        from defedbio.chain.proofs import encode_receipt
+
         try:
             found = self._rpc("eth_getBlockReceipts", hex(header.number))
         except RpcError:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
-
-import requests
-from web3 import HTTPProvider
-from web3.exceptions import Web3Exception
-from web3.types import RPCEndpoint
 
 from defedbio.chain.records import ClientOptions
 from defedbio.errors import ChainUnreachable, InternalFault, InvalidInput
+
+# A third of a second, which only those pay who ask a node: evidence and local files are checked without.
+if TYPE_CHECKING:
+    from web3.types import RPCEndpoint
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +33,8 @@ class RpcError(Exception):
 
 class Rpc:
     def __init__(self, url: str, options: ClientOptions, sleep: Callable[[float], None] = time.sleep) -> None:
+        from web3 import HTTPProvider
+
         try:
             parts = urlsplit(url)
             port = f":{parts.port}" if parts.port else ""
@@ -87,8 +88,11 @@ class Rpc:
             raise ChainUnreachable(f"the Ethereum node at {self.shown} refuses {method}: {error.message}") from None
 
     def _once(self, method: str, params: tuple[object, ...]) -> Any:
+        import requests
+        from web3.exceptions import Web3Exception
+
         try:
-            answer = cast(Any, self._provider.make_request(RPCEndpoint(method), list(params)))
+            answer = cast(Any, self._provider.make_request(cast("RPCEndpoint", method), list(params)))
         except requests.HTTPError as error:
             status = error.response.status_code if error.response is not None else 0
             if status in _PASSING_STATUS:

@@ -6,10 +6,9 @@ import logging
 import threading
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from eth_account.signers.local import LocalAccount
-from web3 import Web3
+from eth_utils.address import is_address, to_checksum_address
 
 from defedbio.chain.abi import decode_refusal
 from defedbio.chain.fees import Fees, raised, suggested
@@ -18,6 +17,9 @@ from defedbio.chain.parse import as_int, parse_receipt, to_hex
 from defedbio.chain.records import ClientOptions, Receipt
 from defedbio.chain.rpc import Rpc, RpcError, revert_data
 from defedbio.errors import ChainUnreachable, ContractRefused, InternalFault, InvalidInput
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
 
 log = logging.getLogger(__name__)
 
@@ -265,6 +267,6 @@ def _tell(key: str, what: str) -> None:
 
 def checksum(address: str) -> str:
     """Raises InvalidInput for what is no address."""
-    if not Web3.is_address(address):
+    if not is_address(address):
         raise InvalidInput(f"{address!r} is not an address")
-    return str(Web3.to_checksum_address(address))
+    return str(to_checksum_address(address))

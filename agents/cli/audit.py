@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from defedbio.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, emit, plain, say
-from defedbio.client.audits import NotPossible
-from defedbio.client.rounds import Check
 from defedbio.config import DEFAULT_IPFS_API
+
+if TYPE_CHECKING:
+    from defedbio.client.verification import Check
 
 app = typer.Typer(help="Evidence: a bundle for a regulator, and its check with no network.", no_args_is_help=True)
 EXITS = {"verified": 0, "partly verified": 1, "NOT verified": 4}
@@ -69,5 +70,7 @@ def check(
 
 
 def _line(check: Check) -> str:
+    from defedbio.client.audits import NotPossible
+
     mark = "--  " if isinstance(check, NotPossible) else "ok  " if check.ok else "FAIL"
     return f"{mark} {check.name:<22} {check.detail}{f' [{check.peer}]' if check.peer else ''}"

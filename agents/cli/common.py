@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from defedbio.client import Client
 from defedbio.config import DEFAULT_HOME, DEFAULT_IPFS_API, DEFAULT_NETWORK_FILE
 from defedbio.text import printable
+
+if TYPE_CHECKING:
+    from defedbio.client import Client
 
 HomeOption = Annotated[
     Path, typer.Option("--home", envvar="DEFEDBIO_HOME", help="This organisation's folder: keys, journal, IPFS repository.")
@@ -45,6 +47,8 @@ def connect(
     password_file: Path | None = None,
 ) -> Client:
     """The client of these options; what it notes goes to standard error."""
+    from defedbio.client import Client
+
     return Client(home, network, rpc, ipfs, password_file=password_file, on_record=notes)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json as jsonlib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from defedbio.cli.common import HOME, HomeOption, JsonOption, connect
-from defedbio.client.ipfs import NodeReady
+
+if TYPE_CHECKING:
+    from defedbio.client.ipfs import NodeReady
 
 app = typer.Typer(help="The embedded IPFS node. Kubo serves as well: pass --ipfs to the other commands.", no_args_is_help=True)
 

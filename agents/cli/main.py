@@ -2,60 +2,95 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
-from collections.abc import Iterable
+from functools import cached_property
 from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
 
 from defedbio.errors import DefedError
 
-# In the order in which an organisation meets them. Each module has either `app` (a group) or a function of its own name.
+# In the order in which an organisation meets them, each with the line that the list shows: to print the list, and to complete a name,
+# nothing that the commands need is loaded. Each is a module here of that name, with either `app` (a group) or a function of that name.
 COMMANDS = {
-    "doctor": "defedbio.cli.doctor",
-    "account": "defedbio.cli.account",
-    "ipfs": "defedbio.cli.ipfs",
-    "register": "defedbio.cli.register",
-    "ceremony": "defedbio.cli.ceremony",
-    "study": "defedbio.cli.study",
-    "module": "defedbio.cli.module",
-    "simulate": "defedbio.cli.simulate",
-    "data": "defedbio.cli.data",
-    "run": "defedbio.cli.run",
-    "top": "defedbio.cli.top",
-    "round": "defedbio.cli.round",
-    "model": "defedbio.cli.model",
-    "verify": "defedbio.cli.verify",
-    "audit": "defedbio.cli.audit",
-    "explorer": "defedbio.cli.explorer",
+    "doctor": "Check packages, account, chain, contracts, IPFS and the registered profile. Exit code 1 when something is an error.",
+    "account": "The organisation's account (Ethereum keystore v3) and transport key.",
+    "ipfs": "The embedded IPFS node. Kubo serves as well: pass --ipfs to the other commands.",
+    "register": "Publish or replace the own profile: name, transport key and IPFS multiaddress. Members then vote to admit a newcomer.",
+    "ceremony": "Threshold key ceremonies: deal a key, confirm a share, show an epoch.",
+    "study": "Studies: what is learned, how, and with whom.",
+    "module": "Your own torch modules: nothing that a study names runs here unless you allowed it.",
+    "simulate": "Run a study on local files: no chain, no IPFS, no keys, no encryption. Prints every round's metrics.",
+    "data": "Check local data. Nothing of it is sent anywhere, no value is printed.",
+    "run": "Follow the chain and take part until the study ends. Safe to stop and start at any time: it goes on where its journal ends.",
+    "top": "Show the organisation's own state in a study: round, own part, work, gas money, privacy budget, peers. Ctrl-C ends it.",
+    "round": "Rounds: list them, show one's whole record.",
+    "model": "Global models: list, fetch, check, apply, tune and export them.",
+    "verify": "Re-check commitments, set, updates, product, opening, model and model bytes. Exit code 4 when a check fails.",
+    "audit": "Evidence: a bundle for a regulator, and its check with no network.",
+    "explorer": "Serve a read-only web page of members, studies, rounds and blobs, live, from the chain and IPFS. Ctrl-C ends it.",
 }
 
 
-def build(names: Iterable[str] = COMMANDS) -> typer.Typer:
-    """The command line with these commands; loading only the one that was asked for saves seconds of imports a call."""
+class Named(TyperCommand):
+    """A command of which only name and line are known. Who asks for more gets the context, and with it the help, of the loaded one."""
+
+    @cached_property
+    def loaded(self) -> Any:
+        module, holder = import_module(f"defedbio.cli.{self.name}"), typer.Typer()
+        if hasattr(module, "app"):
+            holder.add_typer(module.app, name=self.name)
+        else:
+            holder.command(self.name)(getattr(module, str(self.name)))
+        return get_group(holder).commands[str(self.name)]
+
+    def make_context(self, *args: Any, **settings: Any) -> Any:
+        return self.loaded.make_context(*args, **settings)
+
+
+class Commands(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name, line in COMMANDS.items():
+            self.add_command(Named(name, help=line))
+
+
+def build() -> typer.Typer:
     app = typer.Typer(
         name="defedbio",
+        cls=Commands,
         help="Train one model together: each organisation's data stays at home, only an encrypted update leaves.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
     )
-    # A callback keeps the command's name in its usage line when only one is loaded.
-    app.callback()(lambda: None)
-    for name in names:
-        module = import_module(COMMANDS[name])
-        if hasattr(module, "app"):
-            app.add_typer(module.app, name=name)
-        else:
-            app.command(name)(getattr(module, name))
+    app.callback()(lambda: None)  # typer makes no group without one
     return app
+
+
+def collect_later() -> None:
+    """Let the first collection of garbage wait, and spare the last: a start makes hundreds of thousands of objects, nearly all to stay, and
+    looking through them again and again is a quarter of a short command's time. In between everything is as usual."""
+    usual = gc.get_threshold()
+
+    def first(phase: str, found: dict[str, int]) -> None:
+        gc.callbacks.remove(first)
+        gc.set_threshold(*usual)
+
+    gc.callbacks.append(first)
+    gc.set_threshold(300_000)
+    atexit.register(gc.freeze)
 
 
 def main() -> None:
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
-    app = build([asked] if asked in COMMANDS else COMMANDS)
+    app = build()
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="defedbio", standalone_mode=False)
     except DefedError as error:
         print(f"error: {error.message}", file=sys.stderr)
         if error.hint:
@@ -69,5 +104,11 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-if __name__ == "__main__":
+def program() -> None:
+    """The process' own entry; `main` alone leaves the collector of whoever calls it as it is."""
+    collect_later()
     main()
+
+
+if __name__ == "__main__":
+    program()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import astuple
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from defedbio.cli.common import NETWORK, JsonOption, NetworkOption, RpcOption, connect, emit, plain, say
-from defedbio.client.rounds import RoundRecord
+
+if TYPE_CHECKING:
+    from defedbio.client.rounds import RoundRecord
 
 app = typer.Typer(help="Rounds: list them, show one's whole record.", no_args_is_help=True)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json as jsonlib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from defedbio.cli.common import JsonOption, connect, emit, say
-from defedbio.client.simulation import SimulatedRound
+
+if TYPE_CHECKING:
+    from defedbio.client.simulation import SimulatedRound
 
 
 def simulate(

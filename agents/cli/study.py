@@ -20,7 +20,6 @@ from defedbio.cli.common import (
     emit,
     say,
 )
-from defedbio.client.studies import parse
 from defedbio.config import DEFAULT_IPFS_API
 
 app = typer.Typer(help="Studies: what is learned, how, and with whom.", no_args_is_help=True)
@@ -38,6 +37,8 @@ def create(
     json: JsonOption = False,
 ) -> None:
     """Publish a spec and open the study. The caller becomes its coordinator, without power after (R3)."""
+    from defedbio.client.specs import parse
+
     parsed = parse(spec)
     opened = connect(home, network, rpc, ipfs, password_file).study.create(parsed)
     number = opened.study

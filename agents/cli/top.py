@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group
@@ -16,10 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from defedbio.cli.common import HOME, NETWORK, HomeOption, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, console, emit, plain
-from defedbio.client.status import Status
 from defedbio.config import DEFAULT_IPFS_API
 from defedbio.domain import Phase
 from defedbio.errors import ChainUnreachable
+
+if TYPE_CHECKING:
+    from defedbio.client.status import Status
 
 BAR = 24
 ENDED = {Phase.FINALISED.name.lower(), Phase.VOIDED.name.lower()}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from defedbio.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, emit, say
-from defedbio.client.rounds import Check
 from defedbio.config import DEFAULT_IPFS_API
+
+if TYPE_CHECKING:
+    from defedbio.client.verification import Check
 
 
 def verify(

@@ -11,8 +11,6 @@ from defedbio.client.session import TRANSPORT_LABEL, Session
 from defedbio.client.values import Value
 from defedbio.config import write_private
 from defedbio.crypto.merkle import keccak256
-from defedbio.crypto.sealing import generate_transport_key
-from defedbio.crypto.vault import seal_with_password
 from defedbio.errors import InvalidInput
 
 MIN_PASSWORD = 8
@@ -54,6 +52,9 @@ class Accounts:
         Raises:
             InvalidInput: if the folder has one of them already, or the password is shorter than 8 characters.
         """
+        from defedbio.crypto.sealing import generate_transport_key
+        from defedbio.crypto.vault import seal_with_password
+
         home = self._session.home
         for path in (home.account, home.transport):
             if path.exists():

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from defedbio.client.modules import Modules
     from defedbio.client.rounds import Rounds
     from defedbio.client.simulation import SimulatedRound, Simulation
+    from defedbio.client.specs import Spec
     from defedbio.client.status import States
-    from defedbio.client.studies import Spec, Studies
+    from defedbio.client.studies import Studies
     from defedbio.nodes.watching.status import Status
     from defedbio.protocol.verify import Check
 
@@ -115,6 +116,8 @@ class Client:
     @property
     def network(self) -> NetworkFacts:
         """What the network file says. Raises NotFound, InvalidInput if it cannot be had."""
+        from defedbio.chain.network import CONTRACTS
+
         network = self._session.network
         return NetworkFacts(network.chain_id, network.contracts.addresses(), network.deploy_block)
 
@@ -289,7 +292,7 @@ class Client:
             NotFound: for an unknown round. InvalidInput: for one that is not finalised.
             BlobUnavailable: when a needed blob cannot be had; nothing is proven then.
         """
-        from defedbio.client.rounds import verify
+        from defedbio.client.verification import verify
 
         return verify(self._session, round, on_check)
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from defedbio.client.session import Session
-from defedbio.client.studies import AnySpec, resolve
+from defedbio.client.specs import AnySpec, resolve
 from defedbio.learning.data import DataReport, open_adapter
 
 

@@ -29,4 +29,4 @@ class Modules:
         Raises:
             InvalidInput, NotFound: naming a file that changed since it was allowed.
         """
-        return sorted(modules.allowed(self._session.home.modules))
+        return sorted(modules.sources(self._session.home.modules))

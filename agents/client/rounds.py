@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from defedbio.client.session import Session
 from defedbio.client.values import Value, hex_of
 from defedbio.domain import Phase
 from defedbio.errors import NotFound
-from defedbio.protocol.verify import Check, verify_round
 from defedbio.protocol.view import RoundView, StudyView
 
-__all__ = ["Check", "OrganisationRecord", "RoundRecord", "RoundSummary", "Rounds"]
+__all__ = ["OrganisationRecord", "RoundRecord", "RoundSummary", "Rounds"]
 
 
 @dataclass(frozen=True)
@@ -96,20 +95,6 @@ class Rounds:
             RoundSummary(r.id, r.step, r.phase.name.lower(), len(r.commitments), len(r.reveals), len(r.frozen), r.model_cid)
             for _, r in sorted(connection.study_view(study).rounds.items())
         ]
-
-
-def verify(session: Session, round: int, on_check: Callable[[Check], None]) -> list[Check]:
-    """See Client.verify."""
-    connection = session.reader()
-    on_chain = connection.rounds.round_of(round)
-    frame = connection.frame(on_chain.study)
-    study = connection.study_view(on_chain.study)
-    holders = connection.keys.epoch_of(frame.spec.key_epoch).holders
-    checks = []
-    for check in verify_round(connection.fetcher(frame), study, study.rounds[round], holders):
-        checks.append(check)
-        on_check(check)
-    return checks
 
 
 def record_of(study: StudyView, view: RoundView) -> RoundRecord:

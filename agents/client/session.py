@@ -8,19 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from defedbio.chain.accounts import keystore_address, load_account
-from defedbio.chain.client import ChainClient
-from defedbio.chain.network import Network
 from defedbio.client.password import VARIABLE, Secret, read_password
 from defedbio.config import DEFAULT_HOME, DEFAULT_IPFS_API, DEFAULT_NETWORK_FILE, Home, read_json
-from defedbio.crypto.vault import open_with_password
 from defedbio.errors import NotFound
-from defedbio.ipfs.kubo import KuboStore, Retry
-from defedbio.protocol.journal import Journal
-from defedbio.protocol.reading import Reader
 from defedbio.report import Reporter, Sink
+
+# What logs in is loaded when it logs in: a client that only looks at local files needs neither web3 nor an IPFS client.
+if TYPE_CHECKING:
+    from defedbio.chain.client import ChainClient
+    from defedbio.chain.network import Network
+    from defedbio.ipfs.kubo import KuboStore
+    from defedbio.protocol.journal import Journal
+    from defedbio.protocol.reading import Reader
 
 TRANSPORT_LABEL = "defedbio-transport/1"
 IMPATIENCE_SECONDS = 5.0
@@ -49,6 +50,8 @@ class Session:
 
     @cached_property
     def network(self) -> Network:
+        from defedbio.chain.network import Network
+
         path = self.network_path.expanduser()
         if not path.exists():
             raise NotFound(f"no network file at {path}", "ask the consortium for it, or run `brownie run deploy`; pass it as --network")
@@ -64,10 +67,14 @@ class Session:
 
     @cached_property
     def store(self) -> KuboStore:
+        from defedbio.ipfs.kubo import KuboStore
+
         return KuboStore(self.ipfs)
 
     def impatient_store(self) -> KuboStore:
         """The own IPFS node, asked once and not for long: for those to whom its silence is an answer."""
+        from defedbio.ipfs.kubo import KuboStore, Retry
+
         return KuboStore(self.ipfs, timeout=IMPATIENCE_SECONDS, retry=Retry(tries=1))
 
     @property
@@ -80,6 +87,8 @@ class Session:
         return self.given_password if self.given_password is not None else read_password(self.password_file, confirm)
 
     def own_address(self) -> str:
+        from defedbio.chain.accounts import keystore_address
+
         self._require_account()
         return keystore_address(self.home.account)
 
@@ -88,6 +97,8 @@ class Session:
         return str(read_json(self.home.transport, "transport key", ACCOUNT_HINT)["public"])
 
     def transport_private(self) -> bytes:
+        from defedbio.crypto.vault import open_with_password
+
         document = read_json(self.home.transport, "transport key", ACCOUNT_HINT)
         return open_with_password(document["box"], self.password, TRANSPORT_LABEL)
 
@@ -97,6 +108,9 @@ class Session:
 
     def signer(self, journal: Journal) -> Reader:
         """A connection that signs as this organisation's account, with the journal that keeps a transaction from being sent twice."""
+        from defedbio.chain.accounts import load_account
+        from defedbio.chain.client import ChainClient
+
         self._require_account()
         account = load_account(self.home.account, self.password)
         return self._connected(ChainClient(self._endpoint, self.network, account, journal))
@@ -104,6 +118,8 @@ class Session:
     @contextmanager
     def signing(self) -> Iterator[Reader]:
         """`signer` for transactions outside studies. Key and journal are let go afterwards: another process may need the journal next."""
+        from defedbio.protocol.journal import Journal
+
         self._require_account()
         journal = Journal(self.home.transactions)
         try:
@@ -118,6 +134,8 @@ class Session:
 
     @cached_property
     def _reading(self) -> Reader:
+        from defedbio.chain.client import ChainClient
+
         return self._connected(ChainClient(self._endpoint, self.network))
 
     @property
@@ -125,6 +143,8 @@ class Session:
         return self.rpc or self.network.rpc
 
     def _connected(self, client: ChainClient) -> Reader:
+        from defedbio.protocol.reading import Reader
+
         client.connect()
         return Reader(client, self.store, self.reporter)
 

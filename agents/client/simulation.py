@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from defedbio.client.studies import Spec, parse
+from defedbio.client.specs import Spec, parse
 from defedbio.client.values import Value
 from defedbio.errors import InvalidInput
 from defedbio.network.modules import read_modules

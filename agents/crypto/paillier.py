@@ -11,14 +11,16 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import InitVar, dataclass
 from functools import cached_property
-
-import phe
+from typing import TYPE_CHECKING
 
 from defedbio.crypto import numbers
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.numbers import Rand
 from defedbio.crypto.transcript import hash_to_number
+
+if TYPE_CHECKING:
+    import phe
 from defedbio.domain import MIN_MODULUS_BITS
 from defedbio.errors import BadCiphertext, InvalidInput, InvalidKey
 
@@ -76,6 +78,8 @@ class PublicKey:
     @cached_property
     def phe(self) -> phe.PaillierPublicKey:
         """The same key as `phe` writes it."""
+        import phe  # brings a command line of its own
+
         return phe.PaillierPublicKey(self.n)
 
     @cached_property

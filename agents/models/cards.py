@@ -7,9 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from importlib.resources import files
-from typing import Any
-
-from jsonschema import Draft202012Validator
+from typing import TYPE_CHECKING, Any
 
 from defedbio.chain.events import block_time
 from defedbio.chain.parse import to_hex
@@ -22,6 +20,9 @@ from defedbio.models.registry import Measured, Model, Tuning, lineage
 from defedbio.protocol.reading import Reader
 from defedbio.protocol.view import RoundView, StudyView
 from defedbio.spec import StudySpec
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 FORMAT = "defedbio-model-card/1"
 MODEL_FORMAT = "defedbio-model/1"
@@ -237,4 +238,6 @@ def _no_constant(name: str) -> float:
 
 @cache
 def _validator() -> Draft202012Validator:
+    from jsonschema import Draft202012Validator
+
     return Draft202012Validator(json.loads(files("defedbio.models").joinpath("model-card.schema.json").read_text("utf-8")))

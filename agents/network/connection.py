@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from defedbio.chain.bindings.key_registry import KeyRegistry
 from defedbio.chain.bindings.participant_registry import ParticipantRegistry
@@ -13,15 +14,17 @@ from defedbio.chain.client import ChainClient
 from defedbio.chain.network import Network
 from defedbio.chain.records import Receipt, Transaction
 from defedbio.chain.values import KeyEpoch, Study, StudyRules
-from defedbio.crypto.ceremony import CeremonyTranscript
 from defedbio.crypto.merkle import keccak256
 from defedbio.errors import BadTranscript, BlobMismatch, InvalidSpec, PeerFault
 from defedbio.ipfs.store import BlobStore
-from defedbio.learning.plan import schedule
 from defedbio.network.peers import Peers
 from defedbio.network.sending import send
 from defedbio.report import Reporter
 from defedbio.spec import MAX_SPEC_BYTES, StudySpec
+
+# What reads the chain alone loads neither the cryptography nor the learning part.
+if TYPE_CHECKING:
+    from defedbio.crypto.ceremony import CeremonyTranscript
 
 MAX_TRANSCRIPT_BYTES = 1 << 20
 FETCH_SECONDS = 30.0
@@ -88,6 +91,8 @@ def transcript_of(raw: bytes, on_chain: KeyEpoch, network: Network) -> CeremonyT
     Raises:
         BadTranscript, BlobMismatch: with the proposer to blame.
     """
+    from defedbio.crypto.ceremony import CeremonyTranscript
+
     try:
         if keccak256(raw) != on_chain.transcript_hash:
             raise BlobMismatch(f"the transcript of key epoch {on_chain.epoch} is not the one of the chain's hash")
@@ -123,6 +128,8 @@ def spec_of(raw: bytes, on_chain: Study) -> StudySpec:
 
 def rules_of(spec: StudySpec, enrol_until: int) -> StudyRules:
     """The part of a spec that the contracts enforce; `enrol_until` in unix seconds."""
+    from defedbio.learning.plan import schedule
+
     seconds = spec.deadlines
     return StudyRules(
         seats=spec.seats,

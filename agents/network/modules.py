@@ -30,11 +30,11 @@ def allow(folder: Path, source: Path) -> str:
     return digest
 
 
-def allowed(folder: Path) -> dict[str, Maker]:
-    """The allowed modules by hash; a file that no longer has the hash it was allowed by is refused.
+def sources(folder: Path) -> dict[str, bytes]:
+    """The sources of the allowed modules by hash, unrun; a file that no longer has the hash it was allowed by is refused.
 
     Raises:
-        InvalidInput: naming the file that changed.
+        InvalidInput, NotFound: naming the file that changed or is gone.
     """
     found = {}
     for path in sorted(folder.glob("*.json")):
@@ -44,8 +44,13 @@ def allowed(folder: Path) -> dict[str, Maker]:
         raw = _read(source)
         if hashlib.sha256(raw).hexdigest() != path.stem:
             raise InvalidInput(f"{source} is not the source that was allowed", "read it and allow it again")
-        found[path.stem] = load_module(raw, source.name)
+        found[path.stem] = raw
     return found
+
+
+def allowed(folder: Path) -> dict[str, Maker]:
+    """The allowed modules by hash. Raises what `sources` does."""
+    return {digest: load_module(raw, f"{digest}.py") for digest, raw in sources(folder).items()}
 
 
 def needed(spec: StudySpec, folder: Path) -> dict[str, Maker]:

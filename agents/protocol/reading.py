@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from defedbio.chain.events import RoundFinalised, fetch_events
 from defedbio.domain import KeyEpochStatus
 from defedbio.errors import InvalidInput, NotFound
 from defedbio.network.connection import FETCH_SECONDS, Connection
-from defedbio.protocol.fetch import Fetcher
-from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.view import StudyView, fold
+
+if TYPE_CHECKING:
+    from defedbio.protocol.fetch import Fetcher
+    from defedbio.protocol.frame import StudyFrame
 
 
 @dataclass
@@ -42,6 +45,8 @@ class Reader(Connection):
 
     def frame(self, study: int) -> StudyFrame:
         """All fixed facts of a study, from chain and IPFS."""
+        from defedbio.protocol.frame import StudyFrame
+
         on_chain, spec = self.spec(study)
         epoch, transcript = self.transcript(on_chain.key_epoch)
         if epoch.status != KeyEpochStatus.ACTIVE:
@@ -50,6 +55,8 @@ class Reader(Connection):
         return StudyFrame(network.chain_id, network.contracts["RoundManager"], study, spec, transcript.key)
 
     def fetcher(self, frame: StudyFrame) -> Fetcher:
+        from defedbio.protocol.fetch import Fetcher
+
         deadlines = frame.spec.deadlines
         shortest = min(deadlines.attest, deadlines.finalise, deadlines.aggregate)
         return Fetcher(frame, self.peers, os.urandom, min(FETCH_SECONDS, shortest / 4))

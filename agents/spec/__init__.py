@@ -6,9 +6,7 @@ import json
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any
-
-from jsonschema import Draft202012Validator
+from typing import TYPE_CHECKING, Any
 
 from defedbio.domain import MAX_NOISE, NOISE_TAIL, Quantisation
 from defedbio.errors import InvalidInput, InvalidSpec
@@ -36,6 +34,9 @@ from defedbio.spec.learning import (
 )
 from defedbio.spec.privacy import Privacy, RecordPrivacy, SumPrivacy, privacy_from
 from defedbio.spec.tasks import BinarySpec, MulticlassSpec, MultitaskSpec, RegressionSpec, SurvivalSpec, TaskSpec, task_from
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 __all__ = [
     "NORM_PROOF_SLACK",
@@ -229,4 +230,6 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @cache
 def _validator() -> Draft202012Validator:
+    from jsonschema import Draft202012Validator
+
     return Draft202012Validator(json.loads(files("defedbio.spec").joinpath("study.schema.json").read_text("utf-8")))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from defedbio.client.models import ModelFile
+if TYPE_CHECKING:
+    from defedbio.client.models import ModelFile
 
 StudyOption = Annotated[int, typer.Option("--study", min=1, help="Study number.")]
 RoundOption = Annotated[int, typer.Option("--round", min=0, help="Round whose model; the newest finalised one when absent.")]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json as jsonlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from defedbio.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, emit, plain
 from defedbio.cli.model.options import RoundOption, StudyOption
-from defedbio.client.models import Measured
 from defedbio.config import DEFAULT_IPFS_API
 from defedbio.errors import ChainUnreachable, WrongChain
+
+if TYPE_CHECKING:
+    from defedbio.client.models import Measured
 
 
 def list_(

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from defedbio.errors import InvalidData
 from defedbio.learning.data.port import SHOWN_ROWS, Problem
 
@@ -59,10 +56,20 @@ def read_header(path: Path) -> list[str]:
                     first = next(csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ","), [])
                 return [name.strip() for name in first]
             case ".parquet" | ".pq":
-                return list(pq.read_schema(path).names)
-    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException):
+                return _parquet_header(path)
+    except (OSError, UnicodeDecodeError, csv.Error):
         return []
     return []
+
+
+def _parquet_header(path: Path) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(path).names)
+    except pa.ArrowException:
+        return []
 
 
 def first_rows(indices: Iterable[int]) -> tuple[int, ...]:
@@ -120,6 +127,9 @@ def _parse_csv(reader: Any, wanted: Sequence[str]) -> Columns:
 
 
 def _read_parquet(path: Path, wanted: Sequence[str]) -> Columns:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(path) as file:
             names = list(file.schema_arrow.names)

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from defedbio.chain.client import ChainClient
 from defedbio.errors import DefedError, Unreachable
 from defedbio.nodes.watching.metrics import PREFIX
@@ -43,6 +41,8 @@ def read_metrics(url: str) -> dict[str, float]:
     Raises:
         Unreachable: if they cannot be had.
     """
+    from prometheus_client.parser import text_string_to_metric_families
+
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=METRICS_SECONDS) as response:

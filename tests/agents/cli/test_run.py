@@ -30,7 +30,7 @@ def settings(tmp_path: Path) -> list[str]:
 
 
 def refused(settings: list[str], *options: str) -> DefedError:
-    result = CliRunner().invoke(build(["run"]), ["run", "--study", "1", "--metrics-port", "0", *settings, *options], standalone_mode=False)
+    result = CliRunner().invoke(build(), ["run", "--study", "1", "--metrics-port", "0", *settings, *options], standalone_mode=False)
     assert isinstance(result.exception, DefedError), result.exception
     return result.exception
 
@@ -82,7 +82,7 @@ def test_json_is_a_record_a_line_and_states_stay_inside(flags: list[str], capsys
 def test_a_chain_that_is_away_ends_the_agent_and_is_in_its_log(
     settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("defedbio.client.session.load_account", lambda path, password: None)
+    monkeypatch.setattr("defedbio.chain.accounts.load_account", lambda path, password: None)
     monkeypatch.setattr("defedbio.chain.client.ClientOptions", lambda: ClientOptions(backoff_seconds=0.0))
     error = refused(settings, "--no-metrics")
     assert isinstance(error, ChainUnreachable)
