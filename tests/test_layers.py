@@ -31,7 +31,7 @@ STOREYS = (
 )
 HEIGHT = {"floor": 0} | {room: height for height, rooms in enumerate(STOREYS, 1) for room in rooms}
 # What `from defedbio import ...` brings without naming the module it is in.
-PUBLIC = {"defedbio.Client": "client"}
+PUBLIC = {"defedbio.Client": "client", "defedbio.RunOptions": "client"}
 FOLDERS = {"agents": "defedbio", "ipfs": "defedbio.ipfs"}
 # The package's door: run by every import of ours, so what it brings must wait until somebody asks.
 DOOR = "agents/__init__.py"

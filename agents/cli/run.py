@@ -9,19 +9,24 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from defedbio import RunOptions
 from defedbio.cli.common import HOME, NETWORK, HomeOption, IpfsOption, NetworkOption, PasswordFileOption, RpcOption, connect, plain
-from defedbio.client.running import LOOPBACK, THREADS, Sink
 from defedbio.config import DEFAULT_IPFS_API
+
+if TYPE_CHECKING:
+    from defedbio.report import Sink
+
+DEFAULT = RunOptions()
 
 
 def run(
     study: Annotated[int, typer.Option("--study", min=1, help="Study number on the chain.")],
     data: Annotated[Path | None, typer.Option("--data", help="This organisation's data file; never leaves this machine.")] = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads for training, and for cryptography.")] = 1,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads for training, and for cryptography.")] = DEFAULT.threads,
     executor: Annotated[
         str,
         typer.Option(
@@ -29,17 +34,17 @@ def run(
             help="What computes powers: threads, or this organisation's own Dask cluster, dask+tls://HOST:PORT. The cluster gets the key "
             "share and what hides updates, so trust it like this machine. dask:// is for loopback; docs/cluster.md has the rest.",
         ),
-    ] = THREADS,
+    ] = DEFAULT.executor,
     poll: Annotated[
         float, typer.Option("--poll", min=0.05, help="Seconds between looks at a quiet chain; after news the next ones are sooner.")
-    ] = 1.0,
+    ] = DEFAULT.poll,
     patience: Annotated[
         float, typer.Option("--patience", min=1, help="Seconds that chain or IPFS may stay away before the agent stops.")
-    ] = 600.0,
-    metrics: Annotated[bool, typer.Option("--metrics/--no-metrics", help="Serve Prometheus metrics.")] = True,
+    ] = DEFAULT.patience,
+    metrics: Annotated[bool, typer.Option("--metrics/--no-metrics", help="Serve Prometheus metrics.")] = DEFAULT.metrics,
     metrics_host: Annotated[
         str, typer.Option("--metrics-host", help="Address of the metrics; anyone who reaches it can read them.")
-    ] = LOOPBACK,
+    ] = DEFAULT.metrics_host,
     metrics_port: Annotated[
         int | None, typer.Option("--metrics-port", min=0, max=65535, help="Port of the metrics; 0 a free one. 9460, or a free one.")
     ] = None,
@@ -66,11 +71,7 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="One JSON record a line instead of text.")] = False,
 ) -> None:
     """Follow the chain and take part until the study ends. Safe to stop and start at any time: it goes on where its journal ends."""
-    stop = threading.Event()
-    _stop_on_signals(stop)
-    connect(home, network, rpc, ipfs, password_file).run(
-        study,
-        data,
+    options = RunOptions(
         threads=threads,
         executor=executor,
         poll=poll,
@@ -82,9 +83,11 @@ def run(
         hook_command=hook_command or (),
         hook_url=hook_url or (),
         hook_secret_file=hook_secret_file,
-        on_record=json_sink if json else text_sink(),
-        stop=stop,
     )
+    stop = threading.Event()
+    _stop_on_signals(stop)
+    sink = json_sink if json else text_sink()
+    connect(home, network, rpc, ipfs, password_file).run(study, data, options, on_record=sink, stop=stop)
 
 
 def _stop_on_signals(stop: threading.Event) -> None:

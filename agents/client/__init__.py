@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from defedbio.client.client import Client
+from defedbio.nodes.options import RunOptions
 
-__all__ = ["Client"]
+__all__ = ["Client", "RunOptions"]

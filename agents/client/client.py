@@ -16,6 +16,7 @@ from defedbio.client.session import Session, silent
 from defedbio.client.values import Value
 from defedbio.config import DEFAULT_HOME, DEFAULT_IPFS_API, DEFAULT_NETWORK_FILE
 from defedbio.errors import InvalidInput
+from defedbio.nodes.options import RunOptions
 from defedbio.report import Sink
 
 # Each group's module is loaded when it is used: most commands need one, and some bring torch or a web server.
@@ -239,18 +240,8 @@ class Client:
         self,
         study: int,
         data: StrPath | None = None,
+        options: RunOptions = RunOptions(),
         *,
-        threads: int = 1,
-        executor: str = "threads",
-        poll: float = 1.0,
-        patience: float = 600.0,
-        metrics: bool = True,
-        metrics_host: str = "127.0.0.1",
-        metrics_port: int | None = None,
-        log_file: StrPath | None = None,
-        hook_command: Sequence[str] = (),
-        hook_url: Sequence[str] = (),
-        hook_secret_file: StrPath | None = None,
         on_record: Sink | None = None,
         stop: threading.Event | None = None,
     ) -> bool:
@@ -259,30 +250,17 @@ class Client:
 
         Args:
             data: this organisation's file, which never leaves this machine; a holder of the key that is not enrolled needs none.
-            threads: of the CPU, for training and for cryptography.
-            executor: what computes powers, `threads` or this organisation's own Dask cluster, which must be trusted like this machine
-                (docs/cluster.md).
-            poll: seconds between looks at a quiet chain; after news the next ones are sooner.
-            patience: seconds that chain or IPFS may stay away before it ends.
-            metrics, metrics_host, metrics_port: serve Prometheus metrics, by default on loopback port 9460 or a free one.
-            log_file: JSON records; agent.log in the study's folder when absent.
-            hook_command, hook_url: programs and addresses that get every event; addresses need `hook_secret_file`.
+            options: how it works and is watched.
             on_record: gets every record of the node (defedbio.report); the client's own when absent.
 
         Raises:
-            NotFound, InvalidInput: when it was not accepted, or the data does not fit. StudyHalted: when the study cannot go on.
-            Unreachable: when chain or IPFS stay away for longer than `patience`.
+            NotFound, InvalidInput: when it was not accepted, or the data or an option does not fit. StudyHalted: when the study cannot go
+                on. Unreachable: when chain or IPFS stay away for longer than the options' `patience`.
         """
-        from defedbio.client.running import run, secret_of
-        from defedbio.compute.executor import Place
-        from defedbio.nodes.organisation import LoopOptions
-        from defedbio.nodes.service import Operations
+        from defedbio.client.running import run
 
-        secret = secret_of(_path(hook_secret_file)) if hook_url else b""
-        operations = Operations(metrics, metrics_host, metrics_port, _path(log_file), hook_command, hook_url, secret)
-        loop = LoopOptions(poll_seconds=poll, patience=patience)
         sink = on_record or self._session.sink
-        return run(self._session, study, _path(data), threads, Place.parse(executor), loop, operations, sink, stop or threading.Event())
+        return run(self._session, study, None if data is None else Path(data), options, sink, stop or threading.Event())
 
     def verify(self, round: int, on_check: Callable[[Check], None] = lambda check: None) -> list[Check]:
         """Re-check a finished round from chain and IPFS alone (R5): commitments, set, updates, product, opening, model and its bytes, up
@@ -310,7 +288,3 @@ class Client:
         from defedbio.client.status import States
 
         return States(self._session)
-
-
-def _path(given: StrPath | None) -> Path | None:
-    return None if given is None else Path(given)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from defedbio.chain.network import Network
 from defedbio.compute.executor import Place, open_arithmetic
 from defedbio.config import Home
 from defedbio.errors import DefedError, InvalidInput
+from defedbio.nodes.options import RunOptions
 from defedbio.nodes.organisation import LoopOptions
 from defedbio.nodes.participation import assemble
 from defedbio.nodes.watching.hooks import Hooks, Receiver
@@ -24,28 +25,18 @@ from defedbio.protocol.journal import Journal
 from defedbio.protocol.reading import Reader
 from defedbio.report import Reporter, Sink, Tee
 
-LOOPBACK = "127.0.0.1"
 LAST_WORDS_SECONDS = 5.0
 COMPLETE_SECONDS = 40.0  # a hook's tries and pauses: nobody starts a node again whose study is complete
-
-
-@dataclass(frozen=True)
-class Operations:
-    """How a node is watched. `metrics_port` None: 9460, or a free one where that is taken; `log_file` None: in the study's folder."""
-
-    metrics: bool = True
-    metrics_host: str = LOOPBACK
-    metrics_port: int | None = None
-    log_file: Path | None = None
-    hook_commands: Sequence[str] = ()
-    hook_urls: Sequence[str] = field(default=(), repr=False)
-    hook_secret: bytes = field(default=b"", repr=False)
 
 
 @dataclass
 class NodeService:
     """`connect` makes the signing connection from the study's journal and the reporter; `peers` asks the own IPFS node, and gives up
-    quickly. `screen` gets every record. Lists of powers are computed at `place`, on this machine by so many `threads`."""
+    quickly. `screen` gets every record.
+
+    Raises:
+        InvalidInput: for options that cannot be meant, before anything is begun.
+    """
 
     home: Home
     network: Network
@@ -54,23 +45,26 @@ class NodeService:
     connect: Callable[[Journal, Reporter], Reader]
     peers: HasPeers
     screen: Sink
-    operations: Operations = Operations()
-    place: Place = field(default_factory=Place)
-    threads: int = 1
+    options: RunOptions = RunOptions()
+
+    def __post_init__(self) -> None:
+        self._secret = _secret_of(self.options)
+        self._place = Place.parse(self.options.executor)
 
     @property
     def folder(self) -> Path:
         return self.home.study(self.network.chain_id, self.network.contracts["RoundManager"], self.study)
 
-    def run(self, data: Path | None, password: str, loop: LoopOptions, stop: threading.Event) -> bool:
+    def run(self, data: Path | None, password: str, stop: threading.Event) -> bool:
         """Take part until the study is complete (True) or `stop` is set (False). Raises what `assemble` and `OrganisationNode.run` do."""
         tee, metrics = Tee(self.screen), NodeMetrics()
         report = Reporter(tee, study=self.study, organisation=self.address)
         receivers = self._receivers(report)
+        loop = LoopOptions(poll_seconds=self.options.poll, patience=self.options.patience)
         with ExitStack() as stack:
             journal = Journal(self.folder / "journal.sqlite")
             stack.callback(journal.close)
-            log = LogFile(self.operations.log_file or self.folder / LOG_FILE)
+            log = LogFile(Path(self.options.log_file or self.folder / LOG_FILE))
             stack.callback(log.close)
             tee.add(log.sink)
             tee.add(metrics.sink)
@@ -82,7 +76,7 @@ class NodeService:
             stack.callback(hooks.close, LAST_WORDS_SECONDS)
             tee.add(hooks.sink)
             stack.enter_context(_last_words(report))
-            arithmetic = stack.enter_context(open_arithmetic(self.place, self.threads, report))
+            arithmetic = stack.enter_context(open_arithmetic(self._place, self.options.threads, report))
             node = assemble(connection, self.home, self.study, data, password, journal, loop, arithmetic)
             node.stop = stop
             stack.enter_context(watched(report, connection.client, self.peers))
@@ -94,17 +88,14 @@ class NodeService:
             return complete
 
     def _receivers(self, report: Reporter) -> list[Receiver]:
-        options = self.operations
-        if options.hook_urls and not options.hook_secret:
-            raise InvalidInput("a web hook needs a secret that its requests are signed with", "pass --hook-secret-file")
         return [
-            *(Command(text, report) for text in options.hook_commands),
-            *(WebHook(url, options.hook_secret) for url in options.hook_urls),
+            *(Command(text, report) for text in self.options.hook_command),
+            *(WebHook(url, self._secret) for url in self.options.hook_url),
         ]
 
     def _serve(self, metrics: NodeMetrics, report: Reporter, stack: ExitStack) -> str:
         """The URL of the metrics, empty without any."""
-        if not self.operations.metrics:
+        if not self.options.metrics:
             return ""
         server, remark = self._listen(metrics)
         stack.callback(server.close)
@@ -112,7 +103,7 @@ class NodeService:
         return server.url
 
     def _listen(self, metrics: NodeMetrics) -> tuple[MetricsServer, str]:
-        host, port = self.operations.metrics_host, self.operations.metrics_port
+        host, port = self.options.metrics_host, self.options.metrics_port
         if port is not None:
             return metrics.serve(host, port), ""
         try:
@@ -129,3 +120,20 @@ def _last_words(report: Reporter) -> Iterator[None]:
     except DefedError as error:
         report.note(f"the node stops: {error.message}", level="error", event="node.trouble", fatal=True)
         raise
+
+
+def _secret_of(options: RunOptions) -> bytes:
+    """The secret that web hooks are signed with; empty without any hook.
+
+    Raises:
+        InvalidInput: for hooks without a file, or a file that cannot be read.
+    """
+    if not options.hook_url:
+        return b""
+    if options.hook_secret_file is None:
+        raise InvalidInput("--hook-url needs --hook-secret-file", "requests are signed, so that a receiver knows whose they are")
+    path = Path(options.hook_secret_file)
+    try:
+        return path.read_bytes().strip()
+    except OSError as error:
+        raise InvalidInput(f"the hook secret {path} cannot be read: {type(error).__name__}") from None

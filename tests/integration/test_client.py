@@ -18,7 +18,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
-from defedbio import Client
+from defedbio import Client, RunOptions
 from defedbio.cli.main import main
 from defedbio.errors import InvalidInput, NotFound
 from scripts.consortium import ROOT, Consortium, Organisation
@@ -128,12 +128,12 @@ def test_what_is_not_there_is_said(client: Client, finished: Study) -> None:
         with pytest.raises(NotFound, match="999"):
             ask(999)
     with pytest.raises(InvalidInput, match=r"needs this organisation's data"):
-        client.run(finished.number, metrics=False)
+        client.run(finished.number, options=RunOptions(metrics=False))
 
 
 def test_a_complete_study_is_run_to_its_end_at_once(client: Client, organisation: Organisation, finished: Study) -> None:
     records: list[dict[str, Any]] = []
-    assert client.run(finished.number, organisation.data, metrics=False, on_record=records.append)
+    assert client.run(finished.number, organisation.data, RunOptions(metrics=False), on_record=records.append)
     assert "the study is complete" in [r.get("message") for r in records]
     assert client.top(finished.number).complete
 

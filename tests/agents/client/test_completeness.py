@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, fields
 from operator import attrgetter
 from typing import Any
 
 import pytest
 import typer.main
 
-from defedbio import Client
+from defedbio import Client, RunOptions
 from defedbio.cli.main import build
 from tests.test_layers import ROOT, imports, layer_of
 
@@ -66,7 +67,8 @@ ARGUMENTS = {
 
 
 def _commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    for name, command in group.commands.items():
+    for name, named in group.commands.items():
+        command = getattr(named, "loaded", named)
         if hasattr(command, "commands"):
             yield from _commands(command, (*path, name))
         else:
@@ -83,11 +85,18 @@ def test_every_command_is_accounted_for() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_has_a_method_that_takes_what_it_takes(name: str) -> None:
     method: Callable[..., Any] = attrgetter(METHODS[name])(Client())
-    taken = inspect.signature(method).parameters
+    taken = set(inspect.signature(method).parameters)
+    if "options" in taken:
+        taken |= {field.name for field in fields(RunOptions)}
     options = {parameter.name for parameter in COMMANDS[name].params} - SETTINGS - SHOWING
-    assert {ARGUMENTS.get((name, option), option) for option in options} <= set(taken)
+    assert {ARGUMENTS.get((name, option), option) for option in options} <= taken
     assert (method.__doc__ or "").strip(), "help() says what it does"
     assert f"{METHODS[name]}(" in (ROOT / "docs" / "client.md").read_text("utf-8")
+
+
+def test_a_run_has_the_same_defaults_everywhere() -> None:
+    defaults = {parameter.name: parameter.default for parameter in COMMANDS["run"].params}
+    assert {option.name: defaults[option.name] or option.default for option in fields(RunOptions)} == asdict(RunOptions())
 
 
 CLI = ROOT / "agents" / "cli"

@@ -22,8 +22,9 @@ from defedbio.chain.records import Head
 from defedbio.config import Home
 from defedbio.domain import BitSet, Phase
 from defedbio.errors import ChainUnreachable, InvalidInput
+from defedbio.nodes.options import RunOptions
 from defedbio.nodes.organisation import LoopOptions, OrganisationNode
-from defedbio.nodes.service import NodeService, Operations
+from defedbio.nodes.service import NodeService
 from defedbio.nodes.watching.logs import LogFile, bridged, last_records
 from defedbio.nodes.watching.metrics import NodeMetrics
 from defedbio.nodes.watching.running import announced, running_agent
@@ -214,17 +215,17 @@ def test_a_taken_default_port_makes_room_and_a_named_one_is_refused(tmp_path: Pa
     records: list[dict[str, Any]] = []
     unused: Any = None
 
-    def serve(operations: Operations) -> str:
-        service = NodeService(Home(tmp_path), unused, PEOPLE[0], 1, unused, unused, records.append, operations)
+    def serve(options: RunOptions) -> str:
+        service = NodeService(Home(tmp_path), unused, PEOPLE[0], 1, unused, unused, records.append, options)
         with ExitStack() as stack:
             return service._serve(NodeMetrics(), Reporter(records.append), stack)
 
-    url = serve(Operations())
+    url = serve(RunOptions())
     assert url.startswith("http://127.0.0.1:") and url != taken.url
     assert records[-1]["message"] == f"metrics at {url}: port {port} is taken"
     with pytest.raises(InvalidInput, match="--no-metrics"):
-        serve(Operations(metrics_port=port))
-    assert serve(Operations(metrics=False)) == ""
+        serve(RunOptions(metrics_port=port))
+    assert serve(RunOptions(metrics=False)) == ""
     taken.close()
 
 
@@ -265,12 +266,12 @@ def test_a_service_runs_a_study_to_its_end_and_tells_all_outlets(tmp_path: Path,
     network: Any = SimpleNamespace(chain_id=CHAIN, contracts={"RoundManager": CONTRACT})
     program = tmp_path / "hook.py"
     program.write_text("import sys\nopen(sys.argv[1], 'a').write(sys.stdin.read() + '\\n')", "utf-8")
-    operations = Operations(metrics_port=0, hook_commands=[f"{sys.executable} {program} {told}"])
-    service = NodeService(Home(tmp_path), network, PEOPLE[0], 1, connect, together.store(0), screen.append, operations)
+    options = RunOptions(metrics_port=0, hook_command=[f"{sys.executable} {program} {told}"])
+    service = NodeService(Home(tmp_path), network, PEOPLE[0], 1, connect, together.store(0), screen.append, options)
     together.tools[0].journal.close()
 
-    assert service.run(None, "", LoopOptions(poll_seconds=0.0), threading.Event()) is True
-    assert service.run(None, "", LoopOptions(poll_seconds=0.0), threading.Event()) is True, "started again, it finds its study complete"
+    assert service.run(None, "", threading.Event()) is True
+    assert service.run(None, "", threading.Event()) is True, "started again, it finds its study complete"
     for tools in together.tools[1:]:
         tools.journal.close()
     events = [json.loads(line) for line in told.read_text("utf-8").splitlines()]
