@@ -17,7 +17,7 @@ app = typer.Typer(help="Check local data. Nothing of it is sent anywhere, no val
 @app.command()
 def check(
     data: Annotated[Path, typer.Option("--data", help="The file to check.")],
-    study: Annotated[int, typer.Option("--study", min=1, help="Study on the chain whose schema applies.")] = 0,
+    study: Annotated[int | None, typer.Option("--study", min=1, help="Study on the chain whose schema applies.")] = None,
     spec: Annotated[Path | None, typer.Option("--spec", help="A spec file instead of a study on the chain; needs no network.")] = None,
     network: NetworkOption = NETWORK,
     rpc: RpcOption = "",
@@ -25,8 +25,9 @@ def check(
     json: JsonOption = False,
 ) -> None:
     """Say which rows and columns do not fit the study's schema. Exit code 0 when the file fits, 1 when it does not."""
-    if (spec is None) == (study == 0):
+    given = [schema for schema in (study, spec) if schema is not None]
+    if len(given) != 1:
         raise InvalidInput("name the schema", "pass either --study or --spec")
-    report = connect(network=network, rpc=rpc, ipfs=ipfs).data.check(spec or study, data)
+    report = connect(network=network, rpc=rpc, ipfs=ipfs).data.check(given[0], data)
     emit(report.to_json(), json, report.to_text())
     raise typer.Exit(0 if report.ok else 1)
