@@ -16,6 +16,7 @@ from defedbio.learning.evaluation import predict
 from defedbio.learning.evaluation_sums import PREFIX
 from defedbio.learning.global_update import check_step
 from defedbio.learning.models import Installed, build, weights_of
+from defedbio.learning.optimisers import open_optimiser, torch_optimiser
 from defedbio.learning.parameters import count, flatten, parameters, unflatten
 from defedbio.learning.plan import Step, control_norm
 from defedbio.learning.preprocessing import model_input, moments, target_input
@@ -137,7 +138,7 @@ class Trainer:
         self._names = [p.name for p in parameters(spec) if only is None or p.name in only]
         self._tensors = [own[name] for name in self._names]
         self._start = [t.detach().clone() for t in self._tensors]
-        self._optimiser = _optimiser(spec, self._tensors, self.rate)
+        self._optimiser = open_optimiser(spec.training, self._tensors, self.rate)
         self._batches = _batches(len(dataset), spec.training.batch_size, np.random.Generator(np.random.Philox(seed)))
         self._task = open_task(spec)
         self._y = target_input(spec, state.scaler, dataset.y)
@@ -158,7 +159,9 @@ class Trainer:
             loss = self._task.loss(self.module(x), torch.from_numpy(self._y[rows]))
             if not torch.isfinite(loss):
                 raise diverged(done, steps)
-            self._optimiser.zero_grad(set_to_none=False)
+            for tensor in self._tensors:
+                if tensor.grad is not None:
+                    tensor.grad.zero_()
             loss.backward()  # type: ignore[no-untyped-call]
             for i, tensor in enumerate(self._tensors):
                 gradient = tensor.grad if tensor.grad is not None else torch.zeros_like(tensor)
@@ -184,7 +187,7 @@ class Trainer:
 
         private_steps(
             self.module,
-            self._optimiser,
+            torch_optimiser(self.spec.training, self._tensors, self.rate),
             self._task.loss,
             model_input(self.spec, self.state.scaler, self.dataset.x),
             self._y,
@@ -225,13 +228,6 @@ def _measure(spec: StudySpec, held_out: Dataset | None, scores: Float64 | None) 
     if held_out is None or scores is None:
         return {m.name: np.zeros(m.length) for m in task.measures(spec.evaluation)}
     return task.measure(held_out.y, scores, spec.evaluation)
-
-
-def _optimiser(spec: StudySpec, tensors: list[torch.nn.Parameter], rate: float) -> torch.optim.Optimizer:
-    training = spec.training
-    if training.optimizer == "adam":
-        return torch.optim.AdamW(tensors, lr=rate, weight_decay=training.weight_decay)
-    return torch.optim.SGD(tensors, lr=rate, momentum=training.momentum, weight_decay=training.weight_decay)
 
 
 def _batches(rows: int, size: int, generator: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
