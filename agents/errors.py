@@ -25,6 +25,23 @@
     └── InternalFault      (70)   ours: an invariant that does not hold
 
 The number is the command line's exit code. Messages never contain secrets or data values.
+
+Example, a program that acts on whose move it is, without a word of the message:
+
+    def joined(client, study):
+        try:
+            client.study.join(study, accept=True)
+        except ContractRefused as refusal:
+            if refusal.name != "StudyRegistryEnrolmentClosed":
+                raise
+            return "too late"
+        except PeerFault as fault:
+            return f"ask {fault.peer or 'the coordinator'} what it published"
+        except Unreachable:
+            return "try again later"
+        except InvalidInput as mistake:
+            return f"ours to put right: {mistake.hint or mistake.message}"
+        return "joined"
 """
 
 from __future__ import annotations

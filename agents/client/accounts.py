@@ -51,6 +51,9 @@ class Accounts:
 
         Raises:
             InvalidInput: if the folder has one of them already, or the password is shorter than 8 characters.
+
+        Example:
+            Client(password_file="password").account.new().address
         """
         from defedbio.crypto.sealing import generate_transport_key
         from defedbio.crypto.vault import seal_with_password
@@ -73,6 +76,9 @@ class Accounts:
 
         Raises:
             NotFound: if there is none yet.
+
+        Example:
+            client.account.show().transport_key
         """
         return Account(self._session.own_address(), self._session.transport_public())
 

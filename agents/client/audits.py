@@ -95,6 +95,10 @@ class Audit:
         Raises:
             InvalidInput: if `out` is there. NotFound: for an unknown study. Unreachable, PeerFault: if chain or IPFS does not give what is
                 needed.
+
+        Example:
+            bundle = client.audit.make(1, "evidence.zip")
+            bundle.made.id  # keep it apart from the bundle
         """
         # A connection of its own: the confirmations are this bundle's.
         with closing(replace(self._session)) as own:
@@ -112,6 +116,9 @@ class Audit:
 
         Raises:
             InvalidInput: if there is no bundle, or for what is no id.
+
+        Example:
+            client.audit.check("evidence.zip", id=bundle.made.id).verdict
         """
         if id and (len(id.removeprefix("0x")) != 64 or not set(id.lower().removeprefix("0x")) <= HEXADECIMAL):
             raise InvalidInput("an id is 64 hexadecimal digits", "`defedbio audit make` printed it")

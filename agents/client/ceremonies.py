@@ -61,6 +61,10 @@ class Ceremonies:
 
         Raises:
             InvalidInput: for holders that are no members or have published no transport key, or sizes out of range.
+
+        Example:
+            dealt = client.ceremony.deal([one, two, three, four], threshold=3)  # their addresses
+            dealt.epoch
         """
         with self._session.signing() as connection:
             epoch = ceremony.deal(connection, bits, threshold, holders)
@@ -71,6 +75,9 @@ class Ceremonies:
 
         Raises:
             BadTranscript, BlobMismatch, InvalidKey: after the rejection is on the chain. InvalidInput: if there is nothing to confirm.
+
+        Example:
+            client.ceremony.confirm(1).status
         """
         with self._session.signing() as connection:
             ceremony.confirm(connection, epoch, self._session.transport_private(), self.share_file(epoch), self._session.password)
@@ -82,6 +89,9 @@ class Ceremonies:
 
         Raises:
             NotFound: for an unknown epoch. BadTranscript, BlobMismatch: naming the proposer.
+
+        Example:
+            [holder.address for holder in client.ceremony.show(1).holders if not holder.confirmed]
         """
         state, transcript = self._session.reader().transcript(epoch)
         holders = tuple(KeyHolder(h, i in state.confirmations) for i, h in enumerate(state.holders))
@@ -89,6 +99,10 @@ class Ceremonies:
         return Epoch(epoch, state.status.name.lower(), state.threshold, bits, holders, hex_of(state.transcript_hash))
 
     def share_file(self, epoch: int) -> Path:
-        """Where this organisation keeps its share of the epoch's key, encrypted."""
+        """Where this organisation keeps its share of the epoch's key, encrypted.
+
+        Example:
+            client.ceremony.share_file(1).exists()
+        """
         network = self._session.network
         return self._session.home.share(network.chain_id, network.contracts["KeyRegistry"], epoch)

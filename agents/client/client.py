@@ -106,7 +106,13 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Let go of connections. A closed client connects again if it is used again."""
+        """Let go of connections. A closed client connects again if it is used again.
+
+        Example:
+            client = Client()
+            client.study.show(1)
+            client.close()  # or: with Client() as client: ...
+        """
         self._session.close()
 
     @property
@@ -183,7 +189,11 @@ class Client:
         return Rounds(self._session)
 
     def doctor(self) -> list[Finding]:
-        """What is installed, reachable, mismatched; what cannot be reached is a finding of level error and raises nothing."""
+        """What is installed, reachable, mismatched; what cannot be reached is a finding of level error and raises nothing.
+
+        Example:
+            [finding for finding in client.doctor() if finding.level != "ok"]
+        """
         from defedbio.client.doctor import examine
 
         return list(examine(self._session))
@@ -198,6 +208,9 @@ class Client:
 
         Raises:
             NotFound, Unreachable, ContractRefused: as they come.
+
+        Example:
+            client.register("Example Bio", multiaddr="/dns4/ipfs.example.org/tcp/4001/p2p/12D3Koo...")
         """
         from defedbio.client.accounts import register
 
@@ -231,6 +244,10 @@ class Client:
 
         Raises:
             InvalidSpec, InvalidData, InvalidInput: for a spec, files or their number that do not fit, or if `out` exists.
+
+        Example:
+            result = client.simulate("spec.json", ["a.csv", "b.csv", "c.csv"], test="test.csv")
+            pandas.DataFrame(result.table())
         """
         from defedbio.client.simulation import simulate
 
@@ -256,6 +273,9 @@ class Client:
         Raises:
             NotFound, InvalidInput: when it was not accepted, or the data or an option does not fit. StudyHalted: when the study cannot go
                 on. Unreachable: when chain or IPFS stay away for longer than the options' `patience`.
+
+        Example:
+            client.run(1, "mine.csv", RunOptions(threads=4, metrics_port=9460))
         """
         from defedbio.client.running import run
 
@@ -269,6 +289,9 @@ class Client:
         Raises:
             NotFound: for an unknown round. InvalidInput: for one that is not finalised.
             BlobUnavailable: when a needed blob cannot be had; nothing is proven then.
+
+        Example:
+            all(check.ok for check in client.verify(7))
         """
         from defedbio.client.verification import verify
 
@@ -280,6 +303,9 @@ class Client:
 
         Raises:
             NotFound: for an unknown study, or without an account. ChainUnreachable: without a chain there is no state.
+
+        Example:
+            client.top(1).round
         """
         return self._states.now(study)
 

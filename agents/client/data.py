@@ -19,5 +19,9 @@ class Data:
 
         Raises:
             InvalidInput, NotFound, Unreachable: if the spec cannot be had.
+
+        Example:
+            report = client.data.check(1, "mine.csv")
+            report.ok or print(report.to_text())
         """
         return open_adapter(resolve(self._session, study)).check(Path(data))

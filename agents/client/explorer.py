@@ -28,13 +28,21 @@ class Explorer:
 
         Raises:
             InvalidInput: if the address cannot be listened on. Unreachable: without a chain.
+
+        Example:
+            with client.explorer.serve(port=0) as address:
+                webbrowser.open(address)
         """
         return serving(self._application(host, allow_host), host, port)
 
     def serve_until_signal(
         self, on_ready: Callable[[str], None], *, host: str = LOOPBACK, port: int = PORT, allow_host: Sequence[str] = ()
     ) -> None:
-        """The same until SIGINT or SIGTERM; for the main thread of a process that does nothing else."""
+        """The same until SIGINT or SIGTERM; for the main thread of a process that does nothing else.
+
+        Example:
+            client.explorer.serve_until_signal(print, port=8420)
+        """
         serve(self._application(host, allow_host), host, port, on_ready)
 
     def _application(self, host: str, others: Sequence[str]) -> Starlette:

@@ -25,6 +25,10 @@ class Ipfs:
 
         Raises:
             InvalidInput, StoreUnreachable: when it starts, without Node.js 22 or if another node has the repository.
+
+        Example:
+            with client.ipfs.serve(rpc_port=0) as node:
+                other = Client(ipfs=node.ready.rpc)
         """
         return EmbeddedNode(self._session.home.ipfs, rpc_port=rpc_port, listen=listen, announce=announce)
 
@@ -36,5 +40,9 @@ class Ipfs:
         listen: Sequence[str] = DEFAULT_LISTEN,
         announce: Sequence[str] = (),
     ) -> None:
-        """The same until SIGINT or SIGTERM; for the main thread of a process that does nothing else."""
+        """The same until SIGINT or SIGTERM; for the main thread of a process that does nothing else.
+
+        Example:
+            client.ipfs.serve_until_signal(lambda ready: print(ready.rpc), listen=["/ip4/0.0.0.0/tcp/4001"])
+        """
         serve(self._session.home.ipfs, rpc_port=rpc_port, listen=listen, announce=announce, on_ready=on_ready)

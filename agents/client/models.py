@@ -113,6 +113,9 @@ class Models:
 
         Raises:
             NotFound: if there is none. BlobUnavailable, BlobMismatch: if it cannot be had whole. InvalidInput: if nobody vouches for it.
+
+        Example:
+            client.model.load(1).state.weights
         """
         connection = self._session.reader()
         if model is None:
@@ -125,6 +128,9 @@ class Models:
 
         Raises:
             InvalidInput: if a file exists. NotFound, BlobUnavailable, BlobMismatch: as `load`.
+
+        Example:
+            client.model.get(1, "model.safetensors").card
         """
         require_free(Path(out))
         account = self._signer(sign)
@@ -147,6 +153,9 @@ class Models:
 
         Raises:
             InvalidInput: if a file exists, or the model cannot be written in this format.
+
+        Example:
+            client.model.export(1, "model.onnx").file
         """
         require_free(Path(out))
         account = self._signer(sign)
@@ -160,6 +169,9 @@ class Models:
 
         Raises:
             NotFound: without file or card. InvalidInput: for a card that cannot be read.
+
+        Example:
+            client.model.card("model.safetensors", offline=True).ok
         """
         return verify_card(Path(file), None if offline else self._session.reader(), signer)
 
@@ -168,6 +180,9 @@ class Models:
 
         Raises:
             NotFound: if the study sums neither.
+
+        Example:
+            client.model.report(1).get("evaluation")
         """
         from defedbio.learning import statistics
         from defedbio.learning.evaluation_sums import summary
@@ -200,6 +215,10 @@ class Models:
 
         Raises:
             InvalidData: if the file does not fit the study. InvalidInput: if `out` exists.
+
+        Example:
+            predictions = client.model.predict(1, "new.csv", "scores.csv")
+            pandas.DataFrame(predictions.table())
         """
         if out is not None and Path(out).exists():
             raise InvalidInput(f"{os.fspath(out)} exists already")
@@ -229,6 +248,10 @@ class Models:
 
         Raises:
             InvalidData: if the file does not fit the study or is too small. InvalidInput: if a file exists.
+
+        Example:
+            tuned = client.model.personalise(1, "mine.csv", "own.safetensors")
+            tuned.tuning.moves, tuned.as_dict()["personalised"]
         """
         require_free(Path(out))
         account = self._signer(sign)
@@ -242,6 +265,9 @@ class Models:
 
         Raises:
             NotFound: for an unknown study.
+
+        Example:
+            pandas.DataFrame(record.to_json() for record in client.model.list(1))
         """
         return list_models(self._session.reader(), study, metrics)
 

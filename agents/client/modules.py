@@ -20,6 +20,9 @@ class Modules:
 
         Raises:
             InvalidInput: if it cannot be read or does not define build(spec).
+
+        Example:
+            digest = client.module.allow("own_model.py")
         """
         return modules.allow(self._session.home.modules, Path(source))
 
@@ -28,5 +31,8 @@ class Modules:
 
         Raises:
             InvalidInput, NotFound: naming a file that changed since it was allowed.
+
+        Example:
+            digest in client.module.list()
         """
         return sorted(modules.sources(self._session.home.modules))

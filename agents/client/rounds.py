@@ -75,6 +75,9 @@ class Rounds:
 
         Raises:
             NotFound: for an unknown round.
+
+        Example:
+            [part.participant for part in client.round.show(7).participants if not part.committed]
         """
         connection = self._session.reader()
         study = connection.study_view(connection.rounds.round_of(round).study)
@@ -88,6 +91,9 @@ class Rounds:
 
         Raises:
             NotFound: for an unknown study.
+
+        Example:
+            pandas.DataFrame(client.round.list(1))
         """
         connection = self._session.reader()
         connection.studies.study_of(study)

@@ -62,6 +62,9 @@ class Studies:
 
         Raises:
             InvalidSpec: for a spec that breaks a rule. InvalidInput: if the key epoch's key is not of the size that the spec asks for.
+
+        Example:
+            client.study.create("spec.json").study
         """
         parsed = parse(spec)
         digest = keccak256(parsed.raw)
@@ -84,6 +87,10 @@ class Studies:
 
         Raises:
             NotFound: for an unknown study. BlobMismatch, InvalidSpec: if its coordinator published something else.
+
+        Example:
+            shown = client.study.show(1)
+            shown.steps_done, shown.steps
         """
         connection = self._session.reader()
         on_chain, spec = connection.spec(study)
@@ -102,11 +109,19 @@ class Studies:
         )
 
     def spec(self, study: int) -> StudySpec:
-        """The spec, checked against the chain's hash; `json.loads(spec.raw)` is its document."""
+        """The spec, checked against the chain's hash; `json.loads(spec.raw)` is its document.
+
+        Example:
+            json.loads(client.study.spec(1).raw)
+        """
         return self._session.reader().spec(study)[1]
 
     def describe(self, study: int) -> str:
-        """In words what one must know before one accepts the study."""
+        """In words what one must know before one accepts the study.
+
+        Example:
+            print(client.study.describe(1))
+        """
         return describe(study, self.spec(study))
 
     def join(self, study: int, *, accept: bool = False, confirm: Confirm | None = None) -> Enrolment | None:
@@ -118,6 +133,9 @@ class Studies:
 
         Raises:
             InvalidInput: with neither. ContractRefused: when the study is full or enrolment has ended.
+
+        Example:
+            client.study.join(1, confirm=lambda study: input(f"{study} Join? ") == "yes")
         """
         if not accept and confirm is None:
             raise InvalidInput(f"study {study} was not accepted", "read study.describe, then pass accept=True, or confirm to decide")
