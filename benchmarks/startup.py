@@ -30,6 +30,8 @@ from typing import Any
 
 from eth_account import Account
 
+from defedbio.chain.network import CONTRACTS, Contracts, Network
+
 PASSWORD = "a long enough password"
 DEADLINES = dict.fromkeys(("enrol", "commit", "reveal", "attest", "aggregate", "share", "finalise"), 60)
 SPEC: dict[str, Any] = {
@@ -120,16 +122,14 @@ def place() -> Iterator[dict[str, str]]:
 
 
 def _furnish(folder: Path, rpc: str) -> None:
-    names = ("ParticipantRegistry", "KeyRegistry", "StudyRegistry", "RoundManager")
-    contracts = {name: f"0x{number:040x}" for number, name in enumerate(names, 1)}
-    network = {"format": "defedbio-network/1", "chain_id": 31337, "rpc": rpc, "contracts": contracts, "deploy_block": 0}
+    network = Network(31337, rpc, Contracts.of(*(f"0x{number:040x}" for number in range(1, len(CONTRACTS) + 1))))
     keystore = Account.encrypt(Account.create().key, PASSWORD, kdf="scrypt", iterations=2)
     source = "import torch\n\ndef build(spec):\n    return torch.nn.Linear(2, 1)\n"
     digest = hashlib.sha256(source.encode()).hexdigest()
     modules = folder / "home" / "modules"
     modules.mkdir(parents=True)
     for path, text in {
-        folder / "network.json": json.dumps(network),
+        folder / "network.json": network.to_json(),
         folder / "spec.json": json.dumps(SPEC),
         folder / "mine.csv": "age,dose,ill\n" + "".join(f"{20 + row},0.{row},{row % 2}\n" for row in range(60)),
         folder / "home" / "account.json": json.dumps(keystore),
