@@ -5,9 +5,10 @@ The binary comes from SOLCX_BINARY_PATH (build/solc by default) or, where the in
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from functools import cache
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import yaml
 from defedbio.chain.network import CONTRACTS
 
 ROOT = Path(__file__).resolve().parent.parent
+KEPT = ROOT / "build" / "compiled"
 OUTPUTS = [
     "abi",
     "metadata",
@@ -26,16 +28,26 @@ OUTPUTS = [
 ]
 
 
-@cache
 def outputs(root: Path = ROOT) -> dict[str, dict[str, Any]]:
-    """Compile the four contracts, once a process: {name: the compiler's output}, `metadata` being JSON text.
+    """Compile the four contracts: {name: the compiler's output}, `metadata` being JSON text.
+
+    The same sources, libraries, settings and compiler are compiled once: it takes seconds, and every deployment asks.
 
     Raises:
         solcx.exceptions.SolcError: when a source does not compile.
     """
     sources = {str(path.relative_to(root)): {"content": path.read_text("utf-8")} for path in sorted((root / "contracts").rglob("*.sol"))}
-    answer = compile_standard({"language": "Solidity", "sources": sources, "settings": settings(root)}, root)
-    return {name: answer["contracts"][f"contracts/{name}.sol"][name] for name in CONTRACTS}
+    document = {"language": "Solidity", "sources": sources, "settings": settings(root)}
+    # Libraries are read below node_modules, whose content the lock file determines.
+    asked = json.dumps([document, _configured(ROOT)["solc"]["version"], (ROOT / "package-lock.json").read_text("utf-8")], sort_keys=True)
+    kept = KEPT / f"{hashlib.sha256(asked.encode()).hexdigest()}.json"
+    if not kept.is_file():
+        answer = compile_standard(document, root)
+        KEPT.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=KEPT, delete=False, encoding="utf-8") as written:
+            json.dump({name: answer["contracts"][f"contracts/{name}.sol"][name] for name in CONTRACTS}, written)
+        os.replace(written.name, kept)
+    return dict(json.loads(kept.read_text("utf-8")))
 
 
 def standard_inputs(root: Path = ROOT) -> dict[str, dict[str, Any]]:
