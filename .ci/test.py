@@ -1,10 +1,11 @@
-"""Run every check in turn, the quick ones first, go on after a failure, and end with a table and one line of totals.
+"""Run every check in turn, the quick ones first, go on after a failure, and end with the slowest tests, a table and one line of totals.
 
-Exit status 0 only if every stage passed. Test counts come from the JUnit files that the stages' pytest runs write.
+Exit status 0 only if every stage passed. Tests are counted and timed from the JUnit files that the stages' pytest runs write.
 """
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 STAGES = ("lint", "types", "unit", "contracts", "integration", "coverage")
 REPORTS = Path("build/reports")
+SLOWEST = 10
 
 
 def counts(stage: str) -> tuple[int, int, int] | None:
@@ -26,15 +28,30 @@ def counts(stage: str) -> tuple[int, int, int] | None:
     return max(total - failed - skipped, 0), failed, skipped
 
 
+def slowest(stage: str) -> list[str]:
+    """The stage's tests that took longest, fixtures included, a line each."""
+    report = REPORTS / f"{stage}.xml"
+    cases = list(ET.parse(report).getroot().iter("testcase")) if report.is_file() else []
+    longest = sorted(cases, key=lambda case: float(case.get("time", "0")), reverse=True)[:SLOWEST]
+    return [f"  {float(case.get('time', '0')):6.1f} s  {case.get('classname')}::{case.get('name')}" for case in longest]
+
+
+def cpu_seconds() -> float:
+    """What the stages' processes have computed so far, as far as somebody waited for their end."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def main() -> int:
     for stage in STAGES:
         (REPORTS / f"{stage}.xml").unlink(missing_ok=True)
     Path("build/coverage/data").unlink(missing_ok=True)
+    started = time.monotonic()
     rows = []
     passed = failed = 0
     for stage in STAGES:
         print(f"\n== {stage}", flush=True)
-        begun = time.monotonic()
+        begun, computed = time.monotonic(), cpu_seconds()
         status = subprocess.run(["make", "--no-print-directory", stage], check=False).returncode
         tests = counts(stage)
         # A stage without tests counts as one check; a stage that fails outside its tests (no collection, a crash) as one failure.
@@ -42,8 +59,12 @@ def main() -> int:
         bad = max(bad, int(status != 0))
         passed, failed = passed + good, failed + bad
         what = f"{good} passed, {bad} failed, {left_out} skipped" if tests is not None else "checked"
-        rows.append(f"  {stage:<12} {'ok' if status == 0 else 'FAILED':<7} {time.monotonic() - begun:6.0f} s   {what}")
-    print("\n== summary", *rows, sep="\n")
+        seconds, computed = time.monotonic() - begun, cpu_seconds() - computed
+        rows.append(f"  {stage:<12} {'ok' if status == 0 else 'FAILED':<7} {seconds:6.0f} s {computed:6.0f} s of CPU   {what}")
+    for stage in STAGES:
+        if lines := slowest(stage):
+            print(f"\n== slowest of {stage}", *lines, sep="\n")
+    print("\n== summary", *rows, f"  {'':<12} {'':<7} {time.monotonic() - started:6.0f} s {cpu_seconds():6.0f} s of CPU", sep="\n")
     print(f"{passed} passed, {failed} failed")
     return int(failed > 0)
 
