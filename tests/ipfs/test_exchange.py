@@ -145,7 +145,7 @@ def test_a_fetch_that_begins_before_the_blob_is_there_is_served_when_it_comes(sw
         assert waiting.result() == blob
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_when_the_one_that_sends_dies_or_falls_silent_another_goes_on(swarm: Swarm, number: signal.Signals) -> None:
     """Last here: it ends a node."""
     *sources, fetcher = swarm.stores
