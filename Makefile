@@ -95,7 +95,7 @@ unit: setup ## pure Python tests; PYTEST_ARGS="..." is passed on
 
 contracts: setup ## contract tests on Anvil, through brownie
 	@mkdir -p build/reports build/home
-	@$(BROWNIE_HOME) $(PY) -m pytest $(CONTRACT_TESTS) --junitxml=build/reports/contracts.xml $(PYTEST_ARGS)
+	@$(BROWNIE_HOME) $(PY) -m pytest $(CONTRACT_TESTS)/scripts $(CONTRACT_TESTS) -n 2 --no-loadscope-reorder --junitxml=build/reports/contracts.xml $(PYTEST_ARGS)
 
 integration: setup $(CHROMIUM) ## whole nodes, chain, IPFS and a browser together
 	@mkdir -p build/reports build/coverage build/home

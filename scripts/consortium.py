@@ -185,7 +185,7 @@ class Consortium:
 
     def deploy(self) -> None:
         """`brownie run deploy` with all organisations as founders; writes the network file."""
-        with _one_brownie():
+        with one_brownie():
             # Brownie's own record of a deployment that was cut short would make it refuse to connect to this new chain.
             shutil.rmtree(ROOT / "build" / "brownie" / "deployments" / str(CHAIN_ID), ignore_errors=True)
             self.brownie("deploy", DEFEDBIO_FOUNDERS=",".join(o.address for o in self.organisations))
@@ -323,7 +323,7 @@ def brownie_environment(home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _one_brownie() -> Iterator[None]:
+def one_brownie() -> Iterator[None]:
     """Wait until no other process runs brownie in this checkout: it writes what it compiles and deploys into build/brownie."""
     with (ROOT / "build" / "brownie.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

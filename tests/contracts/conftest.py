@@ -13,8 +13,8 @@ from tests.contracts import devchain
 from tests.contracts.consortium import ANY, Consortium, people
 
 
+@pytest.hookimpl(trylast=True)  # after Brownie, which counts its workers' ports up from one
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "ganache: starts a Ganache node")
     devchain.settle(config)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from web3 import HTTPProvider, Web3
 
+from scripts.consortium import one_brownie
 from scripts.export_abi import ROOT
 
 
@@ -35,7 +36,8 @@ def brownie(home: Path, *arguments: str, **environment: str) -> str:
     """Run Brownie in this repository with a home of its own; what it printed."""
     settings = {**os.environ, "HOME": str(home), "SOLCX_BINARY_PATH": str(ROOT / "build" / "solc"), **environment}
     command = [str(Path(sys.executable).with_name("brownie")), *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    with one_brownie():
+        done = subprocess.run(command, cwd=ROOT, env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

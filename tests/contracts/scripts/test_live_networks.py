@@ -27,7 +27,7 @@ NODES = {
 }
 
 
-@pytest.mark.parametrize("kind", ["anvil", pytest.param("ganache", marks=pytest.mark.ganache)])
+@pytest.mark.parametrize("kind", ["anvil", "ganache"])
 def test_P1_to_P6_deployment_and_a_round_on_a_live_network(kind, tmp_path: Path):
     command, chain_id, name = NODES[kind]
     with node(command, tmp_path / "node.log") as endpoint:

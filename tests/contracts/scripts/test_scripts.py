@@ -16,6 +16,7 @@ from defedbio.errors import BlobMismatch, InvalidInput, NotFound, WrongChain
 from defedbio.ipfs.cid import cid_of
 from defedbio.spec import StudySpec
 from scripts import admit, chainlib, compiler, deploy, inspect_round, open_round, open_study, verification
+from scripts.consortium import one_brownie
 from tests.contracts.consortium import CID, Consortium, Life, as_bytes, word
 
 HOUR = 3600
@@ -45,7 +46,8 @@ def environment(monkeypatch, tmp_path):
 @pytest.fixture
 def deployed(monkeypatch) -> Consortium:
     monkeypatch.setenv("DEFEDBIO_FOUNDERS", ",".join(account.address for account in accounts[:3]))
-    deploy.main()
+    with one_brownie():
+        deploy.main()
     names = ("ParticipantRegistry", "KeyRegistry", "StudyRegistry", "RoundManager")
     return Consortium(*(chainlib.contract(name) for name in names), accounts[:3])
 
@@ -59,7 +61,8 @@ def test_deploy_writes_the_network_file(deployed):
 
 
 def test_deploy_makes_the_sender_the_founder_when_none_is_named(monkeypatch):
-    deploy.main()
+    with one_brownie():
+        deploy.main()
     assert chainlib.contract("ParticipantRegistry").isMember(accounts[0])
     assert chainlib.contract("ParticipantRegistry").memberCount() == 1
 
