@@ -15,8 +15,9 @@ export SOLCX_BINARY_PATH := $(ROOT)/build/solc
 # Brownie keeps its data in $HOME/.brownie: it gets a home of its own.
 BROWNIE_HOME := HOME="$(ROOT)/build/home"
 
+# The longest come first, so that the workers end together.
 CONTRACT_TESTS := tests/contracts
-SLOW_TESTS := tests/integration tests/browser
+SLOW_TESTS := tests/browser tests/integration
 PYTEST := $(PY) -m pytest -p no:pytest-brownie
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
@@ -99,7 +100,7 @@ contracts: setup ## contract tests on Anvil, through brownie
 
 integration: setup $(CHROMIUM) ## whole nodes, chain, IPFS and a browser together
 	@mkdir -p build/reports build/coverage build/home
-	@$(BROWNIE_HOME) $(PYTEST) $(SLOW_TESTS) -n $(CONSORTIA) --dist loadfile --cov --cov-append --cov-report= --cov-fail-under=0 --junitxml=build/reports/integration.xml $(PYTEST_ARGS)
+	@$(BROWNIE_HOME) $(PYTEST) $(SLOW_TESTS) -n $(CONSORTIA) --dist loadgroup --cov --cov-append --cov-report= --cov-fail-under=0 --junitxml=build/reports/integration.xml $(PYTEST_ARGS)
 
 coverage: setup ## what the last unit and integration runs covered, against the floor in pyproject.toml
 	@$(PY) -m coverage report

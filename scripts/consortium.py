@@ -28,6 +28,7 @@ CHAIN_ID = 31337
 FUNDS_WEI = 10**20
 STOP_SECONDS = 15.0
 START_SECONDS = 60.0
+Popen = Callable[..., "subprocess.Popen[str]"]
 
 
 class StepFailed(Exception):
@@ -76,11 +77,12 @@ class Organisation:
 
 @dataclass
 class Consortium:
-    """Everything lives under `folder`: chain state, homes, logs. `stop` ends every process that was started."""
+    """Everything lives under `folder`: chain state, homes, logs. `stop` ends every process that was started, by `popen`."""
 
     folder: Path
     names: Sequence[str]
     chain: str = "anvil"
+    popen: Popen = subprocess.Popen
     organisations: list[Organisation] = field(default_factory=list)
     processes: dict[str, Process] = field(default_factory=dict)
     rpc: str = ""
@@ -117,7 +119,7 @@ class Consortium:
         """Start a process in a group of its own, so that Ctrl-C reaches only this one, which then stops the rest in order."""
         log = self.logs / f"{name}.log"
         stream = log.open("a", encoding="utf-8")
-        popen = subprocess.Popen(
+        popen = self.popen(
             list(argv),
             cwd=ROOT,
             env={**os.environ, **(env or {})},
@@ -145,26 +147,31 @@ class Consortium:
     def run(self, step: str, argv: Sequence[str], env: dict[str, str] | None = None, timeout: float = 300.0) -> str:
         """Run a command to its end and return its standard output; its whole output goes to the step's log."""
         log = self.logs / f"{step}.log"
-        try:
-            done = subprocess.run(
-                list(argv),
-                cwd=ROOT,
-                env={**os.environ, **(env or {})},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=timeout,
-            )
-        except subprocess.TimeoutExpired:
-            raise StepFailed(step, f"no end after {timeout:.0f} s", log) from None
+        with self.popen(
+            list(argv),
+            cwd=ROOT,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                output, errors = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise StepFailed(step, f"no end after {timeout:.0f} s", log) from None
+            except BaseException:
+                process.kill()
+                raise
         with log.open("a", encoding="utf-8") as stream:
-            stream.write(f"$ {' '.join(argv)}\n{done.stdout}{done.stderr}")
-        if done.returncode != 0:
-            lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+            stream.write(f"$ {' '.join(argv)}\n{output}{errors}")
+        if process.returncode != 0:
+            lines = [line for line in (errors or output).splitlines() if line.strip()]
             raise StepFailed(
-                step, next((x for x in lines if x.startswith("error:")), lines[-1] if lines else f"exit code {done.returncode}"), log
+                step, next((x for x in lines if x.startswith("error:")), lines[-1] if lines else f"exit code {process.returncode}"), log
             )
-        return done.stdout
+        return output
 
     # -- the chain ---------------------------------------------------------------------------------------------------------------
 

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 
 from scripts.consortium import Consortium, Organisation, Process, stopping
+from tests.integration.prefork import prefork
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 FEATURES = 6
 BITS, THRESHOLD = 2048, 3
 PATIENCE = 150.0
+# Every test goes to the consortium that is free; but those that share a study, to the one that ran it.
+READS_THE_FINISHED_STUDY = pytest.mark.xdist_group("finished")
 
 
 @dataclass
@@ -78,7 +81,8 @@ def write_data(path: Path, rows: int, seed: int) -> None:
 
 def spec(epoch: int, rounds: int = 2, changes: dict[str, Any] | None = None, **deadlines: int) -> dict[str, Any]:
     """`changes` replace top-level fields."""
-    seconds = {"enrol": 600, "commit": 60, "reveal": 60, "attest": 60, "aggregate": 60, "share": 60, "finalise": 60, **deadlines}
+    # An idle Anvil's clock stands still, and enrolment counts from its newest block: other tests may take minutes in between.
+    seconds = {"enrol": 3600, "commit": 60, "reveal": 60, "attest": 60, "aggregate": 60, "share": 60, "finalise": 60, **deadlines}
     return {
         "format": "defedbio-study/1",
         "name": "integration",
@@ -101,7 +105,7 @@ def spec(epoch: int, rounds: int = 2, changes: dict[str, Any] | None = None, **d
 @pytest.fixture(scope="session")
 def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
     folder = tmp_path_factory.mktemp("consortium")
-    with stopping(Consortium(folder, NAMES)) as made:
+    with prefork() as popen, stopping(Consortium(folder, NAMES, popen=popen)) as made:
         made.start_chain()
         made.create_accounts()
         made.fund()

@@ -15,12 +15,14 @@ from pathlib import Path
 from scripts.consortium import ROOT
 
 COMMAND = [sys.executable, "-m", "scripts.demo", "--bits", "2048", "--rounds", "1"]
+# As small as the demo gets, where it does not come to its end.
+SMALL = ["--organisations", "3"]
 
 
 @contextmanager
-def demo(folder: Path) -> Iterator[subprocess.Popen[str]]:
+def demo(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [*COMMAND, "--folder", str(folder)],
+        [*COMMAND, *options, "--folder", str(folder)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -87,7 +89,7 @@ def test_the_demo_ends_with_a_report_and_nothing_left(tmp_path: Path) -> None:
 
 def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    with demo(folder) as process:
+    with demo(folder, *SMALL) as process:
         read_until(process, "start one IPFS node")
         assert len(started_for(folder)) > 5, "chain and nodes run"
         process.send_signal(signal.SIGINT)
@@ -99,7 +101,7 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
 
 def test_a_failure_names_the_step_and_the_log_and_stops_everything(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    with demo(folder) as process:
+    with demo(folder, *SMALL) as process:
         read_until(process, "start the chain")
         for pid in started_for(folder):
             if b"anvil" in Path(f"/proc/{pid}/cmdline").read_bytes():
