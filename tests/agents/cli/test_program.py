@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from defedbio.cli.main import COMMANDS, main
+from defedbio.cli.main import COMMANDS, program
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -23,7 +23,7 @@ def test_it_starts_as_a_module_and_lists_every_command(module: str) -> None:
     done = told(module, "--help")
     assert done.returncode == 0, done.stderr
     listed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("│ ") and len(line.split()) > 1}
-    assert f"Usage: python -m {module} " in done.stdout and set(COMMANDS) <= listed
+    assert "Usage: defedbio " in done.stdout and set(COMMANDS) <= listed
 
 
 def test_in_a_checkout_agents_is_defedbio() -> None:
@@ -34,4 +34,4 @@ def test_in_a_checkout_agents_is_defedbio() -> None:
 
 def test_the_installed_command_is_the_same_program() -> None:
     (command,) = entry_points(group="console_scripts", name="defedbio")
-    assert command.load() is main
+    assert command.load() is program

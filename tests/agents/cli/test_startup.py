@@ -111,12 +111,6 @@ def test_what_is_no_command_is_refused_as_before() -> None:
     assert "Did you mean 'round'?" in str(result.exception)
 
 
-@pytest.mark.parametrize("module", ["defedbio", "agents"])
-def test_the_package_is_the_command_line_by_both_names(module: str) -> None:
-    done = subprocess.run([sys.executable, "-m", module, "round", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "Usage: defedbio round [OPTIONS] COMMAND" in done.stdout
-
-
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_gets_a_completion_that_asks_this_program(shell: str, environment: dict[str, str]) -> None:
     shown = started(f"--show-completion {shell}", {**environment, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
