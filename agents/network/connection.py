@@ -20,11 +20,11 @@ from defedbio.ipfs.store import BlobStore
 from defedbio.network.peers import Peers
 from defedbio.network.sending import send
 from defedbio.report import Reporter
-from defedbio.spec import MAX_SPEC_BYTES, StudySpec
 
 # What reads the chain alone loads neither the cryptography nor the learning part.
 if TYPE_CHECKING:
     from defedbio.crypto.ceremony import CeremonyTranscript
+    from defedbio.spec import StudySpec
 
 MAX_TRANSCRIPT_BYTES = 1 << 20
 FETCH_SECONDS = 30.0
@@ -80,6 +80,8 @@ class Connection:
             NotFound: for an unknown study.
             BlobMismatch, InvalidSpec: if the coordinator published something else or nonsense.
         """
+        from defedbio.spec import MAX_SPEC_BYTES
+
         on_chain, opened = self.studies.study_of(study), self.studies.opening_of(study)
         raw = self.peers.fetch(opened.spec_cid, opened.coordinator, MAX_SPEC_BYTES, FETCH_SECONDS)
         return on_chain, spec_of(raw, on_chain)
@@ -118,6 +120,8 @@ def spec_of(raw: bytes, on_chain: Study) -> StudySpec:
     Raises:
         BlobMismatch, InvalidSpec: if the coordinator published something else or nonsense.
     """
+    from defedbio.spec import StudySpec
+
     if keccak256(raw) != on_chain.spec_hash:
         raise BlobMismatch(f"the spec of study {on_chain.study} is not the one of the chain's hash").blame(on_chain.coordinator)
     spec = StudySpec.from_bytes(raw)
