@@ -1,5 +1,5 @@
-"""Settings for every test. Property tests repeat the same examples each time, run without a deadline and may be slow to draw: a busy machine
-is no failure."""
+"""Settings for every test. Property tests repeat the same examples each time, run without a deadline and may be slow to draw:
+a busy machine is no failure."""
 
 from __future__ import annotations
 
