@@ -5,6 +5,7 @@ What is started is a process like any other: its own session, arguments, environ
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import json
@@ -48,18 +49,18 @@ def prefork() -> Iterator[Popen]:
             _, _, _, _, cwd, env, _, _, _, p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite, *_ = rest
             request = {"args": list(args[len(cli_command()) :]), "cwd": str(cwd), "env": dict(env)}
             with lock:
-                socket.send_fds(ours, [json.dumps(request).encode()], [p2cread, c2pwrite, errwrite])
+                streams = [given if given >= 0 else own for own, given in enumerate((p2cread, c2pwrite, errwrite))]
+                socket.send_fds(ours, [json.dumps(request).encode()], streams)
                 self.pid = int(ours.recv(32))
             self._child_created = True
             self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
 
     env = {**os.environ, **NO_THREADS}
     command = [sys.executable, "-m", __name__, str(theirs.fileno())]
-    with ours, subprocess.Popen(command, cwd=ROOT, env=env, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL) as parent:
+    # Closing our end, which is done first whatever happens, ends it.
+    with subprocess.Popen(command, cwd=ROOT, env=env, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL), ours:
         theirs.close()
         yield Forked
-        ours.close()
-        parent.wait()
 
 
 def main(requests: socket.socket) -> None:
@@ -104,7 +105,17 @@ def become(streams: list[int], args: list[str], cwd: str, env: dict[str, str]) -
     os.environ.clear()
     os.environ.update(env)
     sys.argv = ["defedbio", *args]
-    program()
+    try:
+        program()
+    except SystemExit as ended:
+        if not isinstance(ended.code, int):
+            raise
+        # All that an interpreter does at its end, but for taking thousands of modules apart, which costs more than most commands.
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ended.code)
 
 
 if __name__ == "__main__":
