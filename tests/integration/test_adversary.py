@@ -16,11 +16,11 @@ from defedbio.config import Home
 from defedbio.crypto.paillier import ObfuscatorPool, PublicKey, encrypt
 from defedbio.crypto.threshold import KeyShare
 from defedbio.ipfs.kubo import KuboStore
-from defedbio.network.connection import Connection
 from defedbio.nodes.organisation import LoopOptions, OrganisationNode
 from defedbio.nodes.participation import assemble
 from defedbio.protocol.effects import updates
 from defedbio.protocol.journal import Journal
+from defedbio.protocol.reading import Reader
 from defedbio.report import Reporter
 from tests.integration.fixtures import Study
 
@@ -37,7 +37,7 @@ def malicious(study: Study, change: Callable[[OrganisationNode], None] = lambda 
     journal = Journal(home.study(network.chain_id, network.contracts["RoundManager"], study.number) / "journal.sqlite")
     client = ChainClient(consortium.rpc, network, load_account(home.account, password), journal)
     client.connect()
-    connection = Connection(client, KuboStore(delta.ipfs_api), Reporter(study.watch.listener(delta.name)))
+    connection = Reader(client, KuboStore(delta.ipfs_api), Reporter(study.watch.listener(delta.name)))
     node = assemble(connection, home, study.number, delta.data, password, journal, LoopOptions(poll_seconds=0.2))
     change(node)
     thread = threading.Thread(target=node.run, name="malicious-delta")
