@@ -100,7 +100,7 @@ contracts: setup ## contract tests on Anvil, through brownie
 
 integration: setup $(CHROMIUM) ## whole nodes, chain, IPFS and a browser together
 	@mkdir -p build/reports build/coverage build/home
-	@$(BROWNIE_HOME) $(PYTEST) $(SLOW_TESTS) -n $(CONSORTIA) --dist loadgroup --cov --cov-append --cov-report= --cov-fail-under=0 --junitxml=build/reports/integration.xml $(PYTEST_ARGS)
+	@$(BROWNIE_HOME) $(PYTEST) $(SLOW_TESTS) -n $(CONSORTIA) --dist loadscope --cov --cov-append --cov-report= --cov-fail-under=0 --junitxml=build/reports/integration.xml $(PYTEST_ARGS)
 
 coverage: setup ## what the last unit and integration runs covered, against the floor in pyproject.toml
 	@$(PY) -m coverage report

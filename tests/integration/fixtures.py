@@ -26,8 +26,6 @@ FEATURES = 6
 BITS, THRESHOLD = 2048, 3
 PATIENCE = 150.0
 SCRYPT_COST = 1 << 10
-# Every test goes to the consortium that is free; but those that share a study, to the one that ran it.
-READS_THE_FINISHED_STUDY = pytest.mark.xdist_group("finished")
 
 
 @dataclass

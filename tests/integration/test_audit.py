@@ -12,12 +12,10 @@ from typing import Any
 import pytest
 
 from scripts.consortium import cli_command
-from tests.integration.fixtures import NAMES, READS_THE_FINISHED_STUDY, Study
+from tests.integration.fixtures import NAMES, Study
 
 # A namespace without interfaces, where the kernel lets one be made: not even loopback answers there.
 NO_NETWORK = ["unshare", "--user", "--map-root-user", "--net"]
-
-pytestmark = READS_THE_FINISHED_STUDY
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from defedbio import Client, RunOptions
 from defedbio.cli.main import main
 from defedbio.errors import InvalidInput, NotFound
 from scripts.consortium import ROOT, Consortium, Organisation
-from tests.integration.fixtures import READS_THE_FINISHED_STUDY, Study
+from tests.integration.fixtures import Study
 
 NOTEBOOK = ROOT / "docs" / "notebooks" / "study.ipynb"
 SECONDS_A_CELL = 120
@@ -43,8 +43,6 @@ print(json.dumps({
     "agreement": agreement,
 }))
 """
-
-pytestmark = READS_THE_FINISHED_STUDY
 
 
 @pytest.fixture

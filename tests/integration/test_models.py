@@ -14,9 +14,7 @@ import onnxruntime as ort
 import pytest
 
 from scripts.consortium import Consortium, Organisation, cli_command
-from tests.integration.fixtures import FEATURES, READS_THE_FINISHED_STUDY, Study
-
-pytestmark = READS_THE_FINISHED_STUDY
+from tests.integration.fixtures import FEATURES, Study
 
 
 def refused(consortium: Consortium, organisation: Organisation, *args: object) -> tuple[int, str]:
