@@ -21,8 +21,8 @@ SLOW_TESTS := tests/browser tests/integration
 PYTEST := $(PY) -m pytest -p no:pytest-brownie
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
-# Integration tests wait more than they compute: two consortia side by side, each with a chain and IPFS nodes of its own.
-CONSORTIA ?= 2
+# Integration tests wait a fifth of their time: three consortia side by side on two cores, each with a chain and IPFS nodes of its own.
+CONSORTIA ?= 3
 
 # A step is done when its stamp is there. Stamps are named by what the step was made from and lie in what it made:
 # a changed lock file asks for its step again, and so does a deleted .venv or node_modules.
@@ -92,7 +92,7 @@ test: setup ## everything that must hold: lint, types, unit, contracts, integrat
 
 unit: setup ## pure Python tests; PYTEST_ARGS="..." is passed on
 	@mkdir -p build/reports build/coverage
-	@$(PYTEST) tests $(CONTRACT_TESTS:%=--ignore=%) $(SLOW_TESTS:%=--ignore=%) -n 2 --dist loadfile --cov --cov-report= --cov-fail-under=0 --junitxml=build/reports/unit.xml $(PYTEST_ARGS)
+	@$(PYTEST) tests $(CONTRACT_TESTS:%=--ignore=%) $(SLOW_TESTS:%=--ignore=%) -n 3 --dist loadfile --cov --cov-report= --cov-fail-under=0 --junitxml=build/reports/unit.xml $(PYTEST_ARGS)
 
 contracts: setup ## contract tests on Anvil, through brownie
 	@mkdir -p build/reports build/home

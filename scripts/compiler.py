@@ -28,10 +28,11 @@ OUTPUTS = [
 ]
 
 
-def outputs(root: Path = ROOT) -> dict[str, dict[str, Any]]:
-    """Compile the four contracts: {name: the compiler's output}, `metadata` being JSON text.
+def outputs(root: Path = ROOT, fresh: bool = False) -> dict[str, dict[str, Any]]:
+    """Compile the contracts: {name: the compiler's output}, `metadata` being JSON text.
 
-    The same sources, libraries, settings and compiler are compiled once: it takes seconds, and every deployment asks.
+    The same sources, libraries, settings and compiler are compiled once, unless it is to be `fresh`: it takes seconds, and every
+    deployment asks.
 
     Raises:
         solcx.exceptions.SolcError: when a source does not compile.
@@ -41,7 +42,7 @@ def outputs(root: Path = ROOT) -> dict[str, dict[str, Any]]:
     # Libraries are read below node_modules, whose content the lock file determines.
     asked = json.dumps([document, _configured(ROOT)["solc"]["version"], (ROOT / "package-lock.json").read_text("utf-8")], sort_keys=True)
     kept = KEPT / f"{hashlib.sha256(asked.encode()).hexdigest()}.json"
-    if not kept.is_file():
+    if fresh or not kept.is_file():
         answer = compile_standard(document, root)
         KEPT.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=KEPT, delete=False, encoding="utf-8") as written:

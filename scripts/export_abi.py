@@ -45,7 +45,9 @@ def export(folder: Path = ABI_FOLDER, root: Path = ROOT) -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Write or check agents/chain/abi/*.json.")
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a file differs from the sources")
-    if parser.parse_args(arguments).check:
+    check = parser.parse_args(arguments).check
+    outputs(fresh=True)
+    if check:
         names = drifted()
         for name in names:
             print(f"agents/chain/abi/{name}.json differs from the sources: run python -m scripts.export_abi", file=sys.stderr)

@@ -256,3 +256,29 @@ def test_the_checker_accepts_links_that_lead_somewhere(folder: Path, text: str) 
 )
 def test_a_heading_has_the_anchor_that_github_gives_it(heading: str, anchor: str) -> None:
     assert slug(heading) == anchor
+
+
+OLD_NAME = re.compile(
+    r"-m ipfs\b|-m agents\.|\b(?:from|import) (?:agents|ipfs)\b|(?<![\w./`])agents\.(?:chain|cli|client|crypto|learning|nodes|protocol)\b"
+)
+TELLS = (".md", ".sh", ".service", ".ipynb", ".yaml", ".yml", ".sol")
+
+
+def told() -> list[str]:
+    """Tracked text outside Python that may tell somebody what to import or to run. Records of decisions tell how it was."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    return [path for path in listed if path.endswith(TELLS) and not path.startswith("docs/decisions/")]
+
+
+@pytest.mark.parametrize("line", ["python -m ipfs.swarm_key", "from agents import Client", "see agents.protocol.view"])
+def test_an_old_import_name_is_found(line: str) -> None:
+    assert OLD_NAME.search(line)
+
+
+@pytest.mark.parametrize("line", ["python -m agents --help", "four agents. A", "agents/chain", "from defedbio import Client"])
+def test_what_only_looks_like_one_is_not(line: str) -> None:
+    assert not OLD_NAME.search(line)
+
+
+def test_nothing_tells_to_import_by_a_folders_name() -> None:
+    assert [f"{p}: {m.group()}" for p in told() for m in OLD_NAME.finditer((ROOT / p).read_text("utf-8"))] == []

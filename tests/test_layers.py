@@ -48,6 +48,8 @@ DOORS = {
     "distributed": "agents/compute/cluster.py",
     "dask": "agents/compute/cluster.py",
 }
+# The command line loads the module of the command that was named, from a table.
+LOADERS = frozenset({"agents/cli/main.py"})
 # Reading one of these formats runs what the file says.
 UNSAFE_MODULES = frozenset({"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"})
 UNSAFE_CALLS = frozenset({"eval", "exec", "__import__"})
@@ -77,11 +79,12 @@ def imports(tree: ast.AST, path: str) -> Iterator[tuple[int, str]]:
     package = module_name(path).split(".")[:-1]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            # The bare package gives the client to whoever asks it for one.
+            yield from ((node.lineno, "defedbio.Client" if alias.name == "defedbio" else alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             stem = ".".join([*base, *([node.module] if node.module else [])])
-            yield from ((node.lineno, f"{stem}.{alias.name}") for alias in node.names)
+            yield from ((node.lineno, f"{stem}.{'Client' if alias.name == '*' else alias.name}") for alias in node.names)
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if called == "import_module":
@@ -95,6 +98,16 @@ def resources(tree: ast.AST) -> Iterator[tuple[int, str]]:
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if called in ("files", "PackageLoader"):
                 yield node.lineno, node.args[0].value
+
+
+def computed(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """(line, call) of imports and readings whose name is not written where it can be read, so that no layer can be told."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            constant = bool(node.args) and isinstance(node.args[0], ast.Constant)
+            if called in ("import_module", "PackageLoader", "run_module", "run_path") and not constant:
+                yield node.lineno, called
 
 
 def when_asked(tree: ast.AST) -> set[int]:
@@ -127,6 +140,8 @@ def violations(source: str, path: str) -> list[str]:
             found.append(f"{path}:{line}: {foreign} runs what a file says")
         if foreign in DOORS and not path.startswith(DOORS[foreign]):
             found.append(f"{path}:{line}: {foreign} belongs to {DOORS[foreign]}")
+    if path not in LOADERS:
+        found += [f"{path}:{line}: {called} of a name that is made when it runs" for line, called in computed(tree)]
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id in UNSAFE_CALLS:
             found.append(f"{path}:{node.lineno}: {node.id} runs text as code")
@@ -134,7 +149,7 @@ def violations(source: str, path: str) -> list[str]:
             isinstance(node, ast.Attribute)
             and node.attr in UNSAFE_CALLS
             and isinstance(node.value, ast.Name)
-            and node.value.id == "builtins"
+            and node.value.id in ("builtins", "importlib")
         ):
             found.append(f"{path}:{node.lineno}: {node.attr} runs text as code")
     return found
@@ -227,6 +242,12 @@ def test_a_file_keeps_to_its_layer(path: str) -> None:
         ("agents/crypto/x.py", "def f():\n    from distributed import Client", "distributed belongs to agents/compute/cluster.py"),
         ("agents/nodes/x.py", "from agents.errors import NotFound", "import defedbio"),
         ("agents/nodes/x.py", "import ipfs.store", "import defedbio.ipfs"),
+        ("agents/crypto/x.py", "import defedbio\ndefedbio.Client()", "crypto imports upwards from client"),
+        ("agents/crypto/x.py", "import defedbio as d", "crypto imports upwards from client"),
+        ("agents/crypto/x.py", "from defedbio import *", "crypto imports upwards from client"),
+        ("agents/crypto/x.py", "from importlib import import_module\nimport_module(f'defedbio.{x}')", "a name that is made when it runs"),
+        ("agents/crypto/x.py", "import importlib\nimportlib.import_module(name='defedbio.cli')", "a name that is made when it runs"),
+        ("agents/crypto/x.py", "import importlib\nimportlib.__import__('defedbio.cli')", "__import__ runs text as code"),
         ("agents/learning/x.py", "import pickle", "pickle runs what a file says"),
         ("agents/cli/x.py", "eval('1')", "eval runs text as code"),
         ("agents/cli/x.py", "import builtins\nbuiltins.exec('1')", "exec runs text as code"),

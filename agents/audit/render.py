@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -30,21 +30,23 @@ def documents(evidence: Evidence, checks: Sequence[Check], verdict: str) -> dict
 def fingerprint() -> str:
     """Names the code that renders: a report is only held against one that the same code writes."""
     digest = hashlib.sha256(version("reportlab").encode())
-    sources = [
-        *_below(files("defedbio.audit")),
-        files("defedbio.network").joinpath("describe.py"),
-        *(files("defedbio.protocol").joinpath(name) for name in ("left_out.py", "verify.py")),
-    ]
-    for source in sorted(sources, key=lambda item: item.name):
-        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    for path, source in sorted(sources().items()):
+        digest.update(path.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
-def _below(folder: Traversable) -> list[Traversable]:
-    found = []
+def sources() -> dict[str, Traversable]:
+    """By path below the package, every file whose words or order can show in a report."""
+    package = files("defedbio")
+    single = ("text.py", "network/describe.py", "protocol/left_out.py", "protocol/verify.py")
+    below = (*_below("audit", package / "audit"), *_below("spec/features", package / "spec" / "features"))
+    return {path: package.joinpath(*path.split("/")) for path in single} | dict(below)
+
+
+def _below(name: str, folder: Traversable) -> Iterator[tuple[str, Traversable]]:
     for item in folder.iterdir():
+        path = f"{name}/{item.name}"
         if item.is_dir():
-            found += _below(item) if item.name == "templates" else []
+            yield from _below(path, item) if item.name == "templates" else ()
         elif item.name.endswith((".py", ".json", ".html", ".css")):
-            found.append(item)
-    return found
+            yield path, item

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from defedbio.audit.document import Properties, Section, Table, Text
 from defedbio.audit.evidence import NONE, Evidence, hex_of
@@ -10,7 +10,7 @@ from defedbio.chain import events as ev
 from defedbio.chain.bindings.round_manager import EPSILON_UNITS
 from defedbio.crypto import wire
 from defedbio.protocol.left_out import left_out
-from defedbio.protocol.view import RoundView, StudyView
+from defedbio.protocol.view import RoundView
 from defedbio.text import printable
 
 
@@ -33,13 +33,13 @@ def round_section(evidence: Evidence, view: RoundView) -> Section:
         ("Model", f"{printable(view.model_cid)}, keccak256 {hex_of(view.model_hash)}" if view.model_hash else NONE),
         *([("Measured of the starting model", metrics)] if metrics else []),
     ]
-    acts = _acts(evidence, view, events)
+    acts, missing = _acts(evidence, view, events), left_out(record.view, view)
     rows = []
     for person in dict.fromkeys((*record.view.participants, *record.epoch.holders)):
         position = record.view.participants.index(person) if person in record.view.participants else -1
         reveal = view.reveals.get(position)
         update = f"{printable(reveal.cid)}, root {hex_of(reveal.update_root)}" if reveal is not None else NONE
-        rows.append((evidence.who(person), _standing(record.view, view, position), "; ".join(acts.get(person, ())) or NONE, update))
+        rows.append((evidence.who(person), _standing(view, position, missing), "; ".join(acts.get(person, ())) or NONE, update))
     table = Table(f"Round {view.id} by organisation", ("Organisation", "In the sum", "Did", "Update"), tuple(rows), (3, 2, 4, 4))
     return Section(f"round-{view.id}", f"Round {view.id}", (Properties(tuple(facts)), table))
 
@@ -76,13 +76,13 @@ def _acts(evidence: Evidence, view: RoundView, events: Sequence[ev.Event]) -> di
     return acts
 
 
-def _standing(study: StudyView, view: RoundView, position: int) -> str:
+def _standing(view: RoundView, position: int, missing: Mapping[int, str]) -> str:
     """Whether a participant's update is in the sum, and if not why."""
     if position < 0:
         return "not a participant"
     if position in view.frozen:
         return "yes"
-    return f"no: {left_out(study, view, position)}" if view.set_hash else "no set was frozen"
+    return f"no: {missing[position]}" if view.set_hash else "no set was frozen"
 
 
 def left(evidence: Evidence) -> Section:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from eth_utils.address import is_address, to_checksum_address
@@ -45,6 +46,7 @@ class Contracts:
 
     def __post_init__(self) -> None:
         _same_fields(self.deployed, frozenset(CONTRACTS), "the contracts")
+        object.__setattr__(self, "deployed", MappingProxyType(dict(self.deployed)))
         if len({one.address for one in self.deployed.values()}) != len(CONTRACTS):
             raise InvalidInput("contracts must have different addresses")
 
@@ -108,7 +110,7 @@ class Network:
         """
         try:
             document = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInput(f"the network file is not JSON: {error}") from None
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise _other_format(document)

@@ -42,9 +42,9 @@ def round_page(
     with suppress(DefedError):
         frame = lookups.frame(study.id)
     entered = {e.phase: e for e in events if isinstance(e, ev.PhaseEntered)}
-    acts = by_organisation(events)
+    acts, missing = by_organisation(events), left_out(study, view)
     page = pages.page("organisations", list(enumerate(study.participants)), MEMBERS_A_PAGE)
-    rows = [organisation(study, view, position, acts.get(who, {}), who in holders) for position, who in page.rows]
+    rows = [organisation(view, position, who, acts.get(who, {}), missing.get(position, ""), who in holders) for position, who in page.rows]
     for row in rows:
         row["gas"] = {name: lookups.gas_of_tx(event.meta.tx_hash) for name, event in row["acts"].items()}
     last = max((phase for phase in entered if phase <= Phase.FINALISED), default=Phase.OPEN)
@@ -81,10 +81,8 @@ def by_organisation(events: list[ev.Event]) -> dict[str, dict[str, ev.Event]]:
     return found
 
 
-def organisation(study: StudyView, view: RoundView, position: int, acts: dict[str, ev.Event], holder: bool) -> dict[str, Any]:
-    """What one organisation did in the round, and whether its update is in the sum."""
-    who = study.participants[position]
-    why = left_out(study, view, position)
+def organisation(view: RoundView, position: int, who: str, acts: dict[str, ev.Event], why: str, holder: bool) -> dict[str, Any]:
+    """What one organisation did in the round, and whether its update is in the sum, or why not."""
     verdict = "out" if why else "in" if position in view.frozen else ""
     return {
         "who": who,

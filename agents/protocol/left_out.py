@@ -6,14 +6,21 @@ from defedbio.domain import MAX_PARTICIPANTS
 from defedbio.protocol.view import RoundView, StudyView
 from defedbio.text import printable
 
+MAX_REASONS = 1024  # bytes that the contract takes; no chain of its can hold more
 
-def left_out(study: StudyView, view: RoundView, position: int) -> str:
-    """Why the frozen set lacks the participant at this enrolment position; empty if it is in the set, or while there is none."""
-    if not view.set_hash or position in view.frozen:
-        return ""
-    if position in view.reveals:
-        return ", ".join(reasons(view).get(position, ())) or "no reason given"
-    return "never revealed" if study.participants[position] in view.commitments else "never committed"
+
+def left_out(study: StudyView, view: RoundView) -> dict[int, str]:
+    """By enrolment position, why the frozen set lacks a participant; empty while no set is frozen."""
+    if not view.set_hash:
+        return {}
+    said = reasons(view)
+
+    def why(position: int, who: str) -> str:
+        if position in view.reveals:
+            return ", ".join(said.get(position, ())) or "no reason given"
+        return "never revealed" if who in view.commitments else "never committed"
+
+    return {position: why(position, who) for position, who in enumerate(study.participants) if position not in view.frozen}
 
 
 def reasons(view: RoundView) -> dict[int, tuple[str, ...]]:
@@ -25,7 +32,7 @@ def reasons(view: RoundView) -> dict[int, tuple[str, ...]]:
     found: dict[int, set[str]] = {}
     for holder, text in view.reasons.items():
         if view.set_hash and view.attested.get(holder) == view.frozen:
-            for entry in text.split(";"):
+            for entry in text[:MAX_REASONS].split(";"):
                 number, _, reason = entry.partition(":")
                 if number.isascii() and number.isdecimal() and len(number) < 4 and int(number) < MAX_PARTICIPANTS and reason:
                     found.setdefault(int(number), set()).add(printable(reason))

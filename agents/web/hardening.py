@@ -44,7 +44,7 @@ class Hardened:
             await self.app(scope, receive, send)
             return
         if scope["method"] not in ("GET", "HEAD"):
-            await Response("the explorer only reads\n", 405)(scope, receive, send)
+            await Response("this page only reads\n", 405)(scope, receive, send)
             return
         headers = Headers(scope=scope)
         # A browser says this for every request; another site's page could otherwise have rounds verified and blobs fetched here.

@@ -15,6 +15,7 @@ import pytest
 from rdflib import Graph, Namespace, URIRef
 from rocrate.rocrate import ROCrate
 
+from defedbio.audit import render
 from defedbio.audit.bundle import NAME
 from defedbio.audit.controls import controls
 from defedbio.audit.document import Document, Properties, Section, Table, Text
@@ -185,3 +186,18 @@ def test_every_model_leads_back_to_the_first_and_to_organisations(made: Made, wo
 def test_odd_text_is_printed(text: str) -> None:
     shown = document(printable(text))
     assert pdf(shown).startswith(b"%PDF") and Page(html(shown))
+
+
+def test_the_fingerprint_covers_what_words_of_a_report_come_from() -> None:
+    named = set(render.sources())
+    assert {"audit/report.py", "audit/templates/report.html", "audit/controls.json"} <= named
+    assert {"text.py", "network/describe.py", "protocol/left_out.py", "spec/features/genotypes.py"} <= named
+
+
+@pytest.mark.parametrize("path", ["text.py", "network/describe.py", "spec/features/table.py", "audit/report.py"])
+def test_a_changed_word_changes_the_fingerprint(path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before, found = render.fingerprint(), render.sources()
+    changed = tmp_path / "changed.py"
+    changed.write_bytes(found[path].read_bytes() + b"\n")
+    monkeypatch.setattr(render, "sources", lambda: {**found, path: changed})
+    assert render.fingerprint.__wrapped__() != before

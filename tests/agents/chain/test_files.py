@@ -87,8 +87,9 @@ def test_addresses_must_be_four_different_ones() -> None:
 def test_a_network_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot read the network file"):
         Network.load(tmp_path / "none.json")
-    with pytest.raises(InvalidInput, match="not JSON"):
-        Network.from_json("{")
+    for text in ("{", "[" * 100_000):
+        with pytest.raises(InvalidInput, match="not JSON"):
+            Network.from_json(text)
 
 
 def test_a_keystore_opens_with_its_password_only(tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from defedbio import Client, RunOptions
 from defedbio.cli.main import build
@@ -96,7 +98,23 @@ def test_a_command_has_a_method_that_takes_what_it_takes(name: str) -> None:
 
 def test_a_run_has_the_same_defaults_everywhere() -> None:
     defaults = {parameter.name: parameter.default for parameter in COMMANDS["run"].params}
-    assert {option.name: defaults[option.name] or option.default for option in fields(RunOptions)} == asdict(RunOptions())
+    found = {option.name: defaults[option.name] for option in fields(RunOptions)}
+    # A list that may be left out has no default on a command line.
+    assert {name: () if default is None and name in ("hook_command", "hook_url") else default for name, default in found.items()} == asdict(
+        RunOptions()
+    )
+
+
+def test_every_option_of_a_run_reaches_the_agent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    taken: list[RunOptions] = []
+    monkeypatch.setattr(Client, "run", lambda self, study, data, options, **rest: taken.append(options))
+    given = RunOptions(3, "dask://127.0.0.1:9", 2.5, 77.0, False, "::1", 1234, Path("log"), ("a", "b"), ("https://h",), Path("s"))
+    assert all(getattr(given, option.name) != getattr(RunOptions(), option.name) for option in fields(RunOptions))
+    arguments = ["--threads", "3", "--executor", "dask://127.0.0.1:9", "--poll", "2.5", "--patience", "77", "--no-metrics"]
+    arguments += ["--metrics-host", "::1", "--metrics-port", "1234", "--log-file", "log", "--hook-command", "a", "--hook-command", "b"]
+    arguments += ["--hook-url", "https://h", "--hook-secret-file", "s", "--home", str(tmp_path)]
+    CliRunner().invoke(build(), ["run", "--study", "1", *arguments], catch_exceptions=False)
+    assert [replace(options, hook_command=tuple(options.hook_command), hook_url=tuple(options.hook_url)) for options in taken] == [given]
 
 
 CLI = ROOT / "agents" / "cli"
