@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from defedbio.client.session import Session
 from defedbio.client.specs import AnySpec, resolve
-from defedbio.learning.data import DataReport, open_adapter
+
+if TYPE_CHECKING:
+    from defedbio.learning.data import DataReport
 
 
 class Data:
@@ -24,4 +27,7 @@ class Data:
             report = client.data.check(1, "mine.csv")
             report.ok or print(report.to_text())
         """
-        return open_adapter(resolve(self._session, study)).check(Path(data))
+        spec = resolve(self._session, study)
+        from defedbio.learning.data import open_adapter
+
+        return open_adapter(spec).check(Path(data))

@@ -10,10 +10,8 @@ from defedbio.client.specs import Spec, parse
 from defedbio.client.values import Value, hex_of
 from defedbio.crypto.merkle import keccak256
 from defedbio.errors import InvalidInput
-from defedbio.learning.plan import schedule
 from defedbio.network.acceptance import accept as record_acceptance
 from defedbio.network.connection import rules_of
-from defedbio.network.describe import describe
 from defedbio.spec import StudySpec
 
 Confirm = Callable[[str], bool]
@@ -103,7 +101,7 @@ class Studies:
             key_epoch=on_chain.key_epoch,
             participants=view.participants,
             seats=spec.seats,
-            steps=len(schedule(spec)),
+            steps=on_chain.rules.steps,
             steps_done=len(view.finalised),
             complete=view.complete,
         )
@@ -122,7 +120,7 @@ class Studies:
         Example:
             print(client.study.describe(1))
         """
-        return describe(study, self.spec(study))
+        return _in_words(study, self.spec(study))
 
     def join(self, study: int, *, accept: bool = False, confirm: Confirm | None = None) -> Enrolment | None:
         """Accept the spec, enrol (S2). The node refuses any study whose spec was not accepted here. Joining again changes nothing.
@@ -141,7 +139,7 @@ class Studies:
             raise InvalidInput(f"study {study} was not accepted", "read study.describe, then pass accept=True, or confirm to decide")
         with self._session.signing() as connection:
             on_chain, spec = connection.spec(study)
-            if not accept and confirm is not None and not confirm(describe(study, spec)):
+            if not accept and confirm is not None and not confirm(_in_words(study, spec)):
                 return None
             network, address = self._session.network, connection.client.address
             folder = self._session.home.study(network.chain_id, network.contracts["RoundManager"], study)
@@ -150,3 +148,10 @@ class Studies:
                 connection.send(connection.studies.enrol(f"study/{study}/enrol/{address}", study, on_chain.spec_hash))
             position = connection.studies.participant_index(study, address)
         return Enrolment(study, position, spec.seats, hex_of(on_chain.spec_hash))
+
+
+def _in_words(study: int, spec: StudySpec) -> str:
+    # Counting a model's parameters loads the learning part, which nobody needs before there is a spec.
+    from defedbio.network.describe import describe
+
+    return describe(study, spec)
