@@ -123,7 +123,6 @@ class Client:
     @property
     def network(self) -> NetworkFacts:
         """What the network file says. Raises NotFound, InvalidInput if it cannot be had."""
-
         network = self._session.network
         return NetworkFacts(network.chain_id, network.contracts.addresses(), network.deploy_block)
 

@@ -6,7 +6,7 @@ from defedbio.domain import MAX_PARTICIPANTS
 from defedbio.protocol.view import RoundView, StudyView
 from defedbio.text import printable
 
-MAX_REASONS = 1024  # bytes that the contract takes; no chain of its can hold more
+MAX_REASONS_BYTES = 1024  # bytes that the contract takes; no chain of its can hold more
 
 
 def left_out(study: StudyView, view: RoundView) -> dict[int, str]:
@@ -32,7 +32,7 @@ def reasons(view: RoundView) -> dict[int, tuple[str, ...]]:
     found: dict[int, set[str]] = {}
     for holder, text in view.reasons.items():
         if view.set_hash and view.attested.get(holder) == view.frozen:
-            for entry in text[:MAX_REASONS].split(";"):
+            for entry in text[:MAX_REASONS_BYTES].split(";"):
                 number, _, reason = entry.partition(":")
                 if number.isascii() and number.isdecimal() and len(number) < 4 and int(number) < MAX_PARTICIPANTS and reason:
                     found.setdefault(int(number), set()).add(printable(reason))

@@ -16,12 +16,12 @@ from defedbio.learning.local import contribute
 from defedbio.protocol.effects import privacy
 from defedbio.protocol.effects.fetching import fetching
 from defedbio.protocol.frame import NO_PROOF
+from defedbio.protocol.left_out import MAX_REASONS_BYTES
 from defedbio.protocol.randomness import SECRET_BYTES, rounding, training_seed
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.view import Reveal, RoundView, StudyView
 
 SALT_BYTES = 32
-MAX_REASONS_BYTES = 1024
 
 
 def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
