@@ -7,10 +7,11 @@ import sys
 
 from hypothesis import HealthCheck, settings
 
-# Defined once for all folders, so that a process that runs tests of several sets one consortium up.
+# Defined once for all folders, so that a process that runs tests of several sets one chain and one consortium up.
+from tests.anvil import anvil, artefacts
 from tests.integration.fixtures import consortium, epoch, finished, open_study
 
-__all__ = ["consortium", "epoch", "finished", "open_study"]
+__all__ = ["anvil", "artefacts", "consortium", "epoch", "finished", "open_study"]
 
 # Brownie's plugin, where it is loaded, brings a profile of its own.
 if "brownie" not in sys.modules:

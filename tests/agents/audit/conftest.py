@@ -38,8 +38,9 @@ from defedbio.protocol.reading import Reader
 from defedbio.protocol.tools import Tools
 from defedbio.report import Reporter
 from defedbio.spec import StudySpec
-from tests.agents.chain.conftest import QUICK, Anvil, account, anvil, artefacts, deployed  # noqa: F401 - fixtures
+from tests.agents.chain.conftest import deployed  # noqa: F401 - a fixture
 from tests.agents.protocol.in_process import QUORUM, SPEC, dataset, dealt, table
+from tests.anvil import QUICK, Anvil, account
 from tests.ipfs.memory_store import MemoryNetwork, MemoryStore
 
 # What an organisation may call itself is for the report to survive.

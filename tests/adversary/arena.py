@@ -1,0 +1,366 @@
+"""A consortium in one process on a real chain: the contracts, and every organisation's own node, journal and key share, as in a study of
+theirs. Only blobs travel in memory, for attacks that are not on the network. Its clock is the chain's, which a test moves."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from defedbio.chain.bindings.key_registry import KeyRegistry
+from defedbio.chain.bindings.participant_registry import ParticipantRegistry
+from defedbio.chain.bindings.study_registry import StudyRegistry
+from defedbio.chain.client import ChainClient
+from defedbio.chain.events import Event, fetch_events
+from defedbio.chain.feed import EventFeed
+from defedbio.chain.network import Network
+from defedbio.chain.records import Receipt, Transaction
+from defedbio.chain.values import Profile
+from defedbio.crypto import ceremony, numbers, sealing, threshold
+from defedbio.crypto.merkle import keccak256
+from defedbio.crypto.paillier import FixedBaseTable
+from defedbio.domain import CeremonyKind, Phase
+from defedbio.errors import ContractRefused
+from defedbio.learning.data.port import Dataset
+from defedbio.network.connection import rules_of
+from defedbio.nodes.organisation import LoopOptions, OrganisationNode
+from defedbio.protocol.decide import Clock
+from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.journal import Journal
+from defedbio.protocol.reading import Reader
+from defedbio.protocol.tools import Tools
+from defedbio.protocol.verify import Check, verify_round
+from defedbio.protocol.view import RoundView, StudyView
+from defedbio.report import Reporter
+from defedbio.spec import StudySpec
+from tests.anvil import CHAIN_ID, QUICK, Anvil, account
+from tests.ipfs.memory_store import MemoryNetwork, MemoryStore
+
+ENROL_SECONDS = 30 * 24 * 3600
+PHASE_SECONDS = 600
+LONGEST_SKIP = 20_000
+COLUMNS = 3
+SPEC: dict[str, Any] = {
+    "format": "defedbio-study/1",
+    "name": "arena",
+    "task": {"kind": "binary", "target": "label"},
+    "features": {"kind": "table", "columns": [{"name": f"f{i}", "min": 0, "max": 1} for i in range(COLUMNS)]},
+    "model": {"kind": "logistic"},
+    "training": {"learning_rate": 0.3, "steps": 2, "batch_size": 8},
+    "rounds": 1,
+    "weighting": {"kind": "samples", "cap": 100},
+    "quantisation": {"slot_bits": 48, "clip_norm": 5.0},
+    "seed": 7,
+}
+
+
+@cache
+def _primes() -> tuple[int, int]:
+    data = json.loads((Path(__file__).parents[1] / "vectors" / "keys_2048.json").read_text())
+    return int(data["p"], 16), int(data["q"], 16)
+
+
+@cache
+def _dealt(quorum: int, holders: int) -> tuple[threshold.ThresholdKey, list[threshold.KeyShare]]:
+    return threshold.deal_from_primes(*_primes(), quorum, holders, os.urandom)
+
+
+@cache
+def _table() -> FixedBaseTable:
+    return FixedBaseTable(_dealt(2, 3)[0].public_key)
+
+
+class Unhurried(threading.Event):
+    """The `stop` of a node that is driven a turn at a time: it counts the waits and lets none take time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits += 1
+        return self.is_set()
+
+
+@dataclass
+class ArenaNode(OrganisationNode):
+    """The product's node on the arena's clock."""
+
+    arena: Any = None
+    _entered: tuple[int, Phase] | None = None
+    _entered_at: float = 0.0
+
+    def clock(self, study: StudyView) -> Clock:
+        view = study.latest
+        at = (view.id, view.phase) if view else (0, Phase.NONE)
+        now = self.arena.now()
+        if at != self._entered:
+            self._entered, self._entered_at = at, now
+        return Clock(now, now - self._entered_at)
+
+
+@dataclass
+class Member:
+    """An organisation: participant `position`, holder of the share `holder` (counted from 1) or of none. `notes` are its node's records."""
+
+    position: int
+    address: str
+    store: MemoryStore
+    holder: int | None
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    journal: Journal = field(init=False)
+    client: ChainClient = field(init=False)
+    tools: Tools = field(init=False)
+    node: ArenaNode = field(init=False)
+
+    def messages(self) -> str:
+        return "\n".join(str(note["message"]) for note in self.notes if "message" in note)
+
+
+@dataclass
+class Arena:
+    """`organisations` participants, of whom the first `holders` hold shares, any `quorum` of which open a sum; `outside` more members
+    hold shares without taking part. `changes` replace top-level fields of the spec."""
+
+    anvil: Anvil
+    network: Network
+    folder: Path
+    organisations: int = 4
+    holders: int = 4
+    quorum: int = 3
+    outside: int = 0
+    changes: dict[str, Any] = field(default_factory=dict)
+    seconds: int = PHASE_SECONDS
+    ahead: float = 0.0
+    memory: MemoryNetwork = field(default_factory=MemoryNetwork)
+    members: list[Member] = field(default_factory=list)
+    study: int = 0
+    frame: StudyFrame = field(init=False)
+    _sent: int = 0
+
+    # -- set up ------------------------------------------------------------------------------------------------------------------
+
+    def __post_init__(self) -> None:
+        for position in range(self.organisations + self.outside):
+            holds = position < self.holders if position < self.organisations else True
+            share = position + 1 if position < self.holders else position - self.organisations + min(self.holders, self.organisations) + 1
+            address = str(account(position).address)
+            self.members.append(Member(position, address, MemoryStore(self.memory, address), share if holds else None))
+            self._connect(self.members[-1])
+        epoch = self._make_key()
+        spec = StudySpec.from_bytes(self._spec(epoch))
+        self.frame = StudyFrame(CHAIN_ID, self.network.contracts["RoundManager"], self._open(spec), spec, self._dealt[0])
+        for member in self.members:
+            self._make_node(member)
+
+    @property
+    def participants(self) -> list[Member]:
+        return self.members[: self.organisations]
+
+    @property
+    def key_holders(self) -> list[Member]:
+        return [member for member in self.members if member.holder is not None]
+
+    @property
+    def _dealt(self) -> tuple[threshold.ThresholdKey, list[threshold.KeyShare]]:
+        return _dealt(self.quorum, len(self.key_holders))
+
+    def _make_key(self) -> int:
+        keys = {member.address: os.urandom(32) for member in self.members}
+        for member in self.members:
+            (address,) = member.store.identity().multiaddrs
+            profile = Profile(f"member {member.position}", "", sealing.transport_public(keys[member.address]), address)
+            self.send(member, ParticipantRegistry.register("register", profile))
+        holders = [ceremony.Holder(m.address, sealing.transport_public(keys[m.address])) for m in self.key_holders]
+        key, shares = self._dealt
+        transcript = ceremony.publish(key, shares, holders, CHAIN_ID, self.network.contracts["KeyRegistry"], os.urandom)
+        dealer = self.members[0]
+        cid = dealer.store.add(transcript.to_bytes())
+        modulus = numbers.to_bytes(key.n, key.public_key.modulus_bytes)
+        addresses = [member.address for member in self.key_holders]
+        receipt = self.send(
+            dealer, KeyRegistry.propose("propose", modulus, addresses, self.quorum, CeremonyKind.DEALER, transcript.hash, cid)
+        )
+        epoch = KeyRegistry(dealer.client).proposed_in(receipt)
+        for member in self.key_holders:
+            self.send(member, KeyRegistry.confirm("confirm", epoch, transcript.hash))
+        return epoch
+
+    def _spec(self, epoch: int) -> bytes:
+        document = SPEC | {
+            "key": {"epoch": epoch, "modulus_bits": 2048},
+            "participants": {"seats": self.organisations, "minimum": 3},
+            "deadlines": {
+                "enrol": ENROL_SECONDS,
+                **dict.fromkeys(("commit", "reveal", "attest", "aggregate", "share", "finalise"), self.seconds),
+            },
+        }
+        return json.dumps({name: value for name, value in (document | self.changes).items() if value is not None}).encode()
+
+    def _open(self, spec: StudySpec) -> int:
+        coordinator = self.members[0]
+        raw = self._spec(spec.key_epoch)
+        rules = rules_of(spec, self.chain_time() + ENROL_SECONDS)
+        opening = StudyRegistry.open("open", spec.key_epoch, keccak256(raw), coordinator.store.add(raw), rules)
+        self.study = StudyRegistry(coordinator.client).opened_in(self.send(coordinator, opening))
+        for member in self.participants:
+            self.send(member, StudyRegistry.enrol("enrol", self.study, keccak256(raw)))
+        return self.study
+
+    # -- members -----------------------------------------------------------------------------------------------------------------
+
+    def restart(self, member: Member) -> Member:
+        """Start a member's node again, as after a crash: of the old one its journal, its share and its store are left."""
+        member.journal.close()
+        self._connect(member)
+        self._make_node(member)
+        return member
+
+    def _connect(self, member: Member) -> None:
+        member.journal = Journal(self.folder / f"{member.position}.sqlite")
+        member.client = ChainClient(self.network.rpc, self.network, account(member.position), member.journal, 0, QUICK)
+
+    def _make_node(self, member: Member) -> None:
+        report = Reporter(member.notes.append)
+        reader = self.reader(member, report)
+        member.tools = Tools(
+            frame=self.frame,
+            address=member.address,
+            chain=member.client,
+            store=member.store,
+            fetcher=reader.fetcher(self.frame),
+            journal=member.journal,
+            report=report,
+            dataset=dataset(member.position) if member.position < self.organisations else None,
+            share=self._dealt[1][member.holder - 1] if member.holder else None,
+        )
+        member.tools.__dict__["table"] = _table()
+        stop = Unhurried()
+        member.node = ArenaNode(
+            member.tools, EventFeed(member.client), member.holder, LoopOptions(poll_seconds=0.01, patience=60.0), stop, arena=self
+        )
+
+    def reader(self, member: Member, report: Reporter | None = None) -> Reader:
+        """What a member, or an auditor with its node, reads chain and blobs by."""
+        return Reader(member.client, member.store, report or Reporter(lambda _: None))
+
+    def send(self, member: Member, transaction: Transaction) -> Receipt:
+        """Send a transaction as this member does: a hostile one sends what it likes, as often as it likes."""
+        self._sent += 1
+        return member.client.send(replace(transaction, key=f"{self._sent}/{transaction.key}"))
+
+    def refusal(self, member: Member, transaction: Transaction) -> str:
+        """The name of the error by which the contracts refuse this member's transaction.
+
+        Raises AssertionError when they take it.
+        """
+        try:
+            self.send(member, transaction)
+        except ContractRefused as error:
+            return error.name
+        raise AssertionError(f"the contracts took {transaction.call.function}")
+
+    # -- time --------------------------------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Unix seconds on the arena's clock."""
+        return time.time() + self.ahead
+
+    def chain_time(self) -> int:
+        return self.members[0].client.head().timestamp
+
+    def skip(self, seconds: float) -> None:
+        """Let this time pass on the chain and at every node."""
+        self.ahead += seconds
+        self.anvil.rpc("evm_increaseTime", int(seconds))
+        self.anvil.mine()
+
+    # -- rounds ------------------------------------------------------------------------------------------------------------------
+
+    def events(self) -> list[Event]:
+        client = self.members[0].client
+        return list(fetch_events(client, self.network.deploy_block, client.head().number))
+
+    def view(self) -> StudyView:
+        """The study as the chain tells it now."""
+        return self.reader(self.members[0]).study_view(self.study)
+
+    def round(self, number: int) -> RoundView:
+        return self.view().rounds[number]
+
+    def step(self, member: Member) -> bool:
+        """One turn of a member's node; False when it waits or has finished."""
+        stop = member.node.stop
+        assert isinstance(stop, Unhurried)
+        before = stop.waits
+        return not member.node.turn() and stop.waits == before
+
+    def play(self, until: Callable[[StudyView], bool], who: Sequence[Member] | None = None, longest: float = LONGEST_SKIP) -> StudyView:
+        """Let these nodes (all by default) take turns until the study is as wanted; while all of them wait, time passes by itself.
+
+        Raises AssertionError when that does not come about within `longest` seconds of such waiting.
+        """
+        passed = 0.0
+        while not until(study := self.view()):
+            moved = False
+            for member in self.members if who is None else who:
+                while self.step(member):
+                    moved = True
+                    if until(study := self.view()):
+                        return study
+            if not moved:
+                assert passed < longest, f"nobody has anything to do: {study.latest}"
+                pause = max(1.0, min(passed / 4, self.seconds / 20))
+                passed += pause
+                self.skip(pause)
+        return study
+
+    def verify(self, number: int) -> list[Check]:
+        """What `defedbio verify` finds for a finalised round, with the node of the first member."""
+        study = self.view()
+        holders = tuple(member.address for member in self.key_holders)
+        return list(verify_round(self.members[0].tools.fetcher, study, study.rounds[number], holders))
+
+    def check_opened(self) -> None:
+        """Nothing was opened but one sum a round: every released share is for one product, and one for each holder."""
+        for view in self.view().rounds.values():
+            assert len({share.aggregate_root for share in view.shares if self._honest(share.holder)}) <= 1, view
+            assert len({share.holder for share in view.shares}) == len(view.shares), view
+
+    def _honest(self, address: str) -> bool:
+        """A member whose node released the share itself, by its journal."""
+        (member,) = [m for m in self.members if m.address == address]
+        return any(member.journal.get(f"round/{number}/release") for number in self.view().rounds)
+
+    def close(self) -> None:
+        for member in self.members:
+            member.journal.close()
+
+
+def reached(number: int, phase: Phase) -> Callable[[StudyView], bool]:
+    """Round `number` is in this phase."""
+    return lambda study: number in study.rounds and study.rounds[number].phase == phase
+
+
+def dataset(position: int) -> Dataset:
+    """Another little table for each organisation."""
+    generator = np.random.default_rng(position)
+    x = generator.uniform(0, 1, (20 + 5 * position, COLUMNS)).astype(np.float32)
+    return Dataset(x, (x[:, :1] > 0.5).astype(np.float32))
+
+
+@contextmanager
+def opened(arena: Arena) -> Iterator[Arena]:
+    try:
+        yield arena
+    finally:
+        arena.close()
