@@ -1,7 +1,7 @@
 # DeFed-Bio. `make help` lists what there is to do; `make setup` needs Python 3.11, git and make, and brings the rest itself.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit contracts integration coverage bench results lint format types abi lock clean distclean
+.PHONY: help setup demo test unit attacks contracts integration coverage bench results lint format types abi lock clean distclean
 
 ROOT := $(CURDIR)
 PY := .venv/bin/python
@@ -18,6 +18,7 @@ BROWNIE_HOME := HOME="$(ROOT)/build/home"
 # The longest come first, so that the workers end together.
 CONTRACT_TESTS := tests/contracts
 SLOW_TESTS := tests/browser tests/integration
+ATTACKS := tests/adversary
 PYTEST := $(PY) -m pytest -p no:pytest-brownie
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
@@ -92,7 +93,11 @@ test: setup ## everything that must hold: lint, types, unit, contracts, integrat
 
 unit: setup ## pure Python tests; PYTEST_ARGS="..." is passed on
 	@mkdir -p build/reports build/coverage
-	@$(PYTEST) tests $(CONTRACT_TESTS:%=--ignore=%) $(SLOW_TESTS:%=--ignore=%) -n 3 --dist loadfile --cov --cov-report= --cov-fail-under=0 --junitxml=build/reports/unit.xml $(PYTEST_ARGS)
+	@$(PYTEST) tests $(CONTRACT_TESTS:%=--ignore=%) $(SLOW_TESTS:%=--ignore=%) $(ATTACKS:%=--ignore=%) -n 3 --dist loadfile --cov --cov-report= --cov-fail-under=0 --junitxml=build/reports/unit.xml $(PYTEST_ARGS)
+
+attacks: setup ## what hostile members and outsiders do, against real contracts and nodes (docs/attacks.md)
+	@mkdir -p build/reports
+	@$(PYTEST) $(ATTACKS) -n 3 --dist worksteal --junitxml=build/reports/attacks.xml $(PYTEST_ARGS)
 
 contracts: setup ## contract tests on Anvil, through brownie
 	@mkdir -p build/reports build/home

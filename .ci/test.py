@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-GROUPS = (("lint",), ("types", "contracts"), ("unit",), ("integration",), ("coverage",))
+GROUPS = (("lint",), ("types", "contracts"), ("unit",), ("attacks",), ("integration",), ("coverage",))
 REPORTS, LOGS = Path("build/reports"), Path("build/logs")
 SLOWEST = 10
 

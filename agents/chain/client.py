@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from defedbio.chain.abi import decode_answer, decode_refusal, encode_call
 from defedbio.chain.journal import MemoryJournal, TxJournal
 from defedbio.chain.network import CONTRACTS, Network
-from defedbio.chain.parse import as_bytes, as_int, parse_block, parse_head, parse_log, parse_receipt, parse_transaction, to_hex
+from defedbio.chain.parse import (
+    as_bytes,
+    as_count,
+    as_int,
+    mined,
+    parse_block,
+    parse_head,
+    parse_logs,
+    parse_proof,
+    parse_transaction,
+    to_hex,
+)
 from defedbio.chain.records import Block, Call, ClientOptions, Head, MinedTransaction, RawLog, Receipt, Transaction
 from defedbio.chain.rpc import Rpc, RpcError, revert_data
 from defedbio.chain.sender import Sender, checksum
@@ -18,6 +29,8 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
     from defedbio.chain.proofs import Header
+
+T = TypeVar("T")
 
 _LOG_CHUNK = 2000
 _PROOF_CHUNK = 100
@@ -75,7 +88,7 @@ class ChainClient:
             WrongChain: on another chain id, or no code at one of the addresses.
             ChainUnreachable: if the endpoint does not answer.
         """
-        found = as_int(self._rpc.ask("eth_chainId"))
+        found = self._rpc.ask("eth_chainId", read=as_count)
         if found != self.network.chain_id:
             raise WrongChain(
                 f"the node at {self.rpc_shown} is on chain {found}, the network file names chain {self.network.chain_id}",
@@ -83,18 +96,17 @@ class ChainClient:
             )
         for name in CONTRACTS:
             address = self.network.contracts[name]
-            if not as_bytes(self._rpc.ask("eth_getCode", address, "latest")):
+            if not self._rpc.ask("eth_getCode", address, "latest", read=as_bytes):
                 raise WrongChain(f"there is no contract at {name}'s address {address}", "was the chain reset? deploy again")
         return self.head()
 
     def head(self) -> Head:
         """The newest block."""
-        return parse_head(self._rpc.ask("eth_getBlockByNumber", "latest", False))
+        return self._rpc.ask("eth_getBlockByNumber", "latest", False, read=parse_head)
 
     def block(self, number: int) -> Head | None:
         """The block of this number on the chain as it is now, None if there is none."""
-        found = self._rpc.ask("eth_getBlockByNumber", hex(number), False)
-        return None if found is None else parse_head(found)
+        return self._rpc.ask("eth_getBlockByNumber", hex(number), False, read=_or_none(parse_head))
 
     def block_by_hash(self, block_hash: bytes) -> Head:
         """The block of this hash; remembered, since it cannot change.
@@ -104,10 +116,9 @@ class ChainClient:
         """
         known = self._blocks.get(block_hash)
         if known is None:
-            found = self._rpc.ask("eth_getBlockByHash", to_hex(block_hash), False)
-            if found is None:
+            known = self._rpc.ask("eth_getBlockByHash", to_hex(block_hash), False, read=_or_none(parse_head))
+            if known is None:
                 raise ChainUnreachable(f"the node has no block {to_hex(block_hash)}", "the chain was reorganised; read the events again")
-            known = parse_head(found)
             if len(self._blocks) >= _CACHED_BLOCKS:
                 self._blocks.clear()
             self._blocks[block_hash] = known
@@ -115,7 +126,7 @@ class ChainClient:
 
     def balance(self, address: str | None = None) -> int:
         """Wei held by an address, the account's own by default."""
-        return as_int(self._rpc.ask("eth_getBalance", checksum(address or self.address), "latest"))
+        return self._rpc.ask("eth_getBalance", checksum(address or self.address), "latest", read=as_int)
 
     def call(self, call: Call) -> Any:
         """What a view function returns: the value, or a tuple of several.
@@ -129,13 +140,12 @@ class ChainClient:
         if self.account is not None:
             request["from"] = self.address
         try:
-            answer = self._rpc("eth_call", request, "latest")
+            return self._rpc("eth_call", request, "latest", read=lambda answer: decode_answer(call, as_bytes(answer)))
         except RpcError as error:
             reason = revert_data(error)
             if reason is None:
                 raise ChainUnreachable(f"the node at {self.rpc_shown} refuses a call: {error.message}") from None
             raise decode_refusal(reason) from None
-        return decode_answer(call, as_bytes(answer))
 
     def send(self, transaction: Transaction) -> Receipt:
         """Send it and wait until it is mined (C2). The same key again returns the same effect's receipt and sends nothing.
@@ -153,15 +163,15 @@ class ChainClient:
 
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         """Receipt of a mined transaction, None while there is none."""
-        found = self._rpc.ask("eth_getTransactionReceipt", to_hex(tx_hash))
-        return None if found is None or found.get("blockHash") is None else parse_receipt(found)
+        found = self._rpc.ask("eth_getTransactionReceipt", to_hex(tx_hash), read=mined)
+        return None if found is None else found.receipt
 
     def transaction(self, tx_hash: bytes) -> MinedTransaction | None:
         """A mined transaction, with or without effect; None for an unknown or pending one."""
-        found = self._rpc.ask("eth_getTransactionByHash", to_hex(tx_hash))
-        receipt = self._rpc.ask("eth_getTransactionReceipt", to_hex(tx_hash))
-        mined = found is not None and receipt is not None and receipt.get("blockHash") is not None
-        return parse_transaction(found, receipt) if mined else None
+        outcome = self._rpc.ask("eth_getTransactionReceipt", to_hex(tx_hash), read=mined)
+        if outcome is None:
+            return None
+        return self._rpc.ask("eth_getTransactionByHash", to_hex(tx_hash), read=_or_none(lambda found: parse_transaction(found, outcome)))
 
     def refusal(self, transaction: MinedTransaction) -> ContractRefused | None:
         """Why a transaction without effect had none: the call again on the state before its block; None if that goes through.
@@ -171,7 +181,7 @@ class ChainClient:
         """
         request = {"from": transaction.sender, "to": transaction.to, "data": to_hex(transaction.data), "value": hex(transaction.value)}
         try:
-            self._rpc("eth_call", request, hex(transaction.block - 1))
+            self._rpc("eth_call", request, hex(transaction.block - 1), read=as_bytes)
         except RpcError as error:
             reason = revert_data(error)
             if reason is None:
@@ -181,8 +191,7 @@ class ChainClient:
 
     def whole_block(self, number: int) -> Block | None:
         """The block of this number with its transactions' hashes, None if there is none."""
-        found = self._rpc.ask("eth_getBlockByNumber", hex(number), False)
-        return None if found is None else parse_block(found)
+        return self._rpc.ask("eth_getBlockByNumber", hex(number), False, read=_or_none(parse_block))
 
     def header(self, number: int) -> Header:
         """The header of the block of this number, hashed to its hash.
@@ -192,10 +201,10 @@ class ChainClient:
         """
         from defedbio.chain.proofs import header_of
 
-        found = self._rpc.ask("eth_getBlockByNumber", hex(number), False)
+        found = self._rpc.ask("eth_getBlockByNumber", hex(number), False, read=_or_none(header_of))
         if found is None:
             raise ChainUnreachable(f"the node at {self.rpc_shown} has no block {number}")
-        return header_of(found)
+        return found
 
     def encoded_receipts(self, header: Header) -> list[bytes]:
         """All receipts of a block as its trie holds them.
@@ -206,24 +215,31 @@ class ChainClient:
         from defedbio.chain.proofs import encode_receipt
 
         try:
-            found = self._rpc("eth_getBlockReceipts", hex(header.number))
+            found = self._rpc("eth_getBlockReceipts", hex(header.number), read=_or_none(lambda all_: list(map(encode_receipt, all_))))
         except RpcError:
-            found = [self._rpc.ask("eth_getTransactionReceipt", to_hex(tx)) for tx in self.transaction_hashes(header)]
-        if not found or any(receipt is None for receipt in found):
+            each = [
+                self._rpc.ask("eth_getTransactionReceipt", to_hex(tx), read=_or_none(encode_receipt))
+                for tx in self.transaction_hashes(header)
+            ]
+            found = [receipt for receipt in each if receipt is not None] if None not in each else None
+        if not found:
             raise ChainUnreachable(f"the node at {self.rpc_shown} has no receipts of block {header.number}", "ask an archive node")
-        return [encode_receipt(receipt) for receipt in found]
+        return found
 
     def encoded_transactions(self, header: Header) -> list[bytes] | None:
         """All transactions of a block as its trie holds them; None where the node does not give them encoded."""
         try:
-            found = [self._rpc("eth_getRawTransactionByHash", to_hex(tx)) for tx in self.transaction_hashes(header)]
+            found = [
+                self._rpc("eth_getRawTransactionByHash", to_hex(tx), read=_or_none(as_bytes)) for tx in self.transaction_hashes(header)
+            ]
         except RpcError:
             return None
-        return None if any(not raw for raw in found) else [as_bytes(raw) for raw in found]
+        whole = [raw for raw in found if raw]
+        return whole if len(whole) == len(found) else None
 
     def transaction_hashes(self, header: Header) -> list[bytes]:
         """Hashes of a block's transactions, in order."""
-        return list(parse_block(self._rpc.ask("eth_getBlockByHash", to_hex(header.hash), False)).transactions)
+        return list(self._rpc.ask("eth_getBlockByHash", to_hex(header.hash), False, read=parse_block).transactions)
 
     def state_nodes(self, address: str, slots: Sequence[int], header: Header) -> list[bytes] | None:
         """The trie nodes that lead to an account and its storage slots at a block (EIP-1186); None where the node does not give them."""
@@ -231,16 +247,14 @@ class ChainClient:
         for start in range(0, max(len(slots), 1), _PROOF_CHUNK):
             wanted = [to_hex(slot.to_bytes(32, "big")) for slot in slots[start : start + _PROOF_CHUNK]]
             try:
-                found = self._rpc("eth_getProof", address, wanted, hex(header.number))
+                nodes += self._rpc("eth_getProof", address, wanted, hex(header.number), read=parse_proof)
             except RpcError:
                 return None
-            nodes += [as_bytes(node) for node in found["accountProof"]]
-            nodes += [as_bytes(node) for proof in found["storageProof"] for node in proof["proof"]]
         return nodes
 
     def code(self, address: str, header: Header) -> bytes:
         """A contract's code at a block."""
-        return as_bytes(self._rpc.ask("eth_getCode", address, hex(header.number)))
+        return self._rpc.ask("eth_getCode", address, hex(header.number), read=as_bytes)
 
     def get_logs(
         self, from_block: int, to_block: int, addresses: Sequence[str], topics: Sequence[Sequence[bytes] | None] = ()
@@ -258,13 +272,12 @@ class ChainClient:
         while start <= to_block:
             end = min(start + chunk - 1, to_block)
             try:
-                answer = self._rpc("eth_getLogs", request | {"fromBlock": hex(start), "toBlock": hex(end)})
+                found += self._rpc("eth_getLogs", request | {"fromBlock": hex(start), "toBlock": hex(end)}, read=parse_logs)
             except RpcError as error:
                 if start == end:
                     raise ChainUnreachable(f"the node at {self.rpc_shown} refuses logs of block {start}: {error.message}") from None
                 chunk = max((end - start + 1) // 2, 1)
                 continue
-            found += [parse_log(entry) for entry in answer if not entry.get("removed")]
             start = end + 1
         return sorted(found, key=lambda entry: (entry.block, entry.log_index))
 
@@ -272,3 +285,8 @@ class ChainClient:
         if self._sender is None:
             raise InvalidInput("sending needs an account", "open a keystore first")
         return self._sender
+
+
+def _or_none(read: Callable[[Any], T]) -> Callable[[Any], T | None]:
+    """For answers that are null where the node has nothing of the kind."""
+    return lambda answer: None if answer is None else read(answer)

@@ -12,7 +12,7 @@ from defedbio.chain.network import Network
 from defedbio.chain.records import RawLog, Receipt
 from defedbio.chain.values import StudyRules
 from defedbio.domain import BitSet, CeremonyKind, Phase
-from defedbio.errors import InternalFault
+from defedbio.errors import ChainUnreachable, InternalFault
 
 
 @dataclass(frozen=True)
@@ -368,7 +368,10 @@ def fetch_events(
     if rounds and (wanted := _topics(names, "RoundManager")):
         take((contracts["RoundManager"],), wanted, [_word(number) for number in sorted(rounds)])
     ordered = sorted(logs.values(), key=lambda log: (log.block, log.log_index))
-    return [event for log in ordered if (event := decode_log(client.network, log)) is not None]
+    try:
+        return [event for log in ordered if (event := decode_log(client.network, log)) is not None]
+    except InternalFault as error:
+        raise ChainUnreachable(f"the node at {client.rpc_shown} gives an event that no contract of ours emits: {error.message}") from None
 
 
 def block_time(client: ChainClient, event: Event) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from defedbio.chain.parse import UNREADABLE
 from defedbio.chain.records import ClientOptions
 from defedbio.errors import ChainUnreachable, InternalFault, InvalidInput
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from web3.types import RPCEndpoint
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RATE_LIMIT_CODES = frozenset({-32005, -32097, 429})
@@ -54,13 +57,24 @@ class Rpc:
         # web3 logs the endpoint and every answer at DEBUG
         logging.getLogger("web3.providers.HTTPProvider").setLevel(logging.INFO)
 
-    def __call__(self, method: str, *params: object) -> Any:
-        """The call's result. Safe to repeat: the only call with an effect carries a signed transaction, which counts once.
+    def __call__(self, method: str, *params: object, read: Callable[[Any], T]) -> T:
+        """The call's result as `read` makes it. Safe to repeat: the only call with an effect carries a signed transaction, which counts
+        once.
 
         Raises:
             RpcError: if the node answers with an error.
-            ChainUnreachable: if it gives no answer in the bounded number of attempts.
+            ChainUnreachable: if it gives no answer in the bounded number of attempts, or one that `read` cannot read.
         """
+        answer = self._answer(method, params)
+        try:
+            return read(answer)
+        except (*UNREADABLE, InternalFault):
+            raise ChainUnreachable(
+                f"the Ethereum node at {self.shown} answers {method} with something else than was asked for",
+                "is it a node of this network, and in order?",
+            ) from None
+
+    def _answer(self, method: str, params: tuple[object, ...]) -> Any:
         pause = self._options.backoff_seconds
         for left in reversed(range(self._options.attempts)):
             try:
@@ -76,14 +90,14 @@ class Rpc:
                 pause = min(2 * pause, self._options.backoff_limit_seconds)
         raise InternalFault("a request was not attempted")
 
-    def ask(self, method: str, *params: object) -> Any:
+    def ask(self, method: str, *params: object, read: Callable[[Any], T]) -> T:
         """The result of a call that has no reason to be refused.
 
         Raises:
-            ChainUnreachable: if there is no answer, or an error instead of one.
+            ChainUnreachable: if there is no answer, an error instead of one, or one that `read` cannot read.
         """
         try:
-            return self(method, *params)
+            return self(method, *params, read=read)
         except RpcError as error:
             raise ChainUnreachable(f"the Ethereum node at {self.shown} refuses {method}: {error.message}") from None
 
@@ -100,7 +114,7 @@ class Rpc:
             raise ChainUnreachable(f"the Ethereum node at {self.shown} refuses requests: HTTP status {status}") from None
         except (requests.RequestException, OSError, Web3Exception) as error:
             raise _Passing(type(error).__name__) from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _Passing("an answer that is not JSON") from None
         if not isinstance(answer, dict) or ("error" not in answer and "result" not in answer):
             raise _Passing("an answer that is not JSON-RPC")

@@ -13,7 +13,7 @@ from eth_utils.address import is_address, to_checksum_address
 from defedbio.chain.abi import decode_refusal
 from defedbio.chain.fees import Fees, raised, suggested
 from defedbio.chain.journal import TxJournal
-from defedbio.chain.parse import as_int, parse_receipt, to_hex
+from defedbio.chain.parse import Outcome, as_bytes, as_count, as_hash, mined, to_hex
 from defedbio.chain.records import ClientOptions, Receipt
 from defedbio.chain.rpc import Rpc, RpcError, revert_data
 from defedbio.errors import ChainUnreachable, ContractRefused, InternalFault, InvalidInput
@@ -99,7 +99,7 @@ class Sender:
 
     def _first_block(self) -> str:
         if self._genesis is None:
-            self._genesis = str(self._rpc.ask("eth_getBlockByNumber", "0x0", False)["hash"])
+            self._genesis = self._rpc.ask("eth_getBlockByNumber", "0x0", False, read=lambda block: to_hex(as_hash(block["hash"])))
         return self._genesis
 
     def _prepare(self, to: str, data: bytes, value: int) -> _Entry:
@@ -114,7 +114,7 @@ class Sender:
         """Gas limit of a transaction that would succeed now; otherwise the refusal is raised."""
         call = {"from": self._account.address, "to": to, "data": to_hex(data), "value": hex(value)}
         try:
-            gas = as_int(self._rpc("eth_estimateGas", call))
+            gas = self._rpc("eth_estimateGas", call, read=as_count)
         except RpcError as error:
             if "insufficient funds" in error.message.lower():
                 raise self._no_funds() from None
@@ -124,11 +124,11 @@ class Sender:
         return min(gas * (100 + self._options.gas_margin_percent) // 100 + self._options.gas_headroom, self._block_gas())
 
     def _block_gas(self) -> int:
-        return as_int(self._rpc.ask("eth_getBlockByNumber", "latest", False)["gasLimit"])
+        return self._rpc.ask("eth_getBlockByNumber", "latest", False, read=lambda block: as_count(block["gasLimit"]))
 
     def _replayed(self, call: dict[str, Any], block: str) -> ContractRefused | None:
         try:
-            self._rpc("eth_call", call, block)
+            self._rpc("eth_call", call, block, read=as_bytes)
         except RpcError as error:
             reason = revert_data(error)
             return None if reason is None else decode_refusal(reason)
@@ -148,7 +148,7 @@ class Sender:
         return to_hex(signed.raw_transaction), to_hex(signed.hash)
 
     def _nonce(self, block: str) -> int:
-        return as_int(self._rpc.ask("eth_getTransactionCount", self._account.address, block))
+        return self._rpc.ask("eth_getTransactionCount", self._account.address, block, read=as_count)
 
     def _settle(self, key: str, entry: _Entry, *, resumed: bool) -> Receipt | None:
         """Bring one journalled nonce to its end. None: the nonce is used, without effect, and the entry is gone."""
@@ -159,8 +159,8 @@ class Sender:
         pause = min(_FIRST_POLL_SECONDS, self._options.poll_seconds)
         while True:
             used = self._nonce("latest") > entry.nonce  # read before the receipts: a receipt that comes in between is then seen below
-            if (receipt := self._look_up(entry, patience=_LOST_LOOKUPS if used else 1)) is not None:
-                return self._effect(key, entry, receipt)
+            if (outcome := self._look_up(entry, patience=_LOST_LOOKUPS if used else 1)) is not None:
+                return self._effect(key, entry, outcome)
             if used:
                 self._journal.delete(key)
                 _tell(key, "settled")
@@ -184,23 +184,21 @@ class Sender:
             time.sleep(pause)
             pause = min(2 * pause, self._options.poll_seconds)
 
-    def _look_up(self, entry: _Entry, patience: int) -> dict[str, Any] | None:
+    def _look_up(self, entry: _Entry, patience: int) -> Outcome | None:
         for attempt in range(patience):
             if attempt:
                 time.sleep(self._options.poll_seconds)
             for tx_hash in reversed(entry.hashes):
-                receipt = self._rpc.ask("eth_getTransactionReceipt", tx_hash)
-                if receipt is not None and receipt.get("blockHash") is not None:
-                    found: dict[str, Any] = receipt
-                    return found
+                if (outcome := self._rpc.ask("eth_getTransactionReceipt", tx_hash, read=mined)) is not None:
+                    return outcome
         return None
 
-    def _effect(self, key: str, entry: _Entry, receipt: dict[str, Any]) -> Receipt | None:
+    def _effect(self, key: str, entry: _Entry, outcome: Outcome) -> Receipt | None:
         _tell(key, "settled")
-        if as_int(receipt["status"]) == 1:
-            return parse_receipt(receipt)
+        if outcome.succeeded:
+            return outcome.receipt
         call = {"from": entry.sender, "to": entry.to, "data": entry.data, "value": hex(entry.value), "gas": hex(entry.gas)}
-        block = as_int(receipt["blockNumber"])
+        block = outcome.receipt.block
         # the state before the block may lack what an earlier transaction of the same block did, so the state after it is asked too
         refusal = self._replayed(call, hex(max(block - 1, 0))) or self._replayed(call, hex(block))
         self._journal.delete(key)
@@ -227,7 +225,7 @@ class Sender:
         if resumed:
             self._fill_gap(entry.nonce)
         try:
-            self._rpc("eth_sendRawTransaction", entry.raw[-1])
+            self._rpc("eth_sendRawTransaction", entry.raw[-1], read=_taken)
         except RpcError as error:
             message = error.message.lower()
             if any(known in message for known in ("already known", "known transaction", "already imported", "nonce too low")):
@@ -252,7 +250,7 @@ class Sender:
             fees = suggested(self._rpc, self._options.max_fee_per_gas)
             raw, _ = self._sign(missing, self._account.address, "0x", 0, _TRANSFER_GAS, fees)
             try:
-                self._rpc("eth_sendRawTransaction", raw)
+                self._rpc("eth_sendRawTransaction", raw, read=_taken)
             except RpcError as error:
                 log.info("nonce %d is not filled: %s", missing, error.message)
 
@@ -263,6 +261,10 @@ class Sender:
 def _tell(key: str, what: str) -> None:
     """For whoever counts: the transaction of `key` is journalled and not mined (pending), or at its end (settled)."""
     log.debug("%s is %s", key, what, extra={"queue": what, "key": key})
+
+
+def _taken(answer: object) -> None:
+    """Whatever a node answers to a transaction that it takes: its hash is known here."""
 
 
 def checksum(address: str) -> str:

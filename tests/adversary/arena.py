@@ -155,7 +155,7 @@ class Arena:
             share = position + 1 if position < self.holders else position - self.organisations + min(self.holders, self.organisations) + 1
             address = str(account(position).address)
             self.members.append(Member(position, address, MemoryStore(self.memory, address), share if holds else None))
-            self._connect(self.members[-1])
+            self._connect(self.members[-1], self.network.rpc)
         epoch = self._make_key()
         spec = StudySpec.from_bytes(self._spec(epoch))
         self.frame = StudyFrame(CHAIN_ID, self.network.contracts["RoundManager"], self._open(spec), spec, self._dealt[0])
@@ -218,16 +218,17 @@ class Arena:
 
     # -- members -----------------------------------------------------------------------------------------------------------------
 
-    def restart(self, member: Member) -> Member:
-        """Start a member's node again, as after a crash: of the old one its journal, its share and its store are left."""
+    def restart(self, member: Member, rpc: str = "", **options: Any) -> Member:
+        """Start a member's node again, as after a crash: of the old one its journal, its share and its store are left. It reads the chain
+        at `rpc`, by default where the others do, with these client options."""
         member.journal.close()
-        self._connect(member)
+        self._connect(member, rpc or self.network.rpc, **options)
         self._make_node(member)
         return member
 
-    def _connect(self, member: Member) -> None:
+    def _connect(self, member: Member, rpc: str, **options: Any) -> None:
         member.journal = Journal(self.folder / f"{member.position}.sqlite")
-        member.client = ChainClient(self.network.rpc, self.network, account(member.position), member.journal, 0, QUICK)
+        member.client = ChainClient(rpc, self.network, account(member.position), member.journal, 0, replace(QUICK, **options))
 
     def _make_node(self, member: Member) -> None:
         report = Reporter(member.notes.append)

@@ -13,12 +13,13 @@ from tests.adversary.frame import PARTS
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parents[1] / "docs" / "attacks.md"
 WIDTH = 120
-TITLES = dict(zip(PARTS, ("Attacker", "Does", "Seen", "Still works", "Nobody learns"), strict=True))
+TITLES = dict(zip(PARTS, ("Attacker", "Sends", "Seen", "Still works", "Nobody learns"), strict=True))
 HEAD = """# Attacks
 
-Each attack below is a test that runs with every other: the attacker acts on the real contracts, nodes, stores and files,
-and the test fails unless everything said here holds. What is protected from whom, and what is not, is in the
-[threat model](threat-model.md). This page is written by `python -m tests.adversary` from the tests in `tests/adversary/`.
+Each attack below is a test that runs with every other: the attacker acts on the real contracts, nodes, stores and
+files, and the test fails unless everything said here holds. What is protected from whom, and what is not, is in the
+[threat model](threat-model.md). This page is written by `python -m tests.adversary` from the tests in
+`tests/adversary/`.
 """
 
 

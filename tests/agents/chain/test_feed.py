@@ -108,10 +108,10 @@ def test_logs_are_fetched_in_smaller_pieces_when_the_node_refuses(connect: Conne
         def __init__(self, most: int) -> None:
             self.most = most
 
-        def __call__(self, method: str, *params: Any) -> Any:
+        def __call__(self, method: str, *params: Any, read: Any) -> Any:
             if method == "eth_getLogs" and int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) >= self.most:
                 raise RpcError(-32005, "query exceeds max block range")
-            return genuine(method, *params)
+            return genuine(method, *params, read=read)
 
     client._rpc = Stingy(7)  # type: ignore[assignment]
     events = fetch_events(client, network.deploy_block, client.head().number)

@@ -213,10 +213,10 @@ def test_a_node_that_lacks_the_newer_methods_is_asked_otherwise(
     client, header, _ = block
     whole, ask = client.encoded_receipts(header), client._rpc.__class__.__call__
 
-    def lacking(self: object, method: str, *params: object) -> Any:
+    def lacking(self: object, method: str, *params: object, read: Any) -> Any:
         if method in ("eth_getBlockReceipts", "eth_getRawTransactionByHash", "eth_getProof"):
             raise RpcError(-32601, "method not found")
-        return ask(self, method, *params)  # type: ignore[arg-type]
+        return ask(self, method, *params, read=read)  # type: ignore[arg-type]
 
     monkeypatch.setattr(client._rpc.__class__, "__call__", lacking)
     assert client.encoded_receipts(header) == whole
