@@ -4,22 +4,27 @@ pragma solidity 0.8.30;
 import {IKeyRegistry} from "./interfaces/IKeyRegistry.sol";
 import {IRoundManager} from "./interfaces/IRoundManager.sol";
 import {IStudyRegistry} from "./interfaces/IStudyRegistry.sol";
+import {Attendance} from "./libraries/Attendance.sol";
 import {BitSet} from "./libraries/BitSet.sol";
 import {Round as RoundLibrary} from "./libraries/Round.sol";
 import {KeyEpochId, Phase, RoundId, StudyId} from "./types/RoundTypes.sol";
 
 contract RoundManager is IRoundManager {
+    using Attendance for Attendance.State;
     using BitSet for uint256;
     using RoundLibrary for RoundLibrary.State;
 
     uint256 private constant MAX_CID = 128;
     uint256 private constant MAX_TEXT = 1024;
     uint256 private constant DELTA_ONE = 1e18;
+    uint32 private constant RETURN_STEPS = 8;
 
     struct Progress {
         RoundId latest;
         RoundId finalised;
         uint32 stepsDone;
+        // one word each
+        Attendance.State attendance;
     }
 
     IStudyRegistry public immutable studies;
@@ -54,6 +59,7 @@ contract RoundManager is IRoundManager {
         uint32 step = progress.stepsDone;
         require(step < agreed.rules.steps, RoundManagerStudyComplete(study, agreed.rules.steps));
 
+        uint256 absent = _callTheRoll(progress, step, agreed.enrolled);
         round = RoundId.wrap(++roundCount);
         progress.latest = round;
         RoundLibrary.Start memory start = RoundLibrary.Start({
@@ -62,10 +68,12 @@ contract RoundManager is IRoundManager {
             parent: progress.finalised,
             keyEpoch: agreed.keyEpoch,
             threshold: keys.thresholdOf(agreed.keyEpoch),
-            enrolled: agreed.enrolled
+            enrolled: agreed.enrolled,
+            absent: absent
         });
         _rounds[round].start(start, agreed.rules);
         emit RoundOpened(round, study, step, start.parent, msg.sender);
+        if (absent != 0) emit AbsenteesPassedOver(round, absent);
         _emitPhase(round);
     }
 
@@ -77,6 +85,16 @@ contract RoundManager is IRoundManager {
         bool moved = state.commit(round, index, commitment);
         emit UpdateCommitted(round, msg.sender, uint16(index + 1), commitment);
         if (moved) _emitPhase(round);
+    }
+
+    /// @inheritdoc IRoundManager
+    function comeBack(RoundId round) external {
+        (RoundLibrary.State storage state, uint256 index) = _asParticipant(round, Phase.Open, Phase.Open);
+        state.comeBack(round, index);
+        // INVARIANT: whoever comes back and stays away again makes one round wait in so many steps, not every one.
+        StudyId study = state.study;
+        require(_progress[study].attendance.comeBack(index), RoundManagerReturnedLately(study, msg.sender));
+        emit ParticipantReturned(round, msg.sender, uint16(index + 1));
     }
 
     /// @inheritdoc IRoundManager
@@ -160,6 +178,7 @@ contract RoundManager is IRoundManager {
         require(uint256(state.released).has(position - 1), RoundManagerNoShare(round, holder));
         _checkLength(reason, MAX_TEXT);
 
+        state.disputeShare(round, position - 1);
         emit ShareDisputed(round, msg.sender, holder, reason);
     }
 
@@ -219,6 +238,7 @@ contract RoundManager is IRoundManager {
             parent: state.parent,
             committed: state.committed,
             revealed: state.revealed,
+            absent: state.absent,
             frozen: state.frozen,
             aggregateRoot: state.aggregateRoot,
             modelHash: state.modelHash
@@ -277,6 +297,17 @@ contract RoundManager is IRoundManager {
         index = studies.participantIndex(study, msg.sender);
         require(index != 0, RoundManagerNotEnrolled(study, msg.sender));
         --index;
+    }
+
+    /// @dev The round before is counted when the next one opens: each once, and by then it has ended.
+    /// @return positions of those for whom the study's next round does not wait
+    function _callTheRoll(Progress storage progress, uint32 step, uint16 enrolled) private returns (uint256) {
+        RoundLibrary.State storage before = _rounds[progress.latest];
+        Attendance.State storage attendance = progress.attendance;
+        uint256 sum = before.frozen;
+        if (sum != 0) attendance.count(BitSet.first(enrolled), sum);
+        if (before.step / RETURN_STEPS != step / RETURN_STEPS) attendance.returned = 0;
+        return attendance.absent();
     }
 
     function _hasEnded(RoundId round) private view returns (bool) {

@@ -25,16 +25,21 @@ contract StudyRegistry is IStudyRegistry {
     /// @inheritdoc IStudyRegistry
     mapping(StudyId study => mapping(address participant => uint16 index)) public participantIndex;
 
+    mapping(StudyId study => mapping(address account => bool)) private _invited;
+
     constructor(IParticipantRegistry participants_, IKeyRegistry keys_) {
         participants = participants_;
         keys = keys_;
     }
 
     /// @inheritdoc IStudyRegistry
-    function open(KeyEpochId keyEpoch, bytes32 specHash, string calldata specCid, StudyRules calldata rules)
-        external
-        returns (StudyId study)
-    {
+    function open(
+        KeyEpochId keyEpoch,
+        bytes32 specHash,
+        string calldata specCid,
+        StudyRules calldata rules,
+        address[] calldata invited
+    ) external returns (StudyId study) {
         require(participants.isMember(msg.sender), StudyRegistryNotMember(msg.sender));
         require(keys.isActive(keyEpoch), StudyRegistryKeyNotActive(keyEpoch));
         require(specHash != bytes32(0), StudyRegistryInvalidRule("specHash", 0));
@@ -48,12 +53,15 @@ contract StudyRegistry is IStudyRegistry {
         state.specHash = specHash;
         state.rules = rules;
         emit StudyOpened(study, msg.sender, keyEpoch, specHash, specCid, rules);
+        if (invited.length != 0) _invite(study, state, invited);
     }
 
     /// @inheritdoc IStudyRegistry
     function enrol(StudyId study, bytes32 specHash) external {
         Study storage state = _known(study);
         require(participants.isMember(msg.sender), StudyRegistryNotMember(msg.sender));
+        // INVARIANT: the coordinator said before anyone enrolled who may, so that no stranger takes a seat.
+        require(_isInvited(study, state, msg.sender), StudyRegistryNotInvited(study, msg.sender));
         // INVARIANT: S2, the organisation agreed to the spec that is on the chain.
         require(specHash == state.specHash, StudyRegistrySpecMismatch(study, state.specHash, specHash));
         require(participantIndex[study][msg.sender] == 0, StudyRegistryAlreadyEnrolled(study, msg.sender));
@@ -72,8 +80,29 @@ contract StudyRegistry is IStudyRegistry {
     }
 
     /// @inheritdoc IStudyRegistry
+    function isInvited(StudyId study, address account) external view returns (bool) {
+        return _isInvited(study, _known(study), account);
+    }
+
+    /// @inheritdoc IStudyRegistry
     function enrolmentClosed(StudyId study) external view returns (bool) {
         return _closed(_known(study));
+    }
+
+    function _invite(StudyId study, Study storage state, address[] calldata invited) private {
+        _checkRule("invited", invited.length, state.rules.seats, MAX_SEATS);
+        state.invited = uint16(invited.length);
+        mapping(address account => bool) storage list = _invited[study];
+        for (uint256 i = 0; i < invited.length; ++i) {
+            // INVARIANT: nobody counts for two, else the list would be shorter than the seats.
+            require(!list[invited[i]], StudyRegistryInvitedTwice(invited[i]));
+            list[invited[i]] = true;
+        }
+        emit ParticipantsInvited(study, invited);
+    }
+
+    function _isInvited(StudyId study, Study storage state, address account) private view returns (bool) {
+        return state.invited == 0 || _invited[study][account];
     }
 
     function _known(StudyId study) private view returns (Study storage state) {

@@ -19,6 +19,7 @@ interface IRoundManager {
         RoundId parent; // the finalised round whose model this one starts from, 0 while the study has none
         uint256 committed; // bit i: the participant of index i + 1
         uint256 revealed;
+        uint256 absent; // those for whom the round does not wait
         uint256 frozen;
         bytes32 aggregateRoot; // the one for which t shares were released
         bytes32 modelHash;
@@ -28,6 +29,15 @@ interface IRoundManager {
     /// @param step finalised rounds of the study before this one
     /// @param parent the finalised round whose model this one starts from, 0 while the study has none
     event RoundOpened(RoundId indexed round, StudyId indexed study, uint32 step, RoundId parent, address opener);
+
+    /// @notice P1. The round that was just opened does not wait for these participants: the last three rounds of the
+    /// study that had a sum had none of their updates in it. Told only where there are such participants.
+    /// @param absent bit i: the participant of index i + 1
+    event AbsenteesPassedOver(RoundId indexed round, uint256 absent);
+
+    /// @notice P1. An absent participant is back: the round waits for it.
+    /// @param index of the participant, counted from 1 as in `ParticipantEnrolled`
+    event ParticipantReturned(RoundId indexed round, address indexed participant, uint16 index);
 
     /// @notice The round entered a phase.
     /// @dev For the phases that have a deadline; `RoundFinalised` and `RoundVoided` tell of the other two.
@@ -109,9 +119,9 @@ interface IRoundManager {
     /// @param current phase, `None` for a round that was never opened
     error RoundManagerUnexpectedPhase(RoundId round, Phase current);
 
-    /// @notice The round is in the right phase, but its deadline has come. Raised by `commit`, `declarePrivacy`,
-    /// `reveal`, `attestSet`, `postAggregate`, `releaseShare`, `postOpeningPart`, `postOpening` and `attestModel`.
-    /// Nothing but `advance` moves the round now.
+    /// @notice The round is in the right phase, but its deadline has come. Raised by `commit`, `comeBack`,
+    /// `declarePrivacy`, `reveal`, `attestSet`, `postAggregate`, `releaseShare`, `postOpeningPart`, `postOpening` and
+    /// `attestModel`. Nothing but `advance` moves the round now.
     /// @param deadline of the present phase, in unix seconds
     /// @param time of the block, in unix seconds
     error RoundManagerDeadlinePassed(RoundId round, uint64 deadline, uint256 time);
@@ -122,8 +132,8 @@ interface IRoundManager {
     error RoundManagerNotDue(RoundId round, uint64 deadline, uint256 time);
 
     /// @notice The caller is not enrolled in the study. Raised by `openRound`, also for a study that does not exist,
-    /// and by `commit`, `declarePrivacy`, `reveal`, `postAggregate`, `postOpeningPart` and `postOpening`; by
-    /// `disputeShare` when the caller is not a key holder either.
+    /// and by `commit`, `comeBack`, `declarePrivacy`, `reveal`, `postAggregate`, `postOpeningPart` and `postOpening`;
+    /// by `disputeShare` when the caller is not a key holder either.
     error RoundManagerNotEnrolled(StudyId study, address account);
 
     /// @notice An account holds no share of the study's key. Raised by `attestSet`, `releaseShare` and `attestModel`
@@ -152,8 +162,16 @@ interface IRoundManager {
 
     /// @notice The caller has done this in the round already, and it stands. Raised on a second `commit`,
     /// `declarePrivacy`, `reveal`, `postAggregate`, `releaseShare`, `postOpeningPart`, `postOpening` or `attestModel`,
-    /// and on an `attestSet` with the set that the caller already attests to.
+    /// on a second `disputeShare` of the same holder, and on an `attestSet` with the set that the caller already
+    /// attests to.
     error RoundManagerAlreadyDone(RoundId round, address account);
+
+    /// @notice The round waits for the caller as it is. Raised by `comeBack`. Commit.
+    error RoundManagerNotAbsent(RoundId round, address account);
+
+    /// @notice The caller has come back already in this run of eight steps, and stayed away again. Raised by
+    /// `comeBack`. Commit in time, before the others are through; or come back in the next run.
+    error RoundManagerReturnedLately(StudyId study, address account);
 
     /// @notice A value is outside the limits given at `declarePrivacy`, which raises this.
     /// @param epsilonRound in millionths
@@ -211,11 +229,16 @@ interface IRoundManager {
     error RoundManagerNoShare(RoundId round, address holder);
 
     /// @notice Open the study's next round. Any enrolled participant may, when enrolment is closed and no other round
-    /// runs.
+    /// runs. It does not wait for those whose updates the last three sums went on without.
     function openRound(StudyId study) external returns (RoundId round);
 
-    /// @notice P1. `commitment` as `commitmentOf` gives it; the last of the enrolled to commit moves the round on.
+    /// @notice P1. `commitment` as `commitmentOf` gives it; the last to commit of those that the round waits for moves
+    /// it on. Whoever is absent may commit as well while commitments are taken.
     function commit(RoundId round, bytes32 commitment) external;
+
+    /// @notice P1. An absent participant asks the round to wait for its commitment and reveal, because it needs more
+    /// time than the others. While commitments are taken, and once in each run of eight steps of the study.
+    function comeBack(RoundId round) external;
 
     /// @notice Put on record the differential privacy that the sender's update of this round costs its data. Once a
     /// round, while commitments are taken; the last commitment ends that, so declare before committing.
@@ -227,7 +250,7 @@ interface IRoundManager {
     function declarePrivacy(RoundId round, uint64 epsilonRound, uint64 epsilonTotal, uint64 delta) external;
 
     /// @notice P2. Reveal what was committed. A root that was ever revealed before reverts, so no update can be copied
-    /// or replayed.
+    /// or replayed. The last reveal of those that committed and that the round waits for moves it on.
     /// @param proofHash of the proof that the update is bounded; zero while the study asks for none
     function reveal(RoundId round, bytes32 updateRoot, string calldata cid, bytes32 proofHash, bytes32 salt) external;
 
@@ -245,7 +268,7 @@ interface IRoundManager {
     function releaseShare(RoundId round, bytes32 aggregateRoot, bytes32 shareRoot, string calldata cid, bytes32 proofHash) external;
 
     /// @notice Put on record that a holder's share failed its proof. Changes nothing else: anyone can redo the check.
-    /// Any enrolled participant or key holder may, at any time after the release.
+    /// Any enrolled participant or key holder may, at any time after the release, once a round for each holder.
     /// @param reason at most 1024 bytes
     function disputeShare(RoundId round, address holder, string calldata reason) external;
 

@@ -11,6 +11,7 @@ interface IStudyRegistry {
         address coordinator;
         KeyEpochId keyEpoch;
         uint16 enrolled;
+        uint16 invited; // how many accounts may enrol, 0 where any member may
         bytes32 specHash; // keccak256 of the spec's bytes
         StudyRules rules;
     }
@@ -21,6 +22,10 @@ interface IStudyRegistry {
         StudyId indexed study, address indexed coordinator, KeyEpochId keyEpoch, bytes32 specHash, string specCid, StudyRules rules
     );
 
+    /// @notice S2. Only these accounts may enrol in the study that was just opened. Told only where its coordinator
+    /// names them; else any member may.
+    event ParticipantsInvited(StudyId indexed study, address[] invited);
+
     /// @notice A member enrolled in a study.
     /// @param index of the participant, counted from 1 in order of enrolment
     /// @param specHash of the spec that its operator accepted, the study's own
@@ -29,18 +34,25 @@ interface IStudyRegistry {
     /// @notice The caller is not a member. Raised by `open` and `enrol`.
     error StudyRegistryNotMember(address account);
 
-    /// @notice No study of this id was opened. Raised by `enrol` and `enrolmentClosed`; `studyOf` and
+    /// @notice No study of this id was opened. Raised by `enrol`, `isInvited` and `enrolmentClosed`; `studyOf` and
     /// `participantIndex` answer with zeros.
     error StudyRegistryUnknownStudy(StudyId study);
 
     /// @notice The spec's hash or CID or one of the rules is outside the limits given at `open`, which raises this.
-    /// @param rule name of the first such value: "specHash", "specCid" or a field of `StudyRules`
-    /// @param value that was given; for the CID its length in bytes
+    /// @param rule name of the first such value: "specHash", "specCid", "invited" or a field of `StudyRules`
+    /// @param value that was given; for the CID its length in bytes, for the invited their number
     error StudyRegistryInvalidRule(string rule, uint256 value);
 
     /// @notice The key epoch is not active: it is proposed, rejected or unknown. Raised by `open`. A proposed epoch
     /// becomes active once all its holders have confirmed.
     error StudyRegistryKeyNotActive(KeyEpochId epoch);
+
+    /// @notice The study's coordinator did not invite the caller. Raised by `enrol`. The list is fixed: ask the
+    /// coordinator for another study.
+    error StudyRegistryNotInvited(StudyId study, address account);
+
+    /// @notice The list of those who are invited names an account twice. Raised by `open`.
+    error StudyRegistryInvitedTwice(address account);
 
     /// @notice The caller names another spec than the study's. Raised by `enrol`. Accept the spec of the expected hash
     /// first (S2).
@@ -59,11 +71,17 @@ interface IStudyRegistry {
     /// @param specCid 1 to 128 bytes
     /// @param rules seats minCohort..256, minCohort at least 3, steps 1..100000, enrolUntil in the future and at most
     /// 366 days ahead, every phase 1 second to 31 days
-    function open(KeyEpochId keyEpoch, bytes32 specHash, string calldata specCid, StudyRules calldata rules)
-        external
-        returns (StudyId study);
+    /// @param invited who may enrol, each named once, seats..256 accounts; empty when any member may
+    /// @dev The list is the one loop that grows with a study. Its coordinator pays for it, once.
+    function open(
+        KeyEpochId keyEpoch,
+        bytes32 specHash,
+        string calldata specCid,
+        StudyRules calldata rules,
+        address[] calldata invited
+    ) external returns (StudyId study);
 
-    /// @notice Enrol the calling member, naming the hash of the spec that its operator accepted (S2).
+    /// @notice Enrol the calling member, if it is invited, naming the hash of the spec that its operator accepted (S2).
     /// @dev Enrolment is for the whole study: a member that the registry removes later stays in the studies it is
     /// enrolled in.
     function enrol(StudyId study, bytes32 specHash) external;
@@ -77,6 +95,9 @@ interface IStudyRegistry {
     /// @notice A participant's place in the study. Its bit in the sets of `IRoundManager` is this less one.
     /// @return index of the participant counted from 1 in order of enrolment, or 0 when it is not enrolled.
     function participantIndex(StudyId study, address participant) external view returns (uint16 index);
+
+    /// @notice Whether the study's coordinator lets this account enrol. It must be a member as well.
+    function isInvited(StudyId study, address account) external view returns (bool);
 
     /// @notice True once every seat is taken or `enrolUntil` has come.
     function enrolmentClosed(StudyId study) external view returns (bool);

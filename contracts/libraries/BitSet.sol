@@ -12,6 +12,16 @@ library BitSet {
         return set | (1 << position);
     }
 
+    function remove(uint256 set, uint256 position) internal pure returns (uint256) {
+        return set & ~(1 << position);
+    }
+
+    /// @param size_ 1..256
+    /// @return the positions 0 to size - 1
+    function first(uint256 size_) internal pure returns (uint256) {
+        return type(uint256).max >> (256 - size_);
+    }
+
     function isSubsetOf(uint256 set, uint256 whole) internal pure returns (bool) {
         return set & ~whole == 0;
     }

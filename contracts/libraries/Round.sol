@@ -48,6 +48,8 @@ library Round {
         mapping(bytes32 aggregateRoot => uint256) shares;
         mapping(bytes32 openingRoot => bool) openings;
         mapping(bytes32 result => uint256) modelVotes;
+        uint256 absent; // bit i: the round does not wait for the participant at position i
+        mapping(address accuser => uint16 holders) disputes; // bit i: disputes the share of the holder at position i
     }
 
     /// @dev What the façade knows of a round before it exists.
@@ -58,6 +60,7 @@ library Round {
         KeyEpochId keyEpoch;
         uint8 threshold;
         uint16 enrolled;
+        uint256 absent;
     }
 
     function start(State storage self, Start memory start_, StudyRules memory rules) internal {
@@ -67,6 +70,7 @@ library Round {
         self.threshold = start_.threshold;
         self.keyEpoch = start_.keyEpoch;
         self.enrolled = start_.enrolled;
+        self.absent = start_.absent;
         self.minCohort = rules.minCohort;
         self.revealSeconds = rules.revealSeconds;
         self.attestSeconds = rules.attestSeconds;
@@ -87,8 +91,15 @@ library Round {
         self.committed = committed;
         self.commitments[participant] = commitment;
 
-        moved = committed.size() == self.enrolled;
+        moved = (committed | self.absent).size() == self.enrolled && committed.size() >= self.minCohort;
         if (moved) _enter(self, Phase.Committed, self.revealSeconds);
+    }
+
+    /// @dev P1: from here on the round waits for a participant that was absent.
+    function comeBack(State storage self, RoundId id, uint256 participant) internal {
+        uint256 absent = self.absent;
+        require(absent.has(participant), IRoundManager.RoundManagerNotAbsent(id, msg.sender));
+        self.absent = absent.remove(participant);
     }
 
     function declarePrivacy(State storage self, RoundId id, uint256 participant) internal {
@@ -110,7 +121,8 @@ library Round {
         revealed = revealed.add(participant);
         self.revealed = revealed;
 
-        moved = revealed == committed;
+        // Whoever is absent and committed all the same may reveal as well, but does not keep the others from going on.
+        moved = (committed & ~self.absent).isSubsetOf(revealed) && revealed.size() >= self.minCohort;
         if (moved) _enter(self, Phase.Revealed, self.attestSeconds);
     }
 
@@ -168,6 +180,14 @@ library Round {
                 _enter(self, Phase.Decrypted, self.finaliseSeconds);
             }
         }
+    }
+
+    /// @dev P5
+    function disputeShare(State storage self, RoundId id, uint256 holder) internal {
+        uint256 disputed = self.disputes[msg.sender];
+        // INVARIANT: one accusation of each holder by each accuser: what everybody has to read of a round is bounded.
+        require(!disputed.has(holder), IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
+        self.disputes[msg.sender] = uint16(disputed.add(holder));
     }
 
     /// @dev P6

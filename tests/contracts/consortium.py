@@ -76,8 +76,9 @@ class Consortium:
         assert changes.keys() <= values.keys()
         return tuple((values | changes).values())
 
-    def open_study(self, epoch: int, **changes: int) -> int:
-        self.studies.open(epoch, word("spec"), CID, self.rules(**changes), {"from": self.members[0]})
+    def open_study(self, epoch: int, invited: Sequence[Any] = (), **changes: int) -> int:
+        addresses = [getattr(account, "address", account) for account in invited]
+        self.studies.open(epoch, word("spec"), CID, self.rules(**changes), addresses, {"from": self.members[0]})
         return int(self.studies.studyCount())
 
     def study_with(self, enrolled: Sequence[Any], epoch: int, **changes: int) -> int:
@@ -186,6 +187,22 @@ class Life:
         for account in who or self.holders[: self.threshold]:
             tx = self.contract.attestModel(self.round, opening or self.opening_root, model or self.model_hash, cid, {"from": account})
         return tx
+
+    def without(self, *away: Any) -> Life:
+        """A whole round without these participants, the phases that wait for them until their deadlines."""
+        present = [account for account in self.enrolled if account not in away]
+        for phase, act in ((Phase.OPEN, self.commit), (Phase.COMMITTED, self.reveal)):
+            act(*present)
+            if self.phase == phase:
+                self.pass_deadline()
+                self.contract.advance(self.round, {"from": present[0]})
+        self.attest(set=sum(1 << self.enrolled.index(account) for account in present))
+        self.aggregate(present[0])
+        self.release()
+        self.open_sum(present[0])
+        self.attest_model()
+        assert self.phase == Phase.FINALISED
+        return self
 
     def until(self, phase: Phase) -> Life:
         """Do everything before `phase`, from an open round."""

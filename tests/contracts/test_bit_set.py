@@ -14,6 +14,8 @@ contract Harness {
     function size(uint256 set) external pure returns (uint256) { return BitSet.size(set); }
     function has(uint256 set, uint256 position) external pure returns (bool) { return BitSet.has(set, position); }
     function add(uint256 set, uint256 position) external pure returns (uint256) { return BitSet.add(set, position); }
+    function remove(uint256 set, uint256 position) external pure returns (uint256) { return BitSet.remove(set, position); }
+    function first(uint256 size) external pure returns (uint256) { return BitSet.first(size); }
     function isSubsetOf(uint256 set, uint256 whole) external pure returns (bool) { return BitSet.isSubsetOf(set, whole); }
 }
 """
@@ -37,9 +39,15 @@ def test_P8_size_and_membership(sets, example):
     for position in (0, 100, 255):
         assert sets.has(example, position) == bool(example >> position & 1)
         assert sets.add(example, position) == example | 1 << position
+        assert sets.remove(example, position) == example & ~(1 << position)
     assert sets.isSubsetOf(example, example)
     assert sets.isSubsetOf(example, ALL)
     assert sets.isSubsetOf(example, 0) == (example == 0)
+
+
+@pytest.mark.parametrize("size", [1, 3, 255, 256])
+def test_P8_the_first_positions(sets, size):
+    assert sets.first(size) == 2**size - 1
 
 
 def test_P8_the_cost_does_not_depend_on_the_set(sets):

@@ -17,8 +17,8 @@ UNEXPECTED, DONE = "RoundManagerUnexpectedPhase", "RoundManagerAlreadyDone"
 class Model:
     """What the protocol says of one round. Each method returns the name of the refusal it predicts, or None after taking effect."""
 
-    def __init__(self):
-        self.phase = Phase.OPEN
+    def __init__(self, absent=frozenset()):
+        self.phase, self.absent = Phase.OPEN, set(absent)
         self.committed, self.revealed, self.frozen = set(), set(), 0
         self.attested, self.posters, self.roots, self.released = {}, set(), set(), {}
         self.chosen, self.combiners, self.openers, self.openings, self.models = None, set(), set(), set(), {}
@@ -29,7 +29,7 @@ class Model:
         if who in self.committed:
             return DONE
         self.committed.add(who)
-        if len(self.committed) == ENROLLED:
+        if len(self.committed | self.absent) == ENROLLED and len(self.committed) >= COHORT:
             self.phase = Phase.COMMITTED
 
     def reveal(self, who):
@@ -40,7 +40,7 @@ class Model:
         if who in self.revealed:
             return DONE
         self.revealed.add(who)
-        if self.revealed == self.committed:
+        if self.revealed >= self.committed - self.absent and len(self.revealed) >= COHORT:
             self.phase = Phase.REVEALED
 
     def attest(self, holder, bits):
@@ -120,6 +120,7 @@ class RoundMachine:
 
     def setup(self):
         self.life, self.model, self.finalised = self.first, Model(), 0
+        self.missed = [0] * ENROLLED
 
     def _do(self, predicted, act):
         if predicted is None:
@@ -184,7 +185,9 @@ class RoundMachine:
                 self.life.next()
             return
         self.finalised += self.model.phase == Phase.FINALISED
-        self.life, self.model = self.life.next(), Model()
+        if self.model.frozen:
+            self.missed = [0 if self.model.frozen >> i & 1 else count + 1 for i, count in enumerate(self.missed)]
+        self.life, self.model = self.life.next(), Model(i for i, count in enumerate(self.missed) if count >= 3)
 
     @staticmethod
     def _bits(positions):
@@ -196,6 +199,7 @@ class RoundMachine:
         assert view["committed"] == self._bits(self.model.committed)
         assert view["revealed"] == self._bits(self.model.revealed)
         assert view["frozen"] == self.model.frozen
+        assert view["absent"] == self._bits(self.model.absent)
 
     def invariant_P3_a_frozen_set_is_a_cohort_of_revealed_updates(self):
         view = self.life.view()

@@ -105,6 +105,8 @@ def test_P5_a_dispute_is_on_record_and_changes_nothing(life, consortium, refused
     assert life.view() == before
     with refused("RoundManagerNoShare", life.round, life.holders[2]):
         life.contract.disputeShare(life.round, life.holders[2], "", {"from": life.enrolled[3]})
+    with refused("RoundManagerAlreadyDone", life.round, life.enrolled[3]):
+        life.contract.disputeShare(life.round, life.holders[1], "the same again", {"from": life.enrolled[3]})
     with refused("RoundManagerNotHolder", life.epoch, life.enrolled[3]):
         life.contract.disputeShare(life.round, life.enrolled[3], "", {"from": life.enrolled[0]})
     with refused("RoundManagerNotEnrolled", life.study, consortium.members[4]):

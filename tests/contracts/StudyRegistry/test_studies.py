@@ -16,7 +16,7 @@ def epoch(consortium):
 
 def test_S1_the_spec_and_the_rules_are_on_the_chain(consortium, epoch):
     rules = consortium.rules(seats=4, steps=7, revealSeconds=60)
-    tx = consortium.studies.open(epoch, word("spec"), CID, rules, {"from": consortium.members[1]})
+    tx = consortium.studies.open(epoch, word("spec"), CID, rules, [], {"from": consortium.members[1]})
     event = tx.events["StudyOpened"]
     assert (event["coordinator"], event["specCid"]) == (consortium.members[1], CID)
     assert tuple(event["rules"]) == rules
@@ -62,7 +62,7 @@ def test_S1_the_spec_is_named(consortium, epoch, refused):
         (word("spec"), "c" * 129, "specCid", 129),
     ):
         with refused("StudyRegistryInvalidRule", rule, value):
-            consortium.studies.open(epoch, spec, cid, consortium.rules(), {"from": consortium.members[0]})
+            consortium.studies.open(epoch, spec, cid, consortium.rules(), [], {"from": consortium.members[0]})
 
 
 def test_S1_a_study_needs_an_active_key(consortium, epoch, refused):
@@ -75,7 +75,7 @@ def test_S1_a_study_needs_an_active_key(consortium, epoch, refused):
 def test_R1_only_members_open_and_enrol(consortium, epoch, refused):
     outsider = people(7)[6]
     with refused("StudyRegistryNotMember", outsider):
-        consortium.studies.open(epoch, word("spec"), CID, consortium.rules(), {"from": outsider})
+        consortium.studies.open(epoch, word("spec"), CID, consortium.rules(), [], {"from": outsider})
     study = consortium.open_study(epoch)
     with refused("StudyRegistryNotMember", outsider):
         consortium.studies.enrol(study, word("spec"), {"from": outsider})
@@ -87,6 +87,43 @@ def test_R1_a_removed_member_cannot_enrol(consortium, epoch, refused):
         consortium.participants.voteToRemove(removed, {"from": voter})
     with refused("StudyRegistryNotMember", removed):
         consortium.studies.enrol(study, word("spec"), {"from": removed})
+
+
+def test_S2_only_the_invited_enrol(consortium, epoch, refused):
+    *invited, stranger = consortium.members
+    tx = consortium.studies.open(epoch, word("spec"), CID, consortium.rules(), [i.address for i in invited], {"from": invited[0]})
+    event = tx.events["ParticipantsInvited"]
+    study = event["study"]
+    assert list(event["invited"]) == invited and consortium.studies.studyOf(study)["invited"] == 4
+    assert consortium.studies.isInvited(study, invited[3]) and not consortium.studies.isInvited(study, stranger)
+    with refused("StudyRegistryNotInvited", study, stranger):
+        consortium.studies.enrol(study, word("spec"), {"from": stranger})
+    consortium.studies.enrol(study, word("spec"), {"from": invited[3]})
+
+
+def test_S2_an_invitation_makes_nobody_a_member(consortium, epoch, refused):
+    outsider = people(7)[6]
+    study = consortium.open_study(epoch, [*consortium.members, outsider])
+    with refused("StudyRegistryNotMember", outsider):
+        consortium.studies.enrol(study, word("spec"), {"from": outsider})
+
+
+def test_S2_a_study_that_names_nobody_takes_any_member(consortium, epoch):
+    tx = consortium.studies.open(epoch, word("spec"), CID, consortium.rules(), [], {"from": consortium.members[0]})
+    study = tx.events["StudyOpened"]["study"]
+    assert "ParticipantsInvited" not in tx.events and consortium.studies.isInvited(study, consortium.members[4])
+
+
+def test_S2_the_invited_are_as_many_as_the_seats_and_each_is_named_once(consortium, epoch, refused):
+    first, second, third, *_ = consortium.members
+    with refused("StudyRegistryInvalidRule", "invited", 2):
+        consortium.open_study(epoch, [first, second])
+    with refused("StudyRegistryInvitedTwice", second):
+        consortium.open_study(epoch, [first, second, third, second])
+    addresses = [f"0x{i:040x}" for i in range(1, 258)]
+    with refused("StudyRegistryInvalidRule", "invited", 257):
+        consortium.open_study(epoch, addresses)
+    assert consortium.open_study(epoch, addresses[:256], seats=256)
 
 
 def test_S2_an_organisation_enrols_in_the_spec_it_accepted(consortium, epoch, refused):
@@ -126,6 +163,8 @@ def test_S1_an_unknown_study_is_named(consortium, epoch, refused):
         consortium.studies.enrol(99, word("spec"), {"from": consortium.members[0]})
     with refused("StudyRegistryUnknownStudy", 99):
         consortium.studies.enrolmentClosed(99)
+    with refused("StudyRegistryUnknownStudy", 99):
+        consortium.studies.isInvited(99, consortium.members[0])
 
 
 def test_R3_nothing_but_opening_and_enrolling_changes_a_study(consortium):
