@@ -13,6 +13,7 @@ MAX_NOISE = 1 << 26
 NOISE_TAIL = 12
 MAX_HOLDERS = 15
 MIN_COHORT = 3
+RETURN_STEPS = 8  # steps of a study in which one that was absent may ask once to be waited for again
 MIN_MODULUS_BITS = 2048
 
 
@@ -87,6 +88,9 @@ class BitSet:
 
     def add(self, position: int) -> BitSet:
         return BitSet(self.bits | BitSet.of(position).bits)
+
+    def remove(self, position: int) -> BitSet:
+        return BitSet(self.bits & ~BitSet.of(position).bits)
 
 
 NO_ONE = BitSet()

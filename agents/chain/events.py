@@ -118,6 +118,12 @@ class StudyOpened(Event):
 
 
 @dataclass(frozen=True)
+class ParticipantsInvited(Event):
+    study: int
+    invited: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ParticipantEnrolled(Event):
     ACTED = "participant"
     study: int
@@ -134,6 +140,20 @@ class RoundOpened(Event):
     step: int
     parent: int
     opener: str
+
+
+@dataclass(frozen=True)
+class AbsenteesPassedOver(Event):
+    round: int
+    absent: BitSet
+
+
+@dataclass(frozen=True)
+class ParticipantReturned(Event):
+    ACTED = "participant"
+    round: int
+    participant: str
+    index: int
 
 
 @dataclass(frozen=True)
@@ -279,8 +299,11 @@ EVENTS: tuple[type[Event], ...] = (
     KeyEpochActivated,
     KeyEpochRejected,
     StudyOpened,
+    ParticipantsInvited,
     ParticipantEnrolled,
     RoundOpened,
+    AbsenteesPassedOver,
+    ParticipantReturned,
     PhaseEntered,
     UpdateCommitted,
     PrivacyDeclared,

@@ -65,17 +65,21 @@ class StudyRules:
 
 @dataclass(frozen=True)
 class Study:
+    """`invited` is how many accounts may enrol, 0 where any member may."""
+
     study: int
     coordinator: str
     key_epoch: int
     enrolled: int
+    invited: int
     spec_hash: bytes
     rules: StudyRules
 
 
 @dataclass(frozen=True)
 class Round:
-    """`deadline` is unix seconds; the bit maps count enrolment positions from 0; `parent` is 0 for a study's first round."""
+    """`deadline` is unix seconds; the bit maps count enrolment positions from 0; the round does not wait for those in `absent`; `parent`
+    is 0 for a study's first round."""
 
     round: int
     study: int
@@ -85,6 +89,7 @@ class Round:
     parent: int
     committed: BitSet
     revealed: BitSet
+    absent: BitSet
     frozen: BitSet
     aggregate_root: bytes
     model_hash: bytes

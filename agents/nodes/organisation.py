@@ -24,6 +24,8 @@ RACES = frozenset(
         "RoundManagerNotDue",
         "RoundManagerRoundRunning",
         "RoundManagerAlreadyDone",
+        "RoundManagerNotAbsent",
+        "RoundManagerReturnedLately",
         "RoundManagerEnrolmentOpen",
         "RoundManagerUnknownAggregate",
     }

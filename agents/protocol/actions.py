@@ -13,6 +13,13 @@ class StartRound:
 
 
 @dataclass(frozen=True)
+class ComeBack:
+    """Ask the round to wait for this organisation, which was absent."""
+
+    round: int
+
+
+@dataclass(frozen=True)
 class PrepareUpdate:
     """Train, encrypt and publish this organisation's update, and journal its root, CID and salt."""
 
@@ -62,6 +69,14 @@ class PostAggregate:
 @dataclass(frozen=True)
 class ReleaseShare:
     round: int
+
+
+@dataclass(frozen=True)
+class CheckShare:
+    """Check the share of a holder whom somebody accuses, and journal the finding."""
+
+    round: int
+    holder: str
 
 
 @dataclass(frozen=True)
@@ -126,6 +141,7 @@ class Halt:
 
 Action = (
     StartRound
+    | ComeBack
     | PrepareUpdate
     | DeclarePrivacy
     | Commit
@@ -135,6 +151,7 @@ Action = (
     | ComputeAggregate
     | PostAggregate
     | ReleaseShare
+    | CheckShare
     | CheckOpening
     | CombinePart
     | AssembleParts

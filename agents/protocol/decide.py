@@ -37,7 +37,8 @@ class Facts:
     `good` is the set of updates that passed its checks, `rejected` those that can never pass; the rest did not arrive yet, and
     `checked_ago` is the seconds since it last tried. `stopped` says that the study's early stopping ended its training with this round,
     `private` that this round's update costs privacy, which has to be declared. The sum has so many `ciphertexts`; `parts_refused` says
-    that posted parts of its opening do not hold.
+    that posted parts of its opening do not hold. Of the holders that others accuse it has `weighed` the shares itself; it `refused` those
+    of these holders. `idle` says that it sat the round before out of its own accord.
     """
 
     prepared: bool = False
@@ -56,6 +57,9 @@ class Facts:
     adopted: bool = False
     stopped: bool = False
     private: bool = False
+    idle: bool = False
+    refused: frozenset[str] = frozenset()
+    weighed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def _in_round(role: Role, study: StudyView, view: RoundView, facts: Facts, clock
         return None
     match view.phase:
         case Phase.OPEN:
-            return _update(role, view, facts)
+            return _update(role, study, view, facts)
         case Phase.COMMITTED:
             mine = role.address in view.commitments and all(r.participant != role.address for r in view.reveals.values())
             return act.Reveal(view.id) if mine and facts.prepared else None
@@ -125,10 +129,13 @@ def _in_round(role: Role, study: StudyView, view: RoundView, facts: Facts, clock
     return None
 
 
-def _update(role: Role, view: RoundView, facts: Facts) -> act.Action | None:
+def _update(role: Role, study: StudyView, view: RoundView, facts: Facts) -> act.Action | None:
     if role.position is None or role.address in view.commitments or facts.sits_out:
         return None
     if not facts.prepared:
+        # Before it trains: the others may be through by the time that its update is ready, and training may cost privacy.
+        if study.may_come_back(role.position) and not facts.idle:
+            return act.ComeBack(view.id)
         return act.PrepareUpdate(view.id)
     if facts.private and role.address not in view.privacy:
         return act.DeclarePrivacy(view.id)
@@ -149,7 +156,7 @@ def _attest(role: Role, study: StudyView, view: RoundView, facts: Facts, clock: 
     if missing and facts.checked_ago >= RECHECK_S and (missing & seen_by_others.bits or mine is None):
         return act.CheckUpdates(view.id)
     half = _window(study, view.phase) / 2
-    if missing and clock.waited < half and not view.attested:
+    if missing & ~view.absent.bits and clock.waited < half and not view.attested:
         return None
     wanted = facts.good if clock.waited < half else _best_supported(role, view, facts.good)
     if wanted == mine or len(wanted) < max(MIN_COHORT, study.rules.min_cohort if study.rules else 0):
@@ -191,10 +198,10 @@ def _open_sum(role: Role, study: StudyView, view: RoundView, facts: Facts, clock
             return None
         if facts.openings_checked < len(view.openings):
             return act.CheckOpening(view.id)
-        shared = {} if facts.parts_refused else parts(study, view, role.threshold, facts.ciphertexts)
+        shared = {} if facts.parts_refused or facts.refused else parts(study, view, role.threshold, facts.ciphertexts)
         untried = facts.shares_tried < len(view.shares)
         # Parts get a turn before anyone combines alone what others are at; a wrong opening that somebody posted does not disturb them.
-        alone = clock.waited >= _opening_wait(role, study, view, 1 if shared else 0) or (view.openings and not shared)
+        alone = clock.waited >= _opening_wait(role, study, view, facts, 1 if shared else 0) or (view.openings and not shared)
         if untried and alone:
             return act.CombineShares(view.id)
         posted_parts = {post.sender for post in view.parts}
@@ -202,13 +209,17 @@ def _open_sum(role: Role, study: StudyView, view: RoundView, facts: Facts, clock
             return act.CombinePart(view.id)
         if untried and shared and posted_parts.issuperset(shared):
             return act.AssembleParts(view.id)
-        needed = view.disputed or clock.waited >= _window(study, view.phase) / 2
+        # Another's accusation is worth a look, and no more than that.
+        accused = [holder for holder in view.disputed if holder != role.address and holder not in facts.weighed]
+        if accused:
+            return act.CheckShare(view.id, accused[0])
+        needed = facts.refused or clock.waited >= _window(study, view.phase) / 2
         return _release(role, view, facts) if needed else None
     posted = any(post.root == facts.opening_root for post in view.openings)
     if not posted:
         mine = any(post.sender == role.address for post in view.openings)
         # A holder that is not enrolled cannot post: it attests once another posted the same opening.
-        due = view.openings or clock.waited >= _opening_wait(role, study, view)
+        due = view.openings or clock.waited >= _opening_wait(role, study, view, facts)
         return act.PostOpening(view.id) if due and role.position is not None and not mine else None
     attested = any(a.holder == role.address for a in view.attestations)
     if role.holder_index is not None and not attested:
@@ -216,20 +227,21 @@ def _open_sum(role: Role, study: StudyView, view: RoundView, facts: Facts, clock
     return None
 
 
-def _opening_wait(role: Role, study: StudyView, view: RoundView, turns_before: int = 0) -> float:
-    """Seconds until this node's turn to open the sum for all."""
-    first = openers(study, view, role.threshold)
+def _opening_wait(role: Role, study: StudyView, view: RoundView, facts: Facts, turns_before: int = 0) -> float:
+    """Seconds until this node's turn to open the sum for all; those whose shares it refused have none."""
+    first = [holder for holder in openers(study, view, role.threshold) if holder not in facts.refused]
     turn = first.index(role.address) if role.address in first else len(first) + _rank(role, study)
     return (turns_before + turn) * _stagger(study, view.phase)
 
 
 def _rank(role: Role, study: StudyView) -> int:
-    """0 for the participant whose turn it is; a node that is not enrolled comes last."""
+    """0 for the participant whose turn it is; the absent come after the others, and a node that is not enrolled last."""
     enrolled = len(study.participants)
     if role.position is None or enrolled == 0:
         return enrolled
-    turn = study.latest.id if study.latest else 0
-    return (role.position - turn) % enrolled
+    turn, absent = (study.latest.id, study.latest.absent) if study.latest else (0, NO_ONE)
+    order = sorted(range(enrolled), key=lambda position: (position in absent, (position - turn) % enrolled))
+    return order.index(role.position)
 
 
 def _window(study: StudyView, phase: Phase) -> float:

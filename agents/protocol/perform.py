@@ -24,6 +24,7 @@ def facts_of(tools: Tools, study: StudyView) -> Facts:
     def kept(what: str) -> dict[str, Any] | None:
         return tools.journal.get(tools.record(view, what))
 
+    before = study.before(view)
     checked, aggregate, opening, model = kept("checked"), kept("aggregate"), kept("opening"), kept("model")
     return Facts(
         prepared=kept("update") is not None,
@@ -42,6 +43,9 @@ def facts_of(tools: Tools, study: StudyView) -> Facts:
         ciphertexts=tools.frame.ciphertexts(view),
         adopted=kept("adopted") is not None,
         stopped=bool((kept("adopted") or {}).get("stopped", False)),
+        idle=before is not None and tools.journal.get(tools.record(before, "sits-out")) is not None,
+        refused=frozenset(sums.refused(tools, view)),
+        weighed=frozenset(sums.weighed(tools, view)),
     )
 
 
@@ -51,6 +55,8 @@ def perform(tools: Tools, study: StudyView, action: act.Action) -> None:
         case act.StartRound():
             key = f"study/{study.id}/open/{study.latest.id if study.latest else 0}"
             tools.send(RoundManager.open_round(key, study.id))
+        case act.ComeBack():
+            tools.send(RoundManager.come_back(f"round/{action.round}/come-back", action.round), round=action.round)
         case act.PrepareUpdate():
             updates.prepare_update(tools, study, _view(study, action.round))
         case act.DeclarePrivacy():
@@ -69,6 +75,8 @@ def perform(tools: Tools, study: StudyView, action: act.Action) -> None:
             sums.post_aggregate(tools, _view(study, action.round))
         case act.ReleaseShare():
             sums.release_share(tools, _view(study, action.round))
+        case act.CheckShare():
+            sums.check_share(tools, _view(study, action.round), action.holder)
         case act.CheckOpening():
             models.check_posted_openings(tools, study, _view(study, action.round))
         case act.CombinePart():

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any
 
 from defedbio.chain import events as ev
 from defedbio.chain.bindings.round_manager import DELTA_UNITS, EPSILON_UNITS
 from defedbio.chain.values import StudyRules
-from defedbio.domain import NO_ONE, BitSet, Phase
-
-K = TypeVar("K")
-V = TypeVar("V")
+from defedbio.domain import NO_ONE, RETURN_STEPS, BitSet, Phase
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,14 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Dispute:
+    """The word of `accuser` that the share of `holder` is wrong. It proves nothing: anyone can check the share (P5)."""
+
+    accuser: str
+    holder: str
+
+
+@dataclass(frozen=True)
 class Privacy:
     """The loss that a participant declared: epsilon of the round and of all its rounds in the study, at delta."""
 
@@ -72,7 +77,8 @@ def _empty() -> Mapping[str, bytes]:
 
 @dataclass(frozen=True)
 class RoundView:
-    """One round. Maps are keyed by address, and hold the latest word of each."""
+    """One round. Maps are keyed by address, and hold the latest word of each. The round does not wait for the participants at the positions
+    in `absent`; those in `returned` were absent and asked to be waited for."""
 
     id: int
     study: int
@@ -81,6 +87,8 @@ class RoundView:
     opener: str
     phase: Phase = Phase.NONE
     deadline: int = 0
+    absent: BitSet = NO_ONE
+    returned: BitSet = NO_ONE
     commitments: Mapping[str, bytes] = field(default_factory=_empty)
     privacy: Mapping[str, Privacy] = field(default_factory=lambda: MappingProxyType({}))
     reveals: Mapping[int, Reveal] = field(default_factory=lambda: MappingProxyType({}))
@@ -90,13 +98,18 @@ class RoundView:
     set_hash: bytes = b""
     aggregates: tuple[Post, ...] = ()
     shares: tuple[Share, ...] = ()
-    disputed: tuple[str, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
     parts: tuple[Post, ...] = ()
     openings: tuple[Post, ...] = ()
     attestations: tuple[ModelAttestation, ...] = ()
     opening_root: bytes = b""
     model_hash: bytes = b""
     model_cid: str = ""
+
+    @property
+    def disputed(self) -> tuple[str, ...]:
+        """The holders whose shares anybody disputes, in the order of the first accusations."""
+        return tuple(dict.fromkeys(dispute.holder for dispute in self.disputes))
 
     def aggregate_root(self, threshold: int) -> bytes | None:
         """The root for which `threshold` holders released shares, if there is one."""
@@ -114,7 +127,8 @@ class RoundView:
 
 @dataclass(frozen=True)
 class StudyView:
-    """A study: what was agreed, who is enrolled (in order), and its rounds by id. `max_voids` is the spec's, for the node to stop."""
+    """A study: what was agreed, who may enrol (anyone where `invited` is empty) and is enrolled (in order), and its rounds by id.
+    `max_voids` is the spec's, for the node to stop."""
 
     id: int
     max_voids: int = 3
@@ -123,12 +137,17 @@ class StudyView:
     spec_hash: bytes = b""
     spec_cid: str = ""
     rules: StudyRules | None = None
+    invited: tuple[str, ...] = ()
     participants: tuple[str, ...] = ()
     rounds: Mapping[int, RoundView] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def latest(self) -> RoundView | None:
         return self.rounds[max(self.rounds)] if self.rounds else None
+
+    def before(self, view: RoundView) -> RoundView | None:
+        """The study's round before this one."""
+        return self.rounds[max(earlier)] if (earlier := [number for number in self.rounds if number < view.id]) else None
 
     @property
     def finalised(self) -> tuple[RoundView, ...]:
@@ -152,74 +171,122 @@ class StudyView:
             streak += 1
         return streak
 
+    def may_come_back(self, position: int) -> bool:
+        """Whether the participant, absent in the newest round, may ask to be waited for: once in each run of steps (P1)."""
+        latest = self.latest
+        if latest is None or position not in latest.absent:
+            return False
+        run = latest.step // RETURN_STEPS
+        return all(position not in r.returned for r in self.rounds.values() if r.step // RETURN_STEPS == run)
+
+
+class _Draft:
+    """A round while a batch of events is applied to it. A map or list is copied when the first of them changes it, so that a batch costs as
+    much as it has events, however full the round is."""
+
+    def __init__(self, view: RoundView) -> None:
+        self._view = view
+        self._changed: dict[str, Any] = {}
+
+    def now(self, name: str) -> Any:
+        return self._changed.get(name, getattr(self._view, name))
+
+    def set(self, **values: Any) -> None:
+        self._changed |= values
+
+    def entries(self, name: str) -> dict[Any, Any]:
+        if name not in self._changed:
+            self._changed[name] = dict(getattr(self._view, name))
+        return self._changed[name]  # type: ignore[no-any-return]
+
+    def items(self, name: str) -> list[Any]:
+        if name not in self._changed:
+            self._changed[name] = list(getattr(self._view, name))
+        return self._changed[name]  # type: ignore[no-any-return]
+
+    def view(self) -> RoundView:
+        return replace(self._view, **{name: _frozen(value) for name, value in self._changed.items()})
+
+
+def _frozen(value: Any) -> Any:
+    match value:
+        case dict():
+            return MappingProxyType(value)
+        case list():
+            return tuple(value)
+    return value
+
 
 def fold(study: StudyView, events: Iterable[ev.Event]) -> StudyView:
-    """Apply events in their order on the chain; events of other studies leave the view as it is."""
-    rounds = dict(study.rounds)
+    """Apply events in their order on the chain; events of other studies leave the view as it is. Linear in the events."""
+    terms: dict[str, Any] = {}
+    participants: list[str] = []
+    drafts: dict[int, _Draft] = {}
     for event in events:
         match event:
             case ev.StudyOpened(study=study.id):
-                study = replace(
-                    study,
-                    coordinator=event.coordinator,
-                    key_epoch=event.key_epoch,
-                    spec_hash=event.spec_hash,
-                    spec_cid=event.spec_cid,
-                    rules=event.rules,
-                )
+                names = ("coordinator", "key_epoch", "spec_hash", "spec_cid", "rules")
+                terms |= {name: getattr(event, name) for name in names}
+            case ev.ParticipantsInvited(study=study.id):
+                terms["invited"] = event.invited
             case ev.ParticipantEnrolled(study=study.id):
-                study = replace(study, participants=(*study.participants, event.participant))
+                participants.append(event.participant)
             case ev.RoundOpened(study=study.id):
-                rounds[event.round] = RoundView(event.round, event.study, event.step, event.parent, event.opener)
-            case _ if (round_id := getattr(event, "round", 0)) in rounds:
-                rounds[round_id] = fold_round(rounds[round_id], event)
-    return replace(study, rounds=MappingProxyType(rounds))
+                drafts[event.round] = _Draft(RoundView(event.round, event.study, event.step, event.parent, event.opener))
+            case _:
+                number = getattr(event, "round", 0)
+                if number not in drafts and number in study.rounds:
+                    drafts[number] = _Draft(study.rounds[number])
+                if number in drafts:
+                    _apply(drafts[number], event)
+    if participants:
+        terms["participants"] = (*study.participants, *participants)
+    if drafts:
+        terms["rounds"] = MappingProxyType({**study.rounds, **{number: draft.view() for number, draft in drafts.items()}})
+    return replace(study, **terms) if terms else study
 
 
-def fold_round(view: RoundView, event: ev.Event) -> RoundView:
+def _apply(draft: _Draft, event: ev.Event) -> None:
     """Apply one event of this round."""
     match event:
         case ev.PhaseEntered():
-            return replace(view, phase=event.phase, deadline=event.deadline)
+            draft.set(phase=event.phase, deadline=event.deadline)
+        case ev.AbsenteesPassedOver():
+            draft.set(absent=event.absent)
+        case ev.ParticipantReturned():
+            position = event.index - 1
+            draft.set(absent=draft.now("absent").remove(position), returned=draft.now("returned").add(position))
         case ev.UpdateCommitted():
-            return replace(view, commitments=_with(view.commitments, event.participant, event.commitment))
+            draft.entries("commitments")[event.participant] = event.commitment
         case ev.PrivacyDeclared():
             loss = Privacy(event.epsilon_round / EPSILON_UNITS, event.epsilon_total / EPSILON_UNITS, event.delta / DELTA_UNITS)
-            return replace(view, privacy=_with(view.privacy, event.participant, loss))
+            draft.entries("privacy")[event.participant] = loss
         case ev.UpdateRevealed():
             # The contracts count positions from 1 so that 0 can mean "not enrolled".
             position = event.index - 1
             reveal = Reveal(position, event.participant, event.update_root, event.cid, event.proof_hash, event.salt)
-            return replace(view, reveals=_with(view.reveals, position, reveal))
+            draft.entries("reveals")[position] = reveal
         case ev.SetAttested():
-            return replace(
-                view,
-                attested=_with(view.attested, event.holder, event.set),
-                reasons=_with(view.reasons, event.holder, event.reasons),
-            )
+            draft.entries("attested")[event.holder] = event.set
+            draft.entries("reasons")[event.holder] = event.reasons
         case ev.SetFrozen():
-            return replace(view, frozen=event.set, set_hash=event.set_hash)
+            draft.set(frozen=event.set, set_hash=event.set_hash)
         case ev.AggregatePosted():
-            return replace(view, aggregates=(*view.aggregates, Post(event.aggregator, event.aggregate_root, event.cid)))
+            draft.items("aggregates").append(Post(event.aggregator, event.aggregate_root, event.cid))
         case ev.ShareReleased():
-            share = Share(event.holder, event.holder_index, event.aggregate_root, event.share_root, event.cid, event.proof_hash)
-            return replace(view, shares=(*view.shares, share))
+            draft.items("shares").append(
+                Share(event.holder, event.holder_index, event.aggregate_root, event.share_root, event.cid, event.proof_hash)
+            )
         case ev.ShareDisputed():
-            return replace(view, disputed=(*view.disputed, event.holder))
+            draft.items("disputes").append(Dispute(event.accuser, event.holder))
         case ev.OpeningPartPosted():
-            return replace(view, parts=(*view.parts, Post(event.poster, event.part_root, event.cid)))
+            draft.items("parts").append(Post(event.poster, event.part_root, event.cid))
         case ev.OpeningPosted():
-            return replace(view, openings=(*view.openings, Post(event.poster, event.opening_root, event.cid)))
+            draft.items("openings").append(Post(event.poster, event.opening_root, event.cid))
         case ev.ModelAttested():
-            attestation = ModelAttestation(event.holder, event.opening_root, event.model_hash, event.cid)
-            return replace(view, attestations=(*view.attestations, attestation))
+            draft.items("attestations").append(ModelAttestation(event.holder, event.opening_root, event.model_hash, event.cid))
         case ev.RoundFinalised():
-            final = replace(view, phase=Phase.FINALISED, deadline=0)
-            return replace(final, opening_root=event.opening_root, model_hash=event.model_hash, model_cid=event.cid)
+            draft.set(phase=Phase.FINALISED, deadline=0)
+            draft.set(opening_root=event.opening_root, model_hash=event.model_hash, model_cid=event.cid)
         case ev.RoundVoided():
-            return replace(view, phase=Phase.VOIDED, deadline=0)
-    return view
-
-
-def _with(mapping: Mapping[K, V], key: K, value: V) -> Mapping[K, V]:
-    return MappingProxyType({**mapping, key: value})
+            draft.set(phase=Phase.VOIDED, deadline=0)

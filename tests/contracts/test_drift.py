@@ -32,6 +32,7 @@ def test_limits_agree():
 
     assert constant("StudyRegistry", "MIN_COHORT") == domain.MIN_COHORT
     assert constant("StudyRegistry", "MAX_SEATS") == domain.MAX_PARTICIPANTS
+    assert constant("RoundManager", "RETURN_STEPS") == domain.RETURN_STEPS
     assert constant("KeyRegistry", "MAX_HOLDERS") == domain.MAX_HOLDERS
     assert constant("KeyRegistry", "MIN_MODULUS_BITS") == domain.MIN_MODULUS_BITS
 

@@ -38,6 +38,11 @@ class RoundManager:
         return _transaction("commit", key, "commit", round, commitment)
 
     @staticmethod
+    def come_back(key: str, round: int) -> Transaction:
+        """P1. Ask the round to wait for the sender, which was absent."""
+        return _transaction("come-back", key, "comeBack", round)
+
+    @staticmethod
     def declare_privacy(key: str, round: int, epsilon_round: float, epsilon_total: float, delta: float) -> Transaction:
         """Put the privacy loss of this round, and of all the sender's rounds in the study, on record."""
         return _transaction("declare-privacy", key, "declarePrivacy", round, *privacy_units(epsilon_round, epsilon_total, delta))

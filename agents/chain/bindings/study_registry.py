@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from defedbio.chain.client import ChainClient
-from defedbio.chain.events import StudyOpened, fetch_events, one_event
+from defedbio.chain.events import ParticipantsInvited, StudyOpened, fetch_events, one_event
 from defedbio.chain.records import Call, Receipt, Transaction
 from defedbio.chain.values import Study, StudyRules
 from defedbio.errors import ContractRefused, NotFound
@@ -17,9 +19,9 @@ class StudyRegistry:
         self._client = client
 
     @staticmethod
-    def open(key: str, key_epoch: int, spec_hash: bytes, spec_cid: str, rules: StudyRules) -> Transaction:
-        """Open a study under an active key epoch."""
-        return Transaction(key, _call("open", key_epoch, spec_hash, spec_cid, rules), "open-study")
+    def open(key: str, key_epoch: int, spec_hash: bytes, spec_cid: str, rules: StudyRules, invited: Sequence[str] = ()) -> Transaction:
+        """Open a study under an active key epoch. Only the `invited` may enrol; any member where none are named."""
+        return Transaction(key, _call("open", key_epoch, spec_hash, spec_cid, rules, tuple(invited)), "open-study")
 
     def opened_in(self, receipt: Receipt) -> int:
         """The id of the study that a transaction opened."""
@@ -45,6 +47,14 @@ class StudyRegistry:
     def participant_index(self, study: int, participant: str) -> int:
         """Place in the order of enrolment counted from 1, 0 if not enrolled."""
         return int(self._client.call(_call("participantIndex", study, participant)))
+
+    def invited_to(self, study: int) -> tuple[str, ...]:
+        """Who may enrol, in the coordinator's order; empty where any member may."""
+        first, last = self._client.network.deploy_block, self._client.head().number
+        for event in fetch_events(self._client, first, last, kinds=[ParticipantsInvited], study=study):
+            if isinstance(event, ParticipantsInvited):
+                return event.invited
+        return ()
 
     def opening_of(self, study: int) -> StudyOpened:
         """The event that opened a study; it names the spec's CID.

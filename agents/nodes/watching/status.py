@@ -194,9 +194,10 @@ class StatusReader:
 
     def _awaited(self, view: StudyView, latest: RoundView) -> list[str]:
         revealed = {reveal.participant for reveal in latest.reveals.values()}
+        awaited = [who for position, who in enumerate(view.participants) if position not in latest.absent]
         done = {
-            Phase.OPEN: (view.participants, latest.commitments),
-            Phase.COMMITTED: (latest.commitments, revealed),
+            Phase.OPEN: (awaited, latest.commitments),
+            Phase.COMMITTED: ([who for who in awaited if who in latest.commitments], revealed),
             Phase.REVEALED: (self._holders, latest.attested),
             Phase.AGGREGATED: (self._holders, {share.holder for share in latest.shares}),
             Phase.DECRYPTED: (self._holders, {attestation.holder for attestation in latest.attestations}),

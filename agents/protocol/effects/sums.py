@@ -14,7 +14,7 @@ from defedbio.protocol.effects.fetching import fetching
 from defedbio.protocol.effects.updates import load_updates
 from defedbio.protocol.parts import parts
 from defedbio.protocol.tools import Tools
-from defedbio.protocol.view import RoundView, Share, StudyView
+from defedbio.protocol.view import Dispute, RoundView, Share, StudyView
 
 
 def compute_aggregate(tools: Tools, view: RoundView) -> None:
@@ -127,11 +127,11 @@ def combine_shares(tools: Tools, view: RoundView, span: range | None = None) -> 
         return threshold.combine(frame.key, ciphertexts[part], chosen, tools.arithmetic)
 
     root = bytes.fromhex(tools.require(view, "aggregate")["root"])
-    refused = set(_refused(tools, view))
+    unwanted = set(refused(tools, view))
     missing: BlobUnavailable | None = None
     good: dict[int, list[int]] = {}
     proofs: dict[int, tuple[Share, bytes]] = {}
-    wanted = [share for share in view.shares if share.aggregate_root == root and share.holder not in refused]
+    wanted = [share for share in view.shares if share.aggregate_root == root and share.holder not in unwanted]
     with tools.report.phase("combine", round=view.id) as phase, fetching(wanted, partial(tools.fetcher.share, view)) as fetched:
         for share in wanted:
             try:
@@ -148,7 +148,7 @@ def combine_shares(tools: Tools, view: RoundView, span: range | None = None) -> 
             try:
                 return combine(good)
             except (BadOpening, BadShare):
-                good = _honest(tools, view, root, ciphertexts, good, proofs)
+                good = _honest(tools, view, ciphertexts, good, proofs)
         if len(good) < frame.key.threshold:
             if missing is not None:
                 raise missing
@@ -157,14 +157,13 @@ def combine_shares(tools: Tools, view: RoundView, span: range | None = None) -> 
 
 
 def _honest(
-    tools: Tools, view: RoundView, root: bytes, ciphertexts: list[int], shares: dict[int, list[int]], proofs: dict[int, tuple[Share, bytes]]
+    tools: Tools, view: RoundView, ciphertexts: list[int], shares: dict[int, list[int]], proofs: dict[int, tuple[Share, bytes]]
 ) -> dict[int, list[int]]:
-    frame, honest = tools.frame, {}
+    honest = {}
     for index, values in shares.items():
-        share, raw = proofs[index]
-        statement = share_proof.ShareStatement(frame.key, frame.context(view.id), index, root, ciphertexts, values)
+        share, proof = proofs[index]
         try:
-            share_proof.verify(statement, share_proof.ShareProof.from_bytes(raw, frame.spec.modulus_bits))
+            _verify(tools, view, share, ciphertexts, values, proof)
             honest[index] = values
         except PeerFault as error:
             _dispute(tools, view, share, error)
@@ -173,15 +172,48 @@ def _honest(
     return honest
 
 
+def check_share(tools: Tools, view: RoundView, holder: str) -> None:
+    """Check the share of a holder whom another organisation accuses, once, and refuse it only if this check fails. A share that does not
+    arrive is neither good nor bad: what it is needed for waits for it as before."""
+    ciphertexts = own_aggregate(tools, view)
+    root = bytes.fromhex(tools.require(view, "aggregate")["root"])
+    for share in view.shares:
+        if share.holder == holder and share.aggregate_root == root:
+            try:
+                payload = tools.fetcher.share(view, share)
+                with tools.report.phase("verify-share", round=view.id):
+                    _verify(tools, view, share, ciphertexts, payload.values, payload.proof)
+            except BlobUnavailable as error:
+                tools.report.note(f"disputed share not delivered: {error.message}", round=view.id, peer=holder)
+            except PeerFault as error:
+                _dispute(tools, view, share, error)
+    tools.journal.put(tools.record(view, "weighed-shares"), {"holders": [*weighed(tools, view), holder]})
+
+
+def _verify(tools: Tools, view: RoundView, share: Share, ciphertexts: list[int], values: list[int], proof: bytes) -> None:
+    """Raises BadShare or MalformedBlob if the share's proof does not hold."""
+    frame = tools.frame
+    statement = share_proof.ShareStatement(frame.key, frame.context(view.id), share.index, share.aggregate_root, ciphertexts, values)
+    share_proof.verify(statement, share_proof.ShareProof.from_bytes(proof, frame.spec.modulus_bits))
+
+
 def _dispute(tools: Tools, view: RoundView, share: Share, error: PeerFault) -> None:
     tools.report.note(f"wrong share: {error.message}", round=view.id, peer=share.holder)
-    reason = f"{type(error).__name__}: {error.message}"[:200]
-    # On the chain first: a node killed in between finds the same fault again, and the same key sends it once.
-    key = f"round/{view.id}/dispute/{share.holder}/{reason}"
-    tools.send(RoundManager.dispute_share(key, view.id, share.holder, reason), round=view.id)
+    if Dispute(tools.address, share.holder) not in view.disputes:
+        reason = f"{type(error).__name__}: {error.message}"[:200]
+        # On the chain first: a node killed in between finds the same fault again, and the same key sends it once.
+        key = f"round/{view.id}/dispute/{share.holder}/{reason}"
+        tools.send(RoundManager.dispute_share(key, view.id, share.holder, reason), round=view.id)
     # Kept apart from the chain's disputes: another's accusation must not make this node drop a share that it found good.
-    tools.journal.put(tools.record(view, "refused-shares"), {"holders": [*_refused(tools, view), share.holder]})
+    tools.journal.put(tools.record(view, "refused-shares"), {"holders": [*refused(tools, view), share.holder]})
 
 
-def _refused(tools: Tools, view: RoundView) -> list[str]:
+def refused(tools: Tools, view: RoundView) -> list[str]:
+    """The holders whose shares this node checked and found wrong."""
     return list((tools.journal.get(tools.record(view, "refused-shares")) or {"holders": []})["holders"])
+
+
+def weighed(tools: Tools, view: RoundView) -> list[str]:
+    """The holders whose shares need no further check because another accuses them: those it checked for that, and those it refused."""
+    checked = (tools.journal.get(tools.record(view, "weighed-shares")) or {"holders": []})["holders"]
+    return list(dict.fromkeys([*checked, *refused(tools, view)]))

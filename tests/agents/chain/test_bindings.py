@@ -52,7 +52,7 @@ def test_from_a_key_to_the_first_reveal(connect: Connect, network: Network, anvi
     study = studies[0].opened_in(clients[0].send(StudyRegistry.open("o", epoch, SPEC, "bafyspec", rules)))
     for enrolling in clients:
         enrolling.send(StudyRegistry.enrol("e", study, SPEC))
-    assert studies[0].study_of(study) == Study(study, FOUNDERS[0], epoch, 4, SPEC, rules)
+    assert studies[0].study_of(study) == Study(study, FOUNDERS[0], epoch, 4, 0, SPEC, rules)
     assert studies[0].opening_of(study).rules == rules
     assert [studies[0].participant_index(study, founder) for founder in FOUNDERS] == [1, 2, 3, 4]
     assert studies[0].study_count() == 1

@@ -33,7 +33,7 @@ from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.journal import Journal
 from defedbio.protocol.perform import facts_of, perform
 from defedbio.protocol.tools import Tools
-from defedbio.protocol.view import RoundView, StudyView, fold
+from defedbio.protocol.view import Dispute, RoundView, StudyView, fold
 from defedbio.report import Reporter
 from defedbio.spec import StudySpec
 from tests.ipfs.memory_store import MemoryNetwork, MemoryStore
@@ -122,6 +122,13 @@ class Ledger:
         return [args for who, name, args in self.sent if name == function and sender in (None, who)]
 
 
+def _absent(study: StudyView) -> BitSet:
+    """Whose updates the last three sums went on without."""
+    sums = [r.frozen for _, r in sorted(study.rounds.items()) if r.set_hash][-3:]
+    away = (p for p in range(len(PEOPLE)) if len(sums) == 3 and all(p not in sum_ for sum_ in sums))
+    return BitSet.of(*away)
+
+
 def _most(values: Any) -> int:
     seen = list(values)
     return max((seen.count(v) for v in seen), default=0)
@@ -166,9 +173,22 @@ class Recorder:
             if view.latest is not None and not view.latest.phase.ended:
                 raise ContractRefused("RoundManagerRoundRunning")
             self.ledger.emit(ev.RoundOpened, number, study, len(view.finalised), view.head.id if view.head else 0, self.sender)
+            if absent := _absent(view):
+                self.ledger.emit(ev.AbsenteesPassedOver, number, absent)
             self.ledger.enter(number, Phase.OPEN)
 
         return self._once("open_round", key, (study,), effect)
+
+    def come_back(self, key: str, round: int) -> Receipt:
+        def effect() -> None:
+            position = PEOPLE.index(self.sender)
+            if position not in self._in(round, Phase.OPEN).absent:
+                raise ContractRefused("RoundManagerNotAbsent")
+            if not self.ledger.study().may_come_back(position):
+                raise ContractRefused("RoundManagerReturnedLately")
+            self.ledger.emit(ev.ParticipantReturned, round, self.sender, position + 1)
+
+        return self._once("come_back", key, (round,), effect)
 
     def commit(self, key: str, round: int, commitment: bytes) -> Receipt:
         def effect() -> None:
@@ -176,7 +196,8 @@ class Recorder:
             if self.sender in view.commitments:
                 raise ContractRefused("RoundManagerAlreadyDone")
             self.ledger.emit(ev.UpdateCommitted, round, self.sender, PEOPLE.index(self.sender) + 1, commitment)
-            if len(view.commitments) + 1 == len(PEOPLE):
+            committed = {*view.commitments, self.sender}
+            if all(who in committed or p in view.absent for p, who in enumerate(PEOPLE)) and len(committed) >= RULES.min_cohort:
                 self.ledger.enter(round, Phase.COMMITTED)
 
         return self._once("commit", key, (round, commitment), effect)
@@ -197,7 +218,9 @@ class Recorder:
             view = self._in(round, Phase.COMMITTED)
             index = PEOPLE.index(self.sender) + 1
             self.ledger.emit(ev.UpdateRevealed, round, self.sender, index, update_root, cid, proof_hash, salt)
-            if len(view.reveals) + 1 == len(view.commitments):
+            revealed = {*(r.participant for r in view.reveals.values()), self.sender}
+            awaited = {who for p, who in enumerate(PEOPLE) if who in view.commitments and p not in view.absent}
+            if awaited <= revealed and len(revealed) >= RULES.min_cohort:
                 self.ledger.enter(round, Phase.REVEALED)
 
         return self._once("reveal", key, (round, update_root, cid, proof_hash, salt), effect)
@@ -234,12 +257,15 @@ class Recorder:
         return self._once("release_share", key, (round, aggregate_root, share_root, cid, proof_hash), effect)
 
     def dispute_share(self, key: str, round: int, holder: str, reason: str) -> Receipt:
-        return self._once(
-            "dispute_share",
-            key,
-            (round, holder, reason),
-            lambda: self.ledger.emit(ev.ShareDisputed, round, self.sender, holder, reason),
-        )
+        def effect() -> None:
+            view = self.ledger.round(round)
+            if all(share.holder != holder for share in view.shares):
+                raise ContractRefused("RoundManagerNoShare")
+            if Dispute(self.sender, holder) in view.disputes:
+                raise ContractRefused("RoundManagerAlreadyDone")
+            self.ledger.emit(ev.ShareDisputed, round, self.sender, holder, reason)
+
+        return self._once("dispute_share", key, (round, holder, reason), effect)
 
     def post_opening_part(self, key: str, round: int, part_root: bytes, cid: str) -> Receipt:
         def effect() -> None:

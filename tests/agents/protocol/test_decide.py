@@ -13,7 +13,7 @@ from defedbio.chain.values import StudyRules
 from defedbio.domain import BitSet, Phase
 from defedbio.protocol import actions as act
 from defedbio.protocol.decide import Clock, Facts, Role, decide
-from defedbio.protocol.view import Post, Reveal, RoundView, Share, StudyView
+from defedbio.protocol.view import Dispute, Post, Reveal, RoundView, Share, StudyView
 
 PEOPLE = tuple(f"0x{i:040x}" for i in range(1, 5))
 ALL = BitSet.of(0, 1, 2, 3)
@@ -52,6 +52,8 @@ OTHERS = (share(0), share(2), share(3))
 OPENED = Facts(opening_root=ROOT, model_hash=ROOT)
 DECRYPTED = {"phase": Phase.DECRYPTED}
 REVEALED = {"phase": Phase.REVEALED, "reveals": reveals(0, 1, 2, 3)}
+ACCUSED = {**DECRYPTED, "shares": OTHERS, "disputes": (Dispute(PEOPLE[3], PEOPLE[2]),), "aggregates": posts(0)}
+AGGREGATED = Facts(aggregate_root=ROOT, shares_tried=3)
 TABLE = [
     # (name, view fields, facts, clock, expected)
     ("trains first", {"phase": Phase.OPEN}, Facts(), NOW, act.PrepareUpdate(1)),
@@ -160,11 +162,52 @@ TABLE = [
         act.CombineShares(1),
     ),
     (
-        "P6 does without parts when a share was disputed",
-        {**DECRYPTED, "shares": (*SHARES, share(3)), "disputed": (PEOPLE[2],)},
-        Facts(ciphertexts=128, shares_tried=3),
+        "P6 does without parts when it refused a share itself",
+        {**DECRYPTED, "shares": (*SHARES, share(3))},
+        Facts(ciphertexts=128, shares_tried=3, refused=frozenset({PEOPLE[2]})),
         NOW,
         act.CombineShares(1),
+    ),
+    (
+        "P6 combines its part whoever accuses whom",
+        {**DECRYPTED, "shares": SHARES, "disputes": tuple(Dispute(PEOPLE[3], PEOPLE[p]) for p in range(3))},
+        Facts(ciphertexts=128),
+        NOW,
+        act.CombinePart(1),
+    ),
+    ("P6 looks at a disputed share when it has nothing else to do", ACCUSED, AGGREGATED, NOW, act.CheckShare(1, PEOPLE[2])),
+    ("P6 looks once", ACCUSED, replace(AGGREGATED, weighed=frozenset({PEOPLE[2]})), NOW, None),
+    (
+        "P6 releases its own share at once when it refused another's",
+        ACCUSED,
+        replace(AGGREGATED, weighed=frozenset({PEOPLE[2]}), refused=frozenset({PEOPLE[2]})),
+        NOW,
+        act.ReleaseShare(1),
+    ),
+    ("P6 does not look at its own share", {**ACCUSED, "disputes": (Dispute(PEOPLE[3], PEOPLE[1]),)}, AGGREGATED, NOW, None),
+    ("P1 asks to be waited for before it trains", {"phase": Phase.OPEN, "absent": BitSet.of(1)}, Facts(), NOW, act.ComeBack(1)),
+    ("P1 trains when it is waited for", {"phase": Phase.OPEN, "absent": BitSet.of(0)}, Facts(), NOW, act.PrepareUpdate(1)),
+    (
+        "P1 takes part unasked when it has come back lately",
+        {"phase": Phase.OPEN, "absent": BitSet.of(1), "returned": BitSet.of(1)},
+        Facts(),
+        NOW,
+        act.PrepareUpdate(1),
+    ),
+    (
+        "P1 asks nobody to wait for one that sits out",
+        {"phase": Phase.OPEN, "absent": BitSet.of(1)},
+        Facts(idle=True),
+        NOW,
+        act.PrepareUpdate(1),
+    ),
+    ("P1 commits while it is absent", {"phase": Phase.OPEN, "absent": BitSet.of(1)}, Facts(prepared=True), NOW, act.Commit(1)),
+    (
+        "P3 does not wait for the update of an absent one",
+        {**REVEALED, "absent": BitSet.of(3)},
+        Facts(good=BitSet.of(0, 1, 2)),
+        NOW,
+        act.AttestSet(1, BitSet.of(0, 1, 2)),
     ),
     (
         "P6 checks what another opened",
@@ -224,6 +267,22 @@ def test_p7_halts_after_the_specs_number_of_voids() -> None:
 def test_finishes_when_every_step_is_final() -> None:
     done = {i: replace(round_in(Phase.FINALISED), id=i) for i in (1, 2)}
     assert decide(role(), study(rounds=MappingProxyType(done)), Facts(adopted=True), NOW) == act.Finish()
+
+
+def test_p1_one_returns_once_in_a_run_of_steps() -> None:
+    def at(step: int, returned_at: int) -> act.Action | None:
+        absent, before = BitSet.of(1), BitSet.of(1)
+        rounds = {1: round_in(Phase.FINALISED, step=returned_at, returned=before), 2: round_in(Phase.OPEN, id=2, step=step, absent=absent)}
+        return decide(role(), study(rounds=MappingProxyType(rounds)), Facts(), NOW)
+
+    assert at(7, 0) == act.PrepareUpdate(2) and at(8, 7) == act.ComeBack(2) and at(16, 8) == act.ComeBack(2)
+
+
+def test_p8_the_absent_have_no_turn_before_the_others() -> None:
+    turns = [p for p in range(4) if decide(role(p, p + 1), study(round_in(Phase.FROZEN)), Facts(aggregate_root=ROOT), NOW)]
+    without = study(round_in(Phase.FROZEN, absent=BitSet.of(*turns)))
+    second = [p for p in range(4) if decide(role(p, p + 1), without, Facts(aggregate_root=ROOT), NOW)]
+    assert len(turns) == len(second) == 1 and turns != second
 
 
 def test_duties_go_round_so_that_one_acts_first() -> None:

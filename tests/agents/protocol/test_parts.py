@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from defedbio.protocol.parts import LEAST, openers, parts
-from defedbio.protocol.view import RoundView, Share, StudyView
+from defedbio.protocol.view import Dispute, RoundView, Share, StudyView
 
 PEOPLE = tuple(f"0x{i:040x}" for i in range(15))
 ROOT, OTHER = b"\x01" * 32, b"\x02" * 32
@@ -38,8 +38,8 @@ def test_p6_parts_cover_the_sum_once_and_are_worth_a_transaction(order: list[int
     assert len(found) != 1 and bool(found) == (min(len(first), ciphertexts // LEAST) >= 2)
 
 
-def test_p6_shares_of_another_aggregate_and_disputed_ones_do_not_count() -> None:
+def test_p6_shares_of_another_aggregate_do_not_count_and_accusations_change_nothing() -> None:
     study, view = made((*released([5], OTHER), *released([3, 1, 2])))
     assert openers(study, view, 3) == (PEOPLE[3], PEOPLE[1], PEOPLE[2])
-    disputed = replace(view, disputed=(PEOPLE[1],))
-    assert openers(study, disputed, 3) == (PEOPLE[3], PEOPLE[2]) and parts(study, disputed, 3, 1000) == {}
+    disputed = replace(view, disputes=(Dispute(PEOPLE[9], PEOPLE[1]),))
+    assert openers(study, disputed, 3) == openers(study, view, 3) and parts(study, disputed, 3, 1000) == parts(study, view, 3, 1000) != {}

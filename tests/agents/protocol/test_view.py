@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from defedbio.chain import events as ev
 from defedbio.domain import BitSet, Phase
-from defedbio.protocol.view import StudyView, fold
+from defedbio.protocol import view as view_module
+from defedbio.protocol.view import Dispute, StudyView, fold
 from tests.agents.protocol.in_process import PEOPLE, RULES, STUDY, Ledger, meta
 
 HASH = b"\x07" * 32
@@ -29,6 +33,8 @@ sets = st.integers(0, 15).map(BitSet)
 M = st.just(meta(9))
 inner = st.one_of(
     st.builds(ev.PhaseEntered, numbers, st.sampled_from([Phase.COMMITTED, Phase.REVEALED, Phase.FROZEN]), st.integers(1, 9_999), meta=M),
+    st.builds(ev.AbsenteesPassedOver, numbers, sets, meta=M),
+    st.builds(ev.ParticipantReturned, numbers, people, st.integers(1, 4), meta=M),
     st.builds(ev.UpdateCommitted, numbers, people, st.integers(1, 4), roots, meta=M),
     st.builds(ev.PrivacyDeclared, numbers, people, st.integers(1, 4), st.integers(1, 99), st.integers(99, 999), st.integers(1, 9), meta=M),
     st.builds(ev.UpdateRevealed, numbers, people, st.integers(1, 4), roots, st.just("cid"), roots, roots, meta=M),
@@ -122,3 +128,73 @@ def test_a_view_cannot_be_changed() -> None:
     view = fold(StudyView(STUDY), [*opened(1), ev.UpdateCommitted(1, PEOPLE[0], 1, HASH, meta=meta(2))])
     with pytest.raises(TypeError):
         view.rounds[1].commitments[PEOPLE[1]] = HASH  # type: ignore[index]
+
+
+def test_p1_whom_a_round_does_not_wait_for_and_who_came_back() -> None:
+    history = [
+        *opened(1),
+        ev.AbsenteesPassedOver(1, BitSet.of(1, 3), meta=meta(2)),
+        ev.ParticipantReturned(1, PEOPLE[3], 4, meta=meta(3)),
+    ]
+    view = fold(StudyView(STUDY), history).rounds[1]
+    assert (view.absent, view.returned) == (BitSet.of(1), BitSet.of(3))
+
+
+def test_p5_an_accusation_names_its_accuser() -> None:
+    said = [ev.ShareDisputed(1, PEOPLE[i], PEOPLE[3], "", meta=meta(2)) for i in (1, 0)]
+    view = fold(StudyView(STUDY), [*opened(1), *said]).rounds[1]
+    assert view.disputes == (Dispute(PEOPLE[1], PEOPLE[3]), Dispute(PEOPLE[0], PEOPLE[3])) and view.disputed == (PEOPLE[3],)
+
+
+def test_s2_who_is_invited() -> None:
+    assert fold(StudyView(STUDY), [*study_events(), ev.ParticipantsInvited(STUDY, PEOPLE, meta=meta(1))]).invited == PEOPLE
+
+
+def repeated(times: int) -> list[ev.Event]:
+    """Every kind of event that somebody may send again and again, so often; the contracts take fewer."""
+    return [
+        event
+        for number in range(times)
+        for who in [f"0x{number:040x}"]
+        for event in (
+            ev.ParticipantEnrolled(STUDY, who, 5, HASH, meta=meta(2)),
+            ev.UpdateCommitted(1, who, 5, HASH, meta=meta(2)),
+            ev.PrivacyDeclared(1, who, 5, 1, 1, 1, meta=meta(2)),
+            ev.UpdateRevealed(1, who, number + 1, HASH, "cid", HASH, HASH, meta=meta(2)),
+            ev.SetAttested(1, who, BitSet.of(0, 1, 2), "", meta=meta(2)),
+            ev.AggregatePosted(1, who, HASH, "cid", meta=meta(2)),
+            ev.ShareReleased(1, who, 1, HASH, HASH, "cid", HASH, meta=meta(2)),
+            ev.ShareDisputed(1, who, PEOPLE[0], "", meta=meta(2)),
+            ev.OpeningPartPosted(1, who, HASH, "cid", meta=meta(2)),
+            ev.OpeningPosted(1, who, HASH, "cid", meta=meta(2)),
+            ev.ModelAttested(1, who, HASH, HASH, "cid", meta=meta(2)),
+            ev.PhaseEntered(1, Phase.OPEN, number, meta=meta(2)),
+        )
+    ]
+
+
+def test_a_batch_of_events_costs_no_copy_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    copies: list[str] = []
+
+    def counted(kind: Any) -> Any:
+        return type(
+            kind.__name__, (kind,), {"__init__": lambda self, *given: (copies.append(kind.__name__), kind.__init__(self, *given))[1]}
+        )
+
+    def counting(name: str) -> Callable[..., Any]:
+        function = getattr(view_module, name)
+        return lambda *given, **named: (copies.append(name), function(*given, **named))[1]
+
+    for name in ("replace", "MappingProxyType"):
+        monkeypatch.setattr(view_module, name, counting(name))
+    for kind in (dict, list):
+        monkeypatch.setattr(view_module, kind.__name__, counted(kind), raising=False)
+    start = fold(StudyView(STUDY), [*study_events(), *opened(1)])
+
+    def copies_for(times: int) -> list[str]:
+        copies.clear()
+        view = fold(start, repeated(times)).rounds[1]
+        assert {len(part) for part in (view.commitments, view.reveals, view.shares, view.disputes, view.openings)} == {times}
+        return sorted(copies)
+
+    assert copies_for(200) == copies_for(2) and len(copies_for(2)) > 10
