@@ -50,5 +50,6 @@ def rules_of(spec: StudySpec, now: int) -> tuple[int, ...]:
 
 def open_study(studies: Any, spec: StudySpec, cid: str, coordinator: Any) -> int:
     """Open the study; its number."""
-    tx = studies.open(spec.key_epoch, keccak(spec.raw), cid, rules_of(spec, chain[-1].timestamp), {"from": coordinator})
+    rules, invited = rules_of(spec, chain[-1].timestamp), list(spec.invited)
+    tx = studies.open(spec.key_epoch, keccak(spec.raw), cid, rules, invited, {"from": coordinator})
     return int(tx.events["StudyOpened"]["study"])

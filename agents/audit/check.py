@@ -172,7 +172,7 @@ class Examination:
 
             name = "spec"
             study = record.view
-            spec = spec_of(self._peers.fetch(study.spec_cid, study.coordinator, MAX_SPEC_BYTES, 0), record.study)
+            spec = spec_of(self._peers.fetch(study.spec_cid, study.coordinator, MAX_SPEC_BYTES, 0), record.study, study.invited)
             yield Check(name, True, f"its hash is the chain's, 0x{study.spec_hash.hex()}, and its rules are those on chain")
 
             name = "key"

@@ -74,7 +74,7 @@ class Collector:
         rounds = sorted(view.rounds)
         within = fetch_events(self.client, first, last, rounds=rounds) if rounds else []
         key = fetch_events(self.client, first, last, epoch=view.key_epoch)
-        people = people_of(view, epoch_of(view.key_epoch, key)[0])
+        people = frozenset(people_of(view, epoch_of(view.key_epoch, key)[0]))
         members = [e for e in fetch_events(self.client, first, last, kinds=MEMBERSHIP) if about(e, people)]
         return [*named, *within, *key, *members]
 

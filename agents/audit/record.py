@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from defedbio.chain import events as ev
@@ -35,7 +35,7 @@ class Record:
         """The study as StudyRegistry keeps it."""
         view = self.view
         assert view.rules is not None
-        return Study(view.id, view.coordinator, view.key_epoch, len(view.participants), view.spec_hash, view.rules)
+        return Study(view.id, view.coordinator, view.key_epoch, len(view.participants), len(view.invited), view.spec_hash, view.rules)
 
     def name_of(self, address: str) -> str:
         """The name that an address registered, which is what its owner says of itself; "" without one."""
@@ -129,7 +129,7 @@ def people_of(view: StudyView, epoch: KeyEpoch) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*view.participants, *epoch.holders, view.coordinator, epoch.proposer)))
 
 
-def about(event: ev.Event, people: Iterable[str]) -> bool:
+def about(event: ev.Event, people: Collection[str]) -> bool:
     """Whether a membership event belongs to a study's record: it is about one of its people."""
     subject = getattr(event, "participant", None) or getattr(event, "subject", None) or getattr(event, "member", None)
-    return subject in set(people)
+    return subject in people

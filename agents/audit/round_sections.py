@@ -57,6 +57,7 @@ def _outcome(evidence: Evidence, view: RoundView, events: Sequence[ev.Event]) ->
 def _acts(evidence: Evidence, view: RoundView, events: Sequence[ev.Event]) -> dict[str, list[str]]:
     """By organisation, what it did in a round."""
     words: dict[type[ev.Event], str] = {
+        ev.ParticipantReturned: "came back",
         ev.UpdateCommitted: "committed",
         ev.UpdateRevealed: "revealed",
         ev.SetAttested: "attested the set",

@@ -20,6 +20,7 @@ PRIVACY_SPENT, PROGRESS, ROUNDS = 1, 2, 3  # RoundManager
 TRANSPORT_KEY = 2  # within a profile
 COMMITTED, REVEALED, FROZEN, AGGREGATORS, OPENERS, COMBINERS, DECLARED = range(2, 9)
 AGGREGATE_ROOT, MODEL_HASH, COMMITMENTS, ATTESTATIONS = range(9, 13)
+ABSENT, DISPUTES = 18, 19
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ def study_in(first_word: int) -> int:
 def _study(record: Record) -> Iterator[Word]:
     view, rules = record.view, record.study.rules
     base = mapping_slot(STUDIES, view.id)
-    enrolled = len(view.participants)
-    yield Word("StudyRegistry", base, packed((int(view.coordinator, 16), 160), (view.key_epoch, 64), (enrolled, 16)), "enrolment")
+    people = packed((int(view.coordinator, 16), 160), (view.key_epoch, 64), (len(view.participants), 16), (len(view.invited), 16))
+    yield Word("StudyRegistry", base, people, "enrolment")
     yield Word("StudyRegistry", base + 1, int.from_bytes(view.spec_hash, "big"), "spec hash")
     first = packed(
         *((rules.seats, 16), (rules.min_cohort, 16), (rules.steps, 32), (rules.enrol_until, 64)),
@@ -139,6 +140,10 @@ def _round(record: Record, view: RoundView) -> Iterator[Word]:
     for person, commitment in view.commitments.items():
         slot = mapping_slot(base + COMMITMENTS, seats.get(person, 0))
         yield word(slot, int.from_bytes(commitment, "big"), "commitment", person)
+    yield word(base + ABSENT, view.absent.bits, "for whom it did not wait")
+    for person in record.people:
+        disputed = bits(holders, (dispute.holder for dispute in view.disputes if dispute.accuser == person))
+        yield word(mapping_slot(base + DISPUTES, person), disputed, "whose shares it disputes", person)
     for holder in epoch.holders:
         attested = view.attested.get(holder)
         slot = mapping_slot(base + ATTESTATIONS, holders[holder])

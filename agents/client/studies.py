@@ -77,7 +77,7 @@ class Studies:
             cid = connection.store.add(parsed.raw)
             rules = rules_of(parsed, connection.client.head().timestamp + parsed.deadlines.enrol)
             key = f"study/{digest.hex()}/{rules.enrol_until}"
-            receipt = connection.send(connection.studies.open(key, parsed.key_epoch, digest, cid, rules))
+            receipt = connection.send(connection.studies.open(key, parsed.key_epoch, digest, cid, rules, parsed.invited))
         return Created(connection.studies.opened_in(receipt), cid, hex_of(digest), receipt.gas_used)
 
     def show(self, study: int) -> StudySummary:
@@ -130,7 +130,7 @@ class Studies:
             confirm: else decides; is called with the study in words. Where it says no, nothing happens and the result is None.
 
         Raises:
-            InvalidInput: with neither. ContractRefused: when the study is full or enrolment has ended.
+            InvalidInput: with neither. ContractRefused: when the study is full, enrolment has ended or the caller is not invited.
 
         Example:
             client.study.join(1, confirm=lambda study: input(f"{study} Join? ") == "yes")

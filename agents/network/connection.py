@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -74,7 +75,7 @@ class Connection:
         return on_chain, transcript_of(raw, on_chain, self.client.network)
 
     def spec(self, study: int) -> tuple[Study, StudySpec]:
-        """A study and its spec, whose hash and rules are the chain's (S2).
+        """A study and its spec, whose hash, rules and invited are the chain's (S2).
 
         Raises:
             NotFound: for an unknown study.
@@ -83,8 +84,9 @@ class Connection:
         from defedbio.spec import MAX_SPEC_BYTES
 
         on_chain, opened = self.studies.study_of(study), self.studies.opening_of(study)
+        invited = self.studies.invited_to(study) if on_chain.invited else ()
         raw = self.peers.fetch(opened.spec_cid, opened.coordinator, MAX_SPEC_BYTES, FETCH_SECONDS)
-        return on_chain, spec_of(raw, on_chain)
+        return on_chain, spec_of(raw, on_chain, invited)
 
 
 def transcript_of(raw: bytes, on_chain: KeyEpoch, network: Network) -> CeremonyTranscript:
@@ -114,8 +116,8 @@ def transcript_of(raw: bytes, on_chain: KeyEpoch, network: Network) -> CeremonyT
     return transcript
 
 
-def spec_of(raw: bytes, on_chain: Study) -> StudySpec:
-    """The spec of a study, whose hash and rules are the chain's (S2).
+def spec_of(raw: bytes, on_chain: Study, invited: Sequence[str] = ()) -> StudySpec:
+    """The spec of a study, whose hash, rules and invited are the chain's (S2). `invited` as the chain has them.
 
     Raises:
         BlobMismatch, InvalidSpec: if the coordinator published something else or nonsense.
@@ -127,6 +129,8 @@ def spec_of(raw: bytes, on_chain: Study) -> StudySpec:
     spec = StudySpec.from_bytes(raw)
     if rules_of(spec, on_chain.rules.enrol_until) != on_chain.rules or spec.key_epoch != on_chain.key_epoch:
         raise InvalidSpec(f"the rules of study {on_chain.study} on the chain are not its spec's", "do not join; tell its coordinator")
+    if [a.lower() for a in spec.invited] != [a.lower() for a in invited] or len(spec.invited) != on_chain.invited:
+        raise InvalidSpec(f"study {on_chain.study} takes others on the chain than its spec invites", "do not join; tell its coordinator")
     return spec
 
 

@@ -21,10 +21,17 @@ def describe(study: int, spec: StudySpec) -> str:
             f"{spec.training.optimizer} {spec.training.learning_rate}, {spec.strategy.kind}",
             f"  leaves     one update a round, encrypted with a {spec.modulus_bits}-bit key of epoch {spec.key_epoch}, clipped to norm "
             f"{spec.quantisation.clip_norm}; the sum of at least {spec.minimum} is opened",
+            f"  who        {_who(spec)}",
             f"  weighting  {'equal' if spec.uniform_weights else f'by sample count up to {spec.weight_cap}, itself encrypted'}",
             f"  privacy    {_privacy(spec)}",
         )
     )
+
+
+def _who(spec: StudySpec) -> str:
+    if not spec.invited:
+        return f"any member of the consortium may take one of {spec.seats} seats"
+    return f"{spec.seats} seats, only for {', '.join(spec.invited)}"
 
 
 def _privacy(spec: StudySpec) -> str:

@@ -86,7 +86,8 @@ class Deadlines:
 
 @dataclass(frozen=True)
 class StudySpec:
-    """`raw` is the exact text whose keccak256 is on the chain. `weight_cap` is 1 when weighting is uniform."""
+    """`raw` is the exact text whose keccak256 is on the chain. `weight_cap` is 1 when weighting is uniform. `invited` are the addresses
+    that may enrol, as the text has them; empty when any member may."""
 
     raw: bytes = field(repr=False)
     name: str
@@ -111,10 +112,13 @@ class StudySpec:
     statistics: StatisticsSpec | None = None
     privacy: Privacy | None = None
     description: str = ""
+    invited: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.minimum > self.seats:
             raise InvalidSpec("participants.minimum exceeds participants.seats")
+        if self.invited and len({address.lower() for address in self.invited}) < max(self.seats, len(self.invited)):
+            raise InvalidSpec("participants.invited names fewer organisations than there are seats, or one of them twice")
         self.quantisation.check_slot_rule(self.seats)
         if self.privacy is not None:
             self._check_privacy(self.privacy)
@@ -196,6 +200,7 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
         "modulus_bits": key.get("modulus_bits", 3072),
         "seats": participants["seats"],
         "minimum": participants.get("minimum", 3),
+        "invited": tuple(participants.get("invited", ())),
         "deadlines": Deadlines(**document["deadlines"]),
         "confirmations": document.get("confirmations", 0),
         "max_voids": document.get("max_voids", 3),

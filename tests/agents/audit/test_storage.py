@@ -62,14 +62,17 @@ def test_a_round() -> None:
         ("commitments", storage.COMMITMENTS),
         ("attestations", storage.ATTESTATIONS),
     ]
+    later = {label: (at, offset) for label, at, offset, _ in found if at > storage.ATTESTATIONS}
+    assert (later["absent"], later["disputes"]) == ((storage.ABSENT, 0), (storage.DISPUTES, 0))
 
 
 def test_other_structs() -> None:
-    assert members("RoundManager", "Progress") == [("latest", 0, 0, 8), ("finalised", 0, 8, 8), ("stepsDone", 0, 16, 4)]
-    assert members("StudyRegistry", "Study")[:4] == [
+    assert members("RoundManager", "Progress")[:3] == [("latest", 0, 0, 8), ("finalised", 0, 8, 8), ("stepsDone", 0, 16, 4)]
+    assert members("StudyRegistry", "Study")[:5] == [
         ("coordinator", 0, 0, 20),
         ("keyEpoch", 0, 20, 8),
         ("enrolled", 0, 28, 2),
+        ("invited", 0, 30, 2),
         ("specHash", 1, 0, 32),
     ]
     assert [(at, offset, size) for _, at, offset, size in members("StudyRegistry", "StudyRules")] == [
