@@ -50,8 +50,9 @@ def _table(record: RoundRecord) -> Table:
         "participant", "committed", "revealed", "in set", "share", "model", "update", title=f"round {record.round}: {record.phase}"
     )
     for part in record.participants:
-        share = "disputed" if part.share_disputed else _tick(part.share)
-        flags = (_tick(part.committed), _tick(part.revealed), _tick(part.in_set), share, _tick(part.attested_model))
+        share = _tick(part.share) + (", disputed" if part.share_disputed else "")
+        committed = _tick(part.committed) if part.awaited or part.committed else "not waited for"
+        flags = (committed, _tick(part.revealed), _tick(part.in_set), share, _tick(part.attested_model))
         table.add_row(part.participant, *flags, plain(part.update_cid))
     return table
 

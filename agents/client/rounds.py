@@ -30,9 +30,11 @@ class RoundSummary(Value):
 
 @dataclass(frozen=True)
 class OrganisationRecord(Value):
-    """What one organisation did in a round. `share` and `attested_model` are its acts as a holder of the key."""
+    """What one organisation did in a round, and whether the round `awaited` its update: it does not where the last three sums went on
+    without one. `share` and `attested_model` are its acts as a holder of the key; that a share is disputed is another's word."""
 
     participant: str
+    awaited: bool
     committed: bool
     revealed: bool
     update_cid: str
@@ -112,6 +114,7 @@ def record_of(study: StudyView, view: RoundView) -> RoundRecord:
         records.append(
             OrganisationRecord(
                 participant=address,
+                awaited=position not in view.absent,
                 committed=address in view.commitments,
                 revealed=reveal is not None,
                 update_cid=reveal.cid if reveal else "",

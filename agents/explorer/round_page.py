@@ -90,7 +90,8 @@ def organisation(view: RoundView, position: int, who: str, acts: dict[str, ev.Ev
         "acts": acts,
         "verdict": verdict,
         "why": why,
-        "disputed": who in view.disputed,
+        "disputed": sum(dispute.holder == who for dispute in view.disputes),
+        "absent": position in view.absent,
         "privacy": view.privacy.get(who),
     }
 
