@@ -129,7 +129,8 @@ class Member:
 @dataclass
 class Arena:
     """`organisations` participants, of whom the first `holders` hold shares, any `quorum` of which open a sum; `outside` more members
-    hold shares without taking part. `changes` replace top-level fields of the spec."""
+    hold shares without taking part. `changes` replace top-level fields of the spec. `at_the_door` is called with the arena and the spec's
+    hash when the study is open and nobody has enrolled yet."""
 
     anvil: Anvil
     network: Network
@@ -140,12 +141,14 @@ class Arena:
     outside: int = 0
     changes: dict[str, Any] = field(default_factory=dict)
     seconds: int = PHASE_SECONDS
+    at_the_door: Callable[[Arena, bytes], None] = lambda _arena, _hash: None
     ahead: float = 0.0
     memory: MemoryNetwork = field(default_factory=MemoryNetwork)
     members: list[Member] = field(default_factory=list)
     study: int = 0
     frame: StudyFrame = field(init=False)
     _sent: int = 0
+    _strangers: list[Member] = field(default_factory=list)
 
     # -- set up ------------------------------------------------------------------------------------------------------------------
 
@@ -210,8 +213,9 @@ class Arena:
         coordinator = self.members[0]
         raw = self._spec(spec.key_epoch)
         rules = rules_of(spec, self.chain_time() + ENROL_SECONDS)
-        opening = StudyRegistry.open("open", spec.key_epoch, keccak256(raw), coordinator.store.add(raw), rules)
+        opening = StudyRegistry.open("open", spec.key_epoch, keccak256(raw), coordinator.store.add(raw), rules, spec.invited)
         self.study = StudyRegistry(coordinator.client).opened_in(self.send(coordinator, opening))
+        self.at_the_door(self, keccak256(raw))
         for member in self.participants:
             self.send(member, StudyRegistry.enrol("enrol", self.study, keccak256(raw)))
         return self.study
@@ -225,6 +229,15 @@ class Arena:
         self._connect(member, rpc or self.network.rpc, **options)
         self._make_node(member)
         return member
+
+    def stranger(self) -> Member:
+        """A member of the consortium that has no part in the study and holds no share of its key."""
+        position = self.organisations + self.outside + len(self._strangers)
+        address = str(account(position).address)
+        made = Member(position, address, MemoryStore(self.memory, address), None)
+        self._connect(made, self.network.rpc)
+        self._strangers.append(made)
+        return made
 
     def _connect(self, member: Member, rpc: str, **options: Any) -> None:
         member.journal = Journal(self.folder / f"{member.position}.sqlite")
@@ -343,7 +356,7 @@ class Arena:
         return any(member.journal.get(f"round/{number}/release") for number in self.view().rounds)
 
     def close(self) -> None:
-        for member in self.members:
+        for member in [*self.members, *self._strangers]:
             member.journal.close()
 
 
