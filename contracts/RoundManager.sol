@@ -10,7 +10,7 @@ import {Round as RoundLibrary} from "./libraries/Round.sol";
 import {KeyEpochId, Phase, RoundId, StudyId} from "./types/RoundTypes.sol";
 
 contract RoundManager is IRoundManager {
-    using Attendance for Attendance.State;
+    using Attendance for Attendance.Counters;
     using BitSet for uint256;
     using RoundLibrary for RoundLibrary.State;
 
@@ -24,7 +24,7 @@ contract RoundManager is IRoundManager {
         RoundId finalised;
         uint32 stepsDone;
         // one word each
-        Attendance.State attendance;
+        Attendance.Counters attendance;
     }
 
     IStudyRegistry public immutable studies;
@@ -303,7 +303,7 @@ contract RoundManager is IRoundManager {
     /// @return positions of those for whom the study's next round does not wait
     function _callTheRoll(Progress storage progress, uint32 step, uint16 enrolled) private returns (uint256) {
         RoundLibrary.State storage before = _rounds[progress.latest];
-        Attendance.State storage attendance = progress.attendance;
+        Attendance.Counters storage attendance = progress.attendance;
         uint256 sum = before.frozen;
         if (sum != 0) attendance.count(BitSet.first(enrolled), sum);
         if (before.step / RETURN_STEPS != step / RETURN_STEPS) attendance.returned = 0;

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from defedbio.chain.client import ChainClient
-from defedbio.chain.events import Event, fetch_events
+from defedbio.chain.events import Event, RoundOpened, fetch_events
 from defedbio.chain.records import Head
 from defedbio.errors import ChainUnreachable
 
@@ -27,14 +27,21 @@ class FeedState:
 
 
 class EventFeed:
-    """Remembers the hash of the last block of each poll. A hash that is no longer the chain's sends it back to the newest that is."""
+    """Remembers the hash of the last block of each poll. A hash that is no longer the chain's sends it back to the newest that is.
 
-    def __init__(self, client: ChainClient, start_block: int | None = None, confirmations: int | None = None) -> None:
+    With a `study` it keeps the events of that study and its rounds alone: what others may write without end takes no room.
+    """
+
+    def __init__(
+        self, client: ChainClient, start_block: int | None = None, confirmations: int | None = None, study: int | None = None
+    ) -> None:
         self._client = client
         self._start = client.network.deploy_block if start_block is None else start_block
         self._confirmations = client.confirmations if confirmations is None else confirmations
         self._marks: list[Head] = []
         self._events: tuple[Event, ...] = ()
+        self._study = study
+        self._rounds: set[int] = set()
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -57,7 +64,8 @@ class EventFeed:
             head = self._client.block(max(latest.number - self._confirmations, 0))
             if head is None:
                 continue
-            fetched = tuple(fetch_events(self._client, after, head.number)) if head.number >= after else ()
+            found = fetch_events(self._client, after, head.number) if head.number >= after else []
+            fetched = tuple(event for event in found if self._wanted(event))
             if self._client.block(head.number) != head:
                 continue  # reorganised while it was read
             if marks and head.number <= marks[-1].number:
@@ -67,6 +75,15 @@ class EventFeed:
             self._marks, self._events = marks, kept + fetched
             return FeedState(self._events, fetched, forked_at, head, latest)
         raise ChainUnreachable("the chain is reorganised faster than it can be read", "the next attempt starts from what stands")
+
+    def _wanted(self, event: Event) -> bool:
+        if self._study is None:
+            return True
+        ours = getattr(event, "study", 0) == self._study
+        if ours and isinstance(event, RoundOpened):
+            # A round that a reorganisation took away stays here: its number may come to another study, whose folds pass it over.
+            self._rounds.add(event.round)
+        return ours or getattr(event, "round", 0) in self._rounds
 
     def _standing_marks(self, latest: Head) -> list[Head]:
         marks = list(self._marks)

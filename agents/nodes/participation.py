@@ -68,7 +68,8 @@ def assemble(
         share=load_share(share_path, epoch, frame.key, password) if holder_index else None,
         arithmetic=arithmetic,
     )
-    return OrganisationNode(tools, EventFeed(connection.client, confirmations=frame.spec.confirmations), holder_index, options)
+    feed = EventFeed(connection.client, confirmations=frame.spec.confirmations, study=study)
+    return OrganisationNode(tools, feed, holder_index, options)
 
 
 def _installed(home: Home, frame: StudyFrame) -> dict[str, Maker]:

@@ -13,7 +13,7 @@ import {BitSet} from "./BitSet.sol";
 library Attendance {
     using BitSet for uint256;
 
-    struct State {
+    struct Counters {
         uint256 low;
         uint256 high;
         uint256 returned; // bit i: the participant at position i has come back in the present run of steps
@@ -22,7 +22,7 @@ library Attendance {
     /// @notice Count one more round.
     /// @param everyone the positions of all participants
     /// @param sum the positions of those whose updates are in the round's sum
-    function count(State storage self, uint256 everyone, uint256 sum) internal {
+    function count(Counters storage self, uint256 everyone, uint256 sum) internal {
         (uint256 low, uint256 high) = (self.low, self.high);
         uint256 missed = everyone & ~sum;
         self.low = missed & (~low | high);
@@ -30,12 +30,12 @@ library Attendance {
     }
 
     /// @return positions of those who are not waited for
-    function absent(State storage self) internal view returns (uint256) {
+    function absent(Counters storage self) internal view returns (uint256) {
         return self.low & self.high;
     }
 
     /// @return granted whether the participant had not come back yet in this run of steps
-    function comeBack(State storage self, uint256 participant) internal returns (bool granted) {
+    function comeBack(Counters storage self, uint256 participant) internal returns (bool granted) {
         uint256 returned = self.returned;
         granted = !returned.has(participant);
         self.returned = returned.add(participant);

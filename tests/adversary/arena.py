@@ -260,7 +260,12 @@ class Arena:
         member.tools.__dict__["table"] = _table()
         stop = Unhurried()
         member.node = ArenaNode(
-            member.tools, EventFeed(member.client), member.holder, LoopOptions(poll_seconds=0.01, patience=60.0), stop, arena=self
+            member.tools,
+            EventFeed(member.client, study=self.study),
+            member.holder,
+            LoopOptions(poll_seconds=0.01, patience=60.0),
+            stop,
+            arena=self,
         )
 
     def reader(self, member: Member, report: Reporter | None = None) -> Reader:

@@ -11,8 +11,8 @@ from scripts.export_abi import ROOT
 
 HARNESS = """
 contract Harness {
-    using Attendance for Attendance.State;
-    Attendance.State private state;
+    using Attendance for Attendance.Counters;
+    Attendance.Counters private state;
     function count(uint256 everyone, uint256 sum) external { state.count(everyone, sum); }
     function absent() external view returns (uint256) { return state.absent(); }
 }

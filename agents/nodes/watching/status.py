@@ -104,7 +104,7 @@ class StatusReader:
             raise NotFound(f"no account at {home.account}", "run `defedbio account new` first")
         self._address = keystore_address(home.account)
         self._folder = home.study(network.chain_id, network.contracts["RoundManager"], study)
-        self._feed = feed or EventFeed(connection.client)
+        self._feed = feed or EventFeed(connection.client, study=study)
         self._view = StudyView(study)
         self._holders = connection.keys.epoch_of(self._on_chain.key_epoch).holders
         self._names: dict[str, str] = {}

@@ -11,12 +11,14 @@ from defedbio.chain.bindings.study_registry import StudyRegistry
 from defedbio.chain.events import (
     KeyEpochActivated,
     ParticipantEnrolled,
+    ParticipantsInvited,
     PhaseEntered,
     RoundOpened,
     StudyOpened,
     UpdateCommitted,
     fetch_events,
 )
+from defedbio.chain.feed import EventFeed
 from defedbio.chain.network import Network
 from defedbio.chain.values import KeyEpoch, Study, StudyRules
 from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus, Phase
@@ -78,3 +80,10 @@ def test_from_a_key_to_the_first_reveal(connect: Connect, network: Network, anvi
     assert len(of_round) == 6
     of_epoch = fetch_events(clients[0], network.deploy_block, last, epoch=epoch, kinds=[KeyEpochActivated])
     assert len(of_epoch) == 1
+
+    other = studies[3].opened_in(clients[3].send(StudyRegistry.open("i", epoch, SPEC, "bafyspec", rules, FOUNDERS)))
+    assert studies[0].invited_to(other) == tuple(FOUNDERS) and studies[0].invited_to(study) == ()
+    assert (studies[0].study_of(other).invited, studies[0].study_of(study).invited) == (4, 0)
+    kept = EventFeed(clients[0], study=study).poll().events
+    assert len(kept) == 6 + 6 + 1, "a node keeps what its own study writes: enrolment, commitments with their phases, and the reveal"
+    assert {type(e) for e in EventFeed(clients[0], study=other).poll().events} == {StudyOpened, ParticipantsInvited}

@@ -21,7 +21,9 @@ import defedbio
 from defedbio import Client
 from defedbio.client.accounts import NewAccount
 from defedbio.client.simulation import SimulatedRound
+from defedbio.client.specs import parse
 from defedbio.errors import InvalidInput, InvalidSpec, NotFound, WrongPassword
+from defedbio.network.describe import describe
 from defedbio.spec import StudySpec
 
 PASSWORD = "a long enough password"
@@ -40,6 +42,7 @@ SPEC: dict[str, Any] = {
     "participants": {"seats": 4},
     "deadlines": dict.fromkeys(("enrol", "commit", "reveal", "attest", "aggregate", "share", "finalise"), 60),
 }
+PEOPLE = [f"0x{i:040x}" for i in range(0xA1, 0xA5)]
 MODULE = "import torch\n\ndef build(spec):\n    return torch.nn.Linear(spec.features.width, 1)\n"
 
 
@@ -204,6 +207,23 @@ class TestLocalFiles:
             client.data.check("nowhere.json", sites[0])
         with pytest.raises(InvalidSpec, match="rounds"):
             client.data.check(SPEC | {"rounds": -1}, sites[0])
+
+    @pytest.mark.parametrize(
+        ("invited", "reason"),
+        [
+            (PEOPLE[:2], "invited"),
+            (PEOPLE[:3], "fewer organisations than there are seats"),
+            ([*PEOPLE[:3], PEOPLE[2].upper().replace("X", "x")], "one of them twice"),
+            ([*PEOPLE[:3], "0xA"], "invited"),
+        ],
+    )
+    def test_who_is_invited_is_checked_before_a_study_opens(self, invited: list[str], reason: str) -> None:
+        with pytest.raises(InvalidSpec, match=reason):
+            parse(SPEC | {"participants": {"seats": 4, "invited": invited}})
+
+    def test_who_is_invited_is_among_what_an_operator_reads(self) -> None:
+        assert all(person in describe(1, parse(SPEC | {"participants": {"seats": 3, "invited": PEOPLE}})) for person in PEOPLE)
+        assert "any member of the consortium" in describe(1, parse(SPEC))
 
     def test_a_study_is_simulated(self, tmp_path: Path, sites: list[Path]) -> None:
         told: list[SimulatedRound] = []

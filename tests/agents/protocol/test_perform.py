@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,19 @@ from defedbio.chain import events as ev
 from defedbio.chain.bindings.round_manager import commitment_hash
 from defedbio.crypto import encoding, roots, threshold, wire
 from defedbio.crypto.threshold import KeyShare
-from defedbio.domain import Phase
+from defedbio.domain import BitSet, Phase
 from defedbio.errors import BlobUnavailable, ChainUnreachable, InternalFault, InvalidInput
 from defedbio.learning.data.port import Dataset
 from defedbio.learning.global_update import Sums, finalise
 from defedbio.learning.state import genesis
 from defedbio.protocol import actions as act
 from defedbio.protocol import parts
+from defedbio.protocol.decide import Clock, Role, decide
 from defedbio.protocol.effects import models, sums
 from defedbio.protocol.frame import NO_PROOF
-from defedbio.protocol.perform import perform
+from defedbio.protocol.perform import facts_of, perform
 from defedbio.protocol.view import RoundView
-from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, InProcess, frame, reached
+from tests.agents.protocol.in_process import CHAIN, CONTRACT, NOW, PEOPLE, QUORUM, InProcess, frame, frame_of, reached
 
 
 @pytest.fixture
@@ -250,6 +252,51 @@ def test_p6_a_false_dispute_does_not_make_a_node_drop_an_honest_share(world: InP
     openings = sums.combine_shares(world.tools[1], world.ledger.round(1))
     assert openings is not None and len(view.shares) == 3
     assert world.ledger.calls("dispute_share") == [(1, accused, "BadShare: a lie")]
+
+
+@pytest.mark.parametrize("delivered", [True, False], ids=["good", "not delivered"])
+def test_p6_an_accused_share_is_looked_at_once_and_not_refused_for_it(world: InProcess, delivered: bool) -> None:
+    view = world.play(reached(1, Phase.DECRYPTED)).rounds[1]
+    accused = view.shares[0]
+    looking, liar = (p for p in range(4) if PEOPLE[p] not in {share.holder for share in view.shares[:2]})
+    world.recorder(liar).dispute_share("lie", 1, accused.holder, "BadShare: a lie")
+    if not delivered:
+        del world.store(PEOPLE.index(accused.holder)).blobs[accused.cid]
+    facts = replace(facts_of(world.tools[looking], world.ledger.study()), shares_tried=4)
+    role = Role(PEOPLE[looking], looking, looking + 1, QUORUM)
+    assert decide(role, world.ledger.study(), facts, Clock(NOW, 0.0)) == act.CheckShare(1, accused.holder)
+    perform(world.tools[looking], world.ledger.study(), act.CheckShare(1, accused.holder))
+    facts = replace(facts_of(world.restart(looking), world.ledger.study()), shares_tried=4)
+    assert (facts.weighed, facts.refused) == ({accused.holder}, set())
+    assert decide(role, world.ledger.study(), facts, Clock(NOW, 0.0)) is None, "it neither looks again nor releases what nobody needs"
+
+
+def test_p6_a_wrong_share_is_refused_by_whoever_looks_and_disputed_once(world: InProcess) -> None:
+    view = world.play(reached(1, Phase.DECRYPTED)).rounds[1]
+    accused, looking = view.shares[0], next(p for p in range(4) if PEOPLE[p] != view.shares[0].holder)
+    wrong = world.store(PEOPLE.index(accused.holder)).add(b"no share")
+    world.ledger.events = [
+        replace(event, cid=wrong) if isinstance(event, ev.ShareReleased) and event.holder == accused.holder else event
+        for event in world.ledger.events
+    ]
+    for _ in range(2):  # the second time after a restart that lost what it found
+        perform(world.tools[looking], world.ledger.study(), act.CheckShare(1, accused.holder))
+        assert facts_of(world.tools[looking], world.ledger.study()).refused == {accused.holder}
+        world.tools[looking].journal.delete("round/1/refused-shares")
+    assert len(world.ledger.calls("dispute_share", PEOPLE[looking])) == 1
+
+
+def test_p1_one_that_was_away_three_times_asks_trains_and_is_in_the_sum(tmp_path: Path) -> None:
+    away = 2
+    with closing(InProcess(tmp_path, frame_of({"rounds": 4, "preprocessing": None}), waited=15.0)) as world:
+        others = tuple(p for p in range(4) if p != away)
+        for number in (1, 2, 3):
+            world.play(lambda study, n=number: n in study.rounds and len(study.rounds[n].commitments) == 3, who=others)
+            world.ledger.enter(number, Phase.COMMITTED)  # by its deadline
+            world.play(reached(number, Phase.FINALISED), who=others)
+        study = world.play(lambda study: study.complete)
+    assert study.rounds[4].absent == BitSet() and study.rounds[4].returned == BitSet.of(away) and away in study.rounds[4].frozen
+    assert [function for who, function, _ in world.ledger.sent if who == PEOPLE[away]][:2] == ["come_back", "commit"]
 
 
 def test_p6_a_finalised_model_that_is_not_the_own_one_stops_the_node(world: InProcess) -> None:
