@@ -209,9 +209,9 @@ def _open_sum(role: Role, study: StudyView, view: RoundView, facts: Facts, clock
             return act.CombinePart(view.id)
         if untried and shared and posted_parts.issuperset(shared):
             return act.AssembleParts(view.id)
-        # Another's accusation is worth a look, and no more than that.
+        # Another's accusation is worth a look by whoever has the aggregate and may have a share to add, and no more than that.
         accused = [holder for holder in view.disputed if holder != role.address and holder not in facts.weighed]
-        if accused:
+        if accused and role.holder_index is not None:
             return act.CheckShare(view.id, accused[0])
         needed = facts.refused or clock.waited >= _window(study, view.phase) / 2
         return _release(role, view, facts) if needed else None

@@ -9,6 +9,7 @@ import pytest
 from defedbio.chain import events as ev
 from defedbio.chain.abi import encode_call
 from defedbio.chain.records import Call, MinedTransaction
+from defedbio.domain import BitSet
 from defedbio.explorer.render import absolute, ago, size
 from tests.agents.explorer.world import CONTRACTS, NOW, PEOPLE, STRANGER, World, word
 
@@ -59,6 +60,18 @@ def test_every_round_row_shows_block_transaction_gas_and_cid(world: World) -> No
     assert row.count("1\N{THIN SPACE}000 gas") == 5
     result = html[html.index('id="result"') : html.index('id="events"')]
     assert word("part 1").hex() in result and word("opening 1").hex() in result
+
+
+def test_an_accusation_stands_beside_the_share_and_the_absent_are_not_waited_for(world: World) -> None:
+    world.chain.emit(ev.AbsenteesPassedOver, 1, BitSet.of(3))
+    for accuser in PEOPLE[1:3]:
+        world.chain.emit(ev.ShareDisputed, 1, accuser, PEOPLE[0], "a word")
+    world.index.poll()
+    html = world.show("round", 1)
+    share = next(e for e in world.chain.events if isinstance(e, ev.ShareReleased))
+    rows = [html[html.index(f'title="{who}"', html.index('id="organisations"')) :].split("</tr>")[0] for who in (PEOPLE[0], PEOPLE[3])]
+    assert f'href="/tx/0x{share.meta.tx_hash.hex()}"' in rows[0] and "disputed by 2" in rows[0] and "not waited for" not in rows[0]
+    assert "not waited for" in rows[1]
 
 
 @pytest.mark.parametrize("succeeded", [True, False])

@@ -269,6 +269,10 @@ def test_finishes_when_every_step_is_final() -> None:
     assert decide(role(), study(rounds=MappingProxyType(done)), Facts(adopted=True), NOW) == act.Finish()
 
 
+def test_p6_an_accusation_is_no_work_for_one_that_holds_no_share() -> None:
+    assert decide(role(1, None), study(round_in(**ACCUSED)), AGGREGATED, NOW) is None
+
+
 def test_p1_one_returns_once_in_a_run_of_steps() -> None:
     def at(step: int, returned_at: int) -> act.Action | None:
         absent, before = BitSet.of(1), BitSet.of(1)

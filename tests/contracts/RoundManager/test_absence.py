@@ -78,6 +78,19 @@ def test_P1_who_commits_and_never_reveals_is_away_as_well(consortium):
         life = life.next()
 
 
+def test_P3_whose_revealed_update_is_left_out_is_away_as_well(consortium):
+    """It commits and reveals in time, and nobody can fetch what it revealed."""
+    life = consortium.ready(4, steps=100)
+    for _ in range(3):
+        life.until(Phase.REVEALED).attest(set=0b0111)
+        life.aggregate()
+        life.release()
+        life.open_sum()
+        life.attest_model()
+        life = life.next()
+    assert life.view()["absent"] == 0b1000
+
+
 def test_P2_a_phase_never_ends_early_with_fewer_than_the_cohort(life):
     """Two of those that are waited for committed, with the absent one: when the two have revealed, the third is needed all the same."""
     first, second, *_, absent = life.enrolled
