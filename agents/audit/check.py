@@ -20,7 +20,7 @@ from defedbio.chain.client import ChainClient
 from defedbio.chain.proofs import Header
 from defedbio.crypto.ceremony import CeremonyTranscript
 from defedbio.errors import BadEvidence, BlobUnavailable, InvalidInput, PeerFault
-from defedbio.learning.evaluation_sums import summary
+from defedbio.learning.evaluation_sums import Evaluation, summary
 from defedbio.network.connection import MAX_TRANSCRIPT_BYTES, spec_of, transcript_of
 from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
@@ -220,15 +220,15 @@ class Examination:
         return Check(label + "model bytes", True, f"{len(raw)} bytes of the hash that the holders attested to, 0x{view.model_hash.hex()}")
 
 
-def metrics_of(fetcher: Fetcher, record: Record) -> dict[int, dict[str, float | None]]:
+def metrics_of(fetcher: Fetcher, record: Record) -> dict[int, Evaluation]:
     """What each finalised round measured of the model that it started from, where the study evaluates under encryption."""
-    frame, found = fetcher.frame, dict[int, dict[str, float | None]]()
+    frame, found = fetcher.frame, dict[int, Evaluation]()
     if frame.spec.evaluation is None:
         return found
     for view in record.view.finalised:
         if frame.step(view).measures:
             with suppress(PeerFault, BlobUnavailable, InvalidInput):  # the round's own checks say so
-                found[view.id] = dict(summary(frame.spec, fetcher.model(view)))
+                found[view.id] = summary(frame.spec, fetcher.model(view))
     return found
 
 

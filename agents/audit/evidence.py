@@ -11,6 +11,7 @@ from defedbio.audit.record import Record
 from defedbio.chain import events as ev
 from defedbio.chain.network import Network
 from defedbio.chain.proofs import Header
+from defedbio.learning.evaluation_sums import Evaluation
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.view import RoundView
 from defedbio.text import printable
@@ -30,7 +31,7 @@ class Evidence:
     senders: Mapping[bytes, str]
     frame: StudyFrame
     manifest: Manifest
-    metrics: Mapping[int, Mapping[str, float | None]]
+    metrics: Mapping[int, Evaluation]
 
     def time(self, event: ev.Event) -> str:
         return moment(self.headers[event.meta.block].timestamp)

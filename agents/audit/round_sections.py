@@ -9,6 +9,7 @@ from defedbio.audit.evidence import NONE, Evidence, hex_of
 from defedbio.chain import events as ev
 from defedbio.chain.bindings.round_manager import EPSILON_UNITS
 from defedbio.crypto import wire
+from defedbio.learning.evaluation_sums import Evaluation
 from defedbio.protocol.left_out import left_out
 from defedbio.protocol.view import RoundView
 from defedbio.text import printable
@@ -18,7 +19,9 @@ def round_section(evidence: Evidence, view: RoundView) -> Section:
     record, step = evidence.record, evidence.frame.step(view)
     events = evidence.within(view)
     opened = next(e for e in events if isinstance(e, ev.RoundOpened))
-    metrics = ", ".join(f"{k} {v:.4g}" for k, v in evidence.metrics.get(view.id, {}).items() if v is not None)
+    measured = evidence.metrics.get(view.id, Evaluation({}))
+    told = ", ".join(f"{k} {v:.4g}" for k, v in measured.values.items() if v is not None)
+    metrics = f"unusable: {measured.unusable}" if measured.unusable else told
     parent = f"the model of round {view.parent}" if view.parent else "the first model, which follows from the spec's seed"
     names = [evidence.who(record.view.participants[p]) for p in view.frozen.positions()]
     root = view.aggregate_root(record.epoch.threshold)

@@ -176,7 +176,8 @@ class Models:
         return verify_card(Path(file), None if offline else self._session.reader(), signer)
 
     def report(self, study: int, round: int = 0) -> dict[str, Any]:
-        """What the encrypted sums say: federated `statistics`, and the `evaluation` of the model that the round started from.
+        """What the encrypted sums say: federated `statistics`, and the `evaluation` of the model that the round started from. Of sums that
+        honest organisations cannot give, either has one entry, `unusable`, the reason.
 
         Raises:
             NotFound: if the study sums neither.
@@ -184,17 +185,17 @@ class Models:
         Example:
             client.model.report(1).get("evaluation")
         """
-        from defedbio.learning import statistics
         from defedbio.learning.evaluation_sums import summary
+        from defedbio.learning.statistics_sums import report
 
         model = self.load(study, round)
         assert model.view is not None
-        totals = statistics.totals_of(model.state.extras)
         found: dict[str, Any] = {"round": model.view.id, "step": model.view.step}
         if model.spec.evaluation is not None:
-            found["evaluation"] = summary(model.spec, model.state)
-        if totals:
-            found["statistics"] = statistics.report(model.spec, totals)
+            evaluation = summary(model.spec, model.state)
+            found["evaluation"] = {"unusable": evaluation.unusable} if evaluation.unusable else evaluation.values
+        if (counted := report(model.spec, model.state)) is not None:
+            found["statistics"] = counted
         if len(found) == 2:
             raise NotFound("the study sums neither statistics nor metrics", 'its spec would need "statistics" or "evaluation"')
         return found

@@ -70,13 +70,13 @@ def simulate(
     on_round: Callable[[SimulatedRound], None],
 ) -> Simulation:
     """See Client.simulate."""
-    from defedbio.learning import statistics
     from defedbio.learning.data import open_adapter
     from defedbio.learning.evaluation import evaluate
     from defedbio.learning.evaluation_sums import summary
     from defedbio.learning.local import use_threads
     from defedbio.learning.simulation import plain, stream
     from defedbio.learning.simulation import simulate as run
+    from defedbio.learning.statistics_sums import report
     from defedbio.protocol.simulate import exact as exactly
     from defedbio.protocol.simulate import secrets_from
 
@@ -94,19 +94,18 @@ def simulate(
     rounds = []
     for done in run(parsed, datasets, seed_of, combine, parsed.minimum, installed):
         kind, state = done.step.kind, done.state
-        counted = kind == "statistics"
         evaluated = parsed.evaluation is not None and done.step.measures
         rounds.append(
             SimulatedRound(
                 step=done.step.index,
                 kind=kind,
-                statistics=statistics.report(parsed, statistics.totals_of(state.extras)) if counted else None,
-                evaluation=summary(parsed, state) if evaluated else None,
+                statistics=report(parsed, state) if kind == "statistics" else None,
+                evaluation=summary(parsed, state).values if evaluated else None,
                 test=evaluate(parsed, state, tested, installed) if tested is not None and kind == "train" else None,
                 sat_out={paths[site].name: reason for site, reason in done.sat_out.items()} or None,
             )
         )
         on_round(rounds[-1])
     if out is not None:
-        Path(out).write_bytes(state.to_bytes())
+        Path(out).write_bytes(state.published(parsed))
     return Simulation(exact, seed, state.stopped, tuple(rounds))

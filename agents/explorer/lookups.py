@@ -14,7 +14,7 @@ from defedbio.domain import Phase
 from defedbio.errors import DefedError, NotFound, Unreachable
 from defedbio.explorer.index import Index
 from defedbio.explorer.lookup import Lookup
-from defedbio.learning.evaluation_sums import summary
+from defedbio.learning.evaluation_sums import Evaluation, summary
 from defedbio.learning.tasks import open_task
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.reading import Reader
@@ -37,7 +37,7 @@ class Lookups:
         self._gas: Lookup[bytes, int] = Lookup(self._gas_used, chain, 300_000)
         self._balances: Lookup[str, int] = Lookup(self._balance, chain, 1000, keep=AGAIN_SECONDS)
         self._frames: Lookup[tuple[int, int], StudyFrame] = Lookup(lambda key: connection.frame(key[1]), ipfs, 64)
-        self._metrics: Lookup[tuple[int, int], dict[str, float | None]] = Lookup(self._read_metrics, ipfs, 20_000)
+        self._metrics: Lookup[tuple[int, int], Evaluation] = Lookup(self._read_metrics, ipfs, 20_000)
         self._round_gas: dict[tuple[int, int], int] = {}
 
     def stop(self) -> None:
@@ -127,16 +127,16 @@ class Lookups:
         """Bytes of one organisation's update in this round."""
         return _update_bytes(frame.spec.modulus_bits, frame.step(view).slot_bits, frame.values(view))
 
-    def known_metrics(self, round_: int) -> dict[str, float | None] | None:
+    def known_metrics(self, round_: int) -> Evaluation | None:
         """The metrics of the model that the round started from, if they were read already."""
         return self._metrics.known((self.index.forks, round_))
 
-    def _read_metrics(self, key: tuple[int, int]) -> dict[str, float | None]:
+    def _read_metrics(self, key: tuple[int, int]) -> Evaluation:
         """What the encrypted evaluation in the round's model says; nothing where the study has none."""
         study, view = self.index.round(key[1])
         frame = self._frames.known((key[0], study.id)) or self.connection.frame(study.id)
         if frame.spec.evaluation is None or not frame.step(view).measures:
-            return {}
+            return Evaluation({})
         return summary(frame.spec, self.connection.fetcher(frame).model(view))
 
     def aim(self, frame: StudyFrame) -> str:

@@ -75,7 +75,8 @@ def _charts(study: StudyView, frame: StudyFrame, lookups: Lookups, aim: str) -> 
     """By round: the metric, gas and bytes, each where at least two rounds have one."""
     metric, gas, sent = [], [], []
     for number, view in sorted(study.rounds.items()):
-        found = (lookups.known_metrics(number) or {}).get(aim)
+        measured = lookups.known_metrics(number)
+        found = measured.values.get(aim) if measured is not None else None
         if found is not None:
             metric.append((float(number), float(found)))
         if (spent := lookups.gas_of_ended_round(number)) is not None:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from defedbio.errors import InvalidInput
+from defedbio.learning.possible import Slack, at_most, not_negative
 from defedbio.learning.preprocessing import normalise
 from defedbio.spec import BinarySpec, RegressionSpec, StudySpec, Variant
 
@@ -67,6 +68,24 @@ def contribution(spec: StudySpec, x: Float32, y: Float32, minimum_cell: int) -> 
     if "residuals" in counted:
         counted["residuals"] = np.array([float(((label - expected) ** 2).sum()), float(freedom)])
     return counted
+
+
+def check(totals: Mapping[str, Float64], slack: Slack) -> None:
+    """Refuse sums that honest organisations' scores and informations cannot add up to.
+
+    Raises:
+        ImpossibleSums: with the reason.
+    """
+    rows, score, information = float(totals["rows"][0]) + slack["rows"], totals["score"], totals["information"]
+    not_negative({name: vector for name, vector in totals.items() if name in ("information", "residuals")})
+    at_most(np.abs(score), rows, slack["score"], "a larger score than so many rows can have")
+    at_most(information, rows, slack["information"], "more information than so many rows can have")
+    if "residuals" in totals:
+        squares, freedom = totals["residuals"].tolist()
+        off = slack["residuals"]
+        at_most(max(squares, freedom), rows, off, "larger residuals than so many rows can have")
+        most = (information + slack["information"]) * (squares + off)
+        at_most(np.maximum(np.abs(score) - slack["score"], 0.0) ** 2, most, 0.0, "a larger score than information and residuals allow")
 
 
 def report(spec: StudySpec, totals: Mapping[str, Float64]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from defedbio.errors import InvalidInput
 from defedbio.learning.evaluation_sums import summary
 from defedbio.learning.parameters import flatten, parameters, unflatten
 from defedbio.learning.plan import Step
-from defedbio.learning.preprocessing import Scaler
+from defedbio.learning.preprocessing import Scaler, check_moments
 from defedbio.learning.state import GlobalState, digest
 from defedbio.learning.strategies import open_strategy
 from defedbio.learning.strategies.scaffold import server_control
@@ -46,8 +46,8 @@ def finalise(spec: StudySpec, step: Step, state: GlobalState, sums: Sums) -> Glo
     """The state after `step`.
 
     Raises:
-        InvalidInput: if the sums are not those of the step's segments or not finite, the weight is below 1, or the state is not the one
-            before `step`.
+        InvalidInput: if the sums are not those of the step's segments or not finite, the weight is below 1, the moments are none that
+            data can have, or the state is not the one before `step`.
     """
     check_step(spec, step, state)
     if sums.weight < 1:
@@ -61,6 +61,8 @@ def finalise(spec: StudySpec, step: Step, state: GlobalState, sums: Sums) -> Glo
     extras = {**state.extras, **{name: part for name, part in vectors.items() if name in state.extras}}
     after = replace(state, step=step.index + 1, extras=extras)
     if step.kind == "moments":
+        quantisation = step.segments[0].quantisation
+        check_moments(spec, vectors["moments"], spec.seats * quantisation.weight_cap / (quantisation.scale * sums.weight))
         return replace(after, scaler=Scaler.from_moments(vectors["moments"], spec.features.nullable))
     if step.kind == "train":
         return _stopping(spec, step, _trained(spec, step, after, vectors))
@@ -78,15 +80,18 @@ def _trained(spec: StudySpec, step: Step, state: GlobalState, vectors: Mapping[s
 
 
 def _stopping(spec: StudySpec, step: Step, state: GlobalState) -> GlobalState:
-    """Early stopping: the state with the best metric so far, and whether patience is out. A round without a metric changes nothing."""
+    """Early stopping: the state with the best metric so far, and whether patience is out.
+
+    A round whose metric is missing or unusable changes nothing: otherwise one organisation could end the training by spoiling sums.
+    """
     rule = spec.evaluation.early_stopping if spec.evaluation is not None else None
     aim = open_task(spec).aim
-    measured = summary(spec, state)[aim.metric] if rule is not None else None
+    measured = summary(spec, state).values[aim.metric] if rule is not None else None
     if rule is None or measured is None:
         return state
-    best, since, over = state.extras["stopping"].tolist()
+    best, since, over, known = state.extras["stopping"].tolist()
     gain = measured - best if aim.higher_is_better else best - measured
-    better = step.training_round == 0 or gain > rule.min_delta
+    better = not known or gain > rule.min_delta
     since = 0.0 if better else since + 1
-    stopping = np.array([measured if better else best, since, float(over or since >= rule.patience)])
+    stopping = np.array([measured if better else best, since, float(over or since >= rule.patience), 1.0])
     return replace(state, extras={**state.extras, "stopping": stopping})

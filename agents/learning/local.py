@@ -13,12 +13,11 @@ from defedbio.errors import InvalidData, InvalidInput
 from defedbio.learning import statistics
 from defedbio.learning.data.port import Dataset
 from defedbio.learning.evaluation import predict
-from defedbio.learning.evaluation_sums import PREFIX
 from defedbio.learning.global_update import check_step
 from defedbio.learning.models import Installed, build, weights_of
 from defedbio.learning.optimisers import open_optimiser, torch_optimiser
 from defedbio.learning.parameters import count, flatten, parameters, unflatten
-from defedbio.learning.plan import Step, control_norm
+from defedbio.learning.plan import EVALUATION, Step, control_norm
 from defedbio.learning.preprocessing import model_input, moments, target_input
 from defedbio.learning.state import GlobalState
 from defedbio.learning.strategies.scaffold import own_control
@@ -75,7 +74,7 @@ def contribute(
     vectors: dict[str, Float64] = {}
     keep: dict[str, Float64] = {}
     if step.kind == "statistics":
-        vectors |= {f"statistics.{name}": found for name, found in statistics.counts(spec, dataset.x, dataset.y).items()}
+        vectors |= {f"{statistics.PREFIX}{name}": found for name, found in statistics.counts(spec, dataset.x, dataset.y).items()}
     elif step.kind == "moments":
         vectors["moments"] = moments(spec, training.x, training.y)
     elif step.kind == "train":
@@ -85,7 +84,7 @@ def contribute(
             vectors["control"] = keep["control"] - (kept or {}).get("control", np.zeros(count(spec)))
     if spec.evaluation is not None and step.measures:
         scores = predict(spec, state, held_out.x, installed) if held_out is not None else None
-        vectors |= {f"{PREFIX}{name}": part for name, part in _measure(spec, held_out, scores).items()}
+        vectors |= {f"{EVALUATION}{name}": part for name, part in _measure(spec, held_out, scores).items()}
     if step.kind != "train" and progress is not None:
         progress(1, 1)
     return Contribution(tuple(vectors[s.name] for s in step.segments), min(len(training), step.weight_cap), keep)

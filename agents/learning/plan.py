@@ -14,6 +14,8 @@ from defedbio.learning.tasks import open_task
 from defedbio.spec import NORM_PROOF_SLACK, StudySpec, widest_scale
 
 WIDE_SLOT_BITS = 48
+# Before the names of segments that measure a model.
+EVALUATION = "evaluation."
 
 StepKind = Literal["statistics", "moments", "train", "evaluate"]
 
@@ -65,9 +67,7 @@ def schedule(spec: StudySpec) -> tuple[Step, ...]:
     """
     steps: list[Step] = []
     if spec.statistics is not None:
-        rows = spec.statistics.rows
-        counts = tuple(_sum(spec, f"statistics.{name}", length, rows, WIDE_SLOT_BITS) for name, length in statistics.layout(spec).items())
-        steps.append(Step(0, "statistics", counts))
+        steps.append(Step(0, "statistics", counts(spec)))
     if spec.standardise:
         steps.append(Step(len(steps), "moments", (_moments(spec),)))
     training = (Segment("update", count(spec), spec.quantisation), *_control(spec), *measures(spec))
@@ -77,12 +77,20 @@ def schedule(spec: StudySpec) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def counts(spec: StudySpec) -> tuple[Segment, ...]:
+    """What a contribution counts before training; nothing when the study has no statistics."""
+    if spec.statistics is None:
+        return ()
+    rows = spec.statistics.rows
+    return tuple(_sum(spec, f"{statistics.PREFIX}{name}", length, rows, WIDE_SLOT_BITS) for name, length in statistics.layout(spec).items())
+
+
 def measures(spec: StudySpec) -> tuple[Segment, ...]:
     """What a contribution says about the model it starts from; nothing when the study has no evaluation."""
     if spec.evaluation is None:
         return ()
     bits = spec.quantisation.slot_bits
-    return tuple(_sum(spec, f"evaluation.{m.name}", m.length, m.bound, bits) for m in open_task(spec).measures(spec.evaluation))
+    return tuple(_sum(spec, f"{EVALUATION}{m.name}", m.length, m.bound, bits) for m in open_task(spec).measures(spec.evaluation))
 
 
 def control_norm(spec: StudySpec) -> float:

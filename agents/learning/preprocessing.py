@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from defedbio.errors import InvalidInput
+from defedbio.learning import possible
 from defedbio.spec import RegressionSpec, StudySpec
 
 Float32 = npt.NDArray[np.float32]
@@ -110,12 +111,25 @@ def moments(spec: StudySpec, x: Float32, y: Float32) -> Float64:
         z = normalise(spec, x[start : start + CHUNK_ROWS])
         if isinstance(spec.task, RegressionSpec):
             target = (y[start : start + CHUNK_ROWS].astype(np.float64) - spec.task.minimum) / (spec.task.maximum - spec.task.minimum)
-            z = np.concatenate([z, target], axis=1)
+            z = np.concatenate([z, np.clip(target, 0.0, 1.0)], axis=1)
         there = ~np.isnan(z)
         z = np.nan_to_num(z)
         total += [z.sum(axis=0), (z * z).sum(axis=0), there.sum(axis=0)]
     wanted: Float64 = total if spec.features.nullable else total[:2]
     return wanted.ravel() / len(x)
+
+
+def check_moments(spec: StudySpec, opened: Float64, slack: float) -> None:
+    """Refuse opened moments [2d] or [3d] that no rows have; each of them is off by at most `slack` by rounding.
+
+    Raises:
+        ImpossibleSums: with the first kind of impossibility. A study cannot do without its scaler, and is not to train on a made-up one.
+    """
+    parts = opened.reshape(3 if spec.features.nullable else 2, -1)
+    possible.not_negative({"moments": opened})
+    count = parts[2] if spec.features.nullable else np.ones_like(parts[0])
+    possible.at_most(count, 1.0, slack, "more values than rows")
+    possible.moments(parts[0], parts[1], count, slack, "features as parts of their range")
 
 
 def target_scale(task: RegressionSpec, scaler: Scaler | None) -> tuple[float, float]:

@@ -32,7 +32,7 @@ class GlobalState:
 
     `extras` are float64 vectors that travel with the model, zeros at first: what the strategy remembers (`memory.*`), sums of encrypted
     statistics (`statistics.*`) and evaluation (`evaluation.*`, of the model that the last finalised step started from), and
-    `stopping` ([best metric, rounds since, 1 once training is over]).
+    `stopping` ([best metric, rounds since, 1 once training is over, 1 once there was a metric]).
     """
 
     weights: Weights
@@ -51,6 +51,21 @@ class GlobalState:
         layout = {name: ("F64" if a.dtype.itemsize == 8 else "F32", a.shape) for name, a in arrays.items()}
         header = _header(layout, self.step, self.spec_digest)
         return header + b"".join(arrays[name].tobytes() for name in sorted(arrays))
+
+    def published(self, spec: StudySpec) -> bytes:
+        """`to_bytes`, once `from_bytes` has read them: what others are to load is loaded here first.
+
+        Raises:
+            InvalidInput: if nobody could load them.
+        """
+        data = self.to_bytes()
+        try:
+            same = GlobalState.from_bytes(data, spec).to_bytes() == data
+        except MalformedBlob as error:
+            raise InvalidInput(f"nobody could load this model: {error.message}") from None
+        if not same:
+            raise InvalidInput("nobody could load this model: its bytes do not come out again as they went in")
+        return data
 
     @classmethod
     def from_bytes(cls, data: bytes, spec: StudySpec) -> GlobalState:
@@ -120,7 +135,7 @@ def extra_lengths(spec: StudySpec) -> dict[str, int]:
         lengths |= {f"statistics.{name}": length for name, length in statistics.layout(spec).items()}
     lengths |= {segment.name: segment.length for segment in measures(spec)}
     if spec.evaluation is not None and spec.evaluation.early_stopping is not None:
-        lengths["stopping"] = 3
+        lengths["stopping"] = 4
     return lengths
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from defedbio.errors import InvalidInput
 from defedbio.learning import association
+from defedbio.learning.possible import Slack, at_most, not_negative, require, whole
 from defedbio.learning.preprocessing import normalise
 from defedbio.spec import MulticlassSpec, RegressionSpec, StatisticsSpec, StudySpec, SurvivalSpec
 
@@ -71,6 +72,32 @@ def totals_of(extras: Mapping[str, Float64]) -> dict[str, Float64]:
     return {name.removeprefix(PREFIX): vector for name, vector in extras.items() if name.startswith(PREFIX)}
 
 
+def counting(spec: StudySpec) -> tuple[str, ...]:
+    """The vectors of `layout` that count rows; the others are the association tests'."""
+    tests = association.layout(spec) if _wanted(spec).association else {}
+    return tuple(name for name in layout(spec) if name not in tests)
+
+
+def check(spec: StudySpec, totals: Mapping[str, Float64], slack: Slack) -> None:
+    """Refuse counts that honest organisations' counts cannot add up to.
+
+    Raises:
+        ImpossibleSums: with the reason.
+    """
+    wanted, task = _wanted(spec), spec.task
+    found = {name: totals[name] for name in counting(spec)}
+    not_negative(found)
+    whole(found, slack, found)
+    for name, vector in found.items():
+        require((vector == 0) | (vector + slack[name] >= wanted.minimum_cell), f"{name} under the minimum cell of {wanted.minimum_cell}")
+    rows, width = float(totals["rows"][0]) + slack["rows"], spec.features.width
+    counted = totals["histogram"].reshape(width, wanted.bins).sum(axis=1) + totals["missing"]
+    at_most(counted, rows, (wanted.bins + 1) * slack["histogram"], "more values of a feature than rows")
+    groups = 1 if isinstance(task, MulticlassSpec | SurvivalSpec | RegressionSpec) else len(task.columns)
+    labelled = totals["labels"].reshape(groups, -1).sum(axis=1)
+    at_most(labelled, rows, len(totals["labels"]) * slack["labels"], "more labels than rows")
+
+
 def report(spec: StudySpec, totals: Mapping[str, Float64]) -> dict[str, Any]:
     """The sums in words: by feature its mean, standard deviation, quantiles and missing count, and the label counts.
 
@@ -78,7 +105,7 @@ def report(spec: StudySpec, totals: Mapping[str, Float64]) -> dict[str, Any]:
     """
     wanted = _wanted(spec)
     histogram = totals["histogram"].reshape(spec.features.width, wanted.bins)
-    rows = int(totals["rows"][0])
+    rows = round(totals["rows"][0])
     features = []
     for name, (low, high), bins, missing in zip(spec.features.names, spec.features.ranges, histogram, totals["missing"], strict=True):
         counted = int(bins.sum())

@@ -54,7 +54,7 @@ def tune(model: Model, data: Path, seed: int = 0, installed: Mapping[str, Maker]
         raise InvalidInput("only a round's model can be tuned: its lineage is part of the card", "leave out --model, or name another file")
     done = personalise(model.spec, model.state, open_adapter(model.spec).load(data), seed, installed)
     how = Tuning(done.choice.moves, done.choice.steps, done.global_loss, done.loss, done.global_metrics, done.metrics)
-    return replace(model, raw=done.state.to_bytes(), tuning=how, vouched="this organisation tuned it")
+    return replace(model, raw=done.state.published(model.spec), tuning=how, vouched="this organisation tuned it")
 
 
 def _quoted(name: str) -> str:

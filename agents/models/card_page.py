@@ -123,6 +123,8 @@ def _metrics(document: dict[str, Any]) -> list[str]:
         return ["Means over held-out rows of the organisation that tuned it.", "", *_table(("metric", "tuned", "global model"), rows)]
     if metrics is None:
         return ["None: the study has no encrypted evaluation, or no round has measured this model yet."]
+    if "unusable" in metrics:
+        return [f"None: the sum of round {metrics['round']}, which measured this model, is unusable. {escape(metrics['unusable'])}."]
     values = metrics["values"]
     rows = []
     for name, value in values.items():

@@ -124,7 +124,7 @@ def make_card(connection: Reader, model: Model, raw: bytes, format_: str, metric
             "chain": chain,
             "study": study_facts(model.spec),
             "names": {address: _name(connection, address) for address in addresses},
-            "metrics": None if metrics is None else {"round": metrics.round, "values": metrics.values},
+            "metrics": metrics_facts(metrics),
             "tuning": None if model.tuning is None else asdict(model.tuning),
         }
     )
@@ -159,6 +159,13 @@ def chain_facts(connection: Reader, study: StudyView, view: RoundView) -> dict[s
             for v in ancestors
         ],
     }
+
+
+def metrics_facts(found: Measured | None) -> dict[str, Any] | None:
+    """A card's `metrics`: what the sum of a round says of the model, or why it says nothing."""
+    if found is None:
+        return None
+    return {"round": found.round, "values": found.values} | ({"unusable": found.unusable} if found.unusable else {})
 
 
 def attestors(view: RoundView) -> list[str]:

@@ -20,10 +20,11 @@ from defedbio.spec import StudySpec
 
 @dataclass(frozen=True)
 class Measured:
-    """Metrics over all organisations of a model's weights, and the round whose opened sum says them."""
+    """Metrics over all organisations of a model's weights, and the round whose opened sum says them; `unusable` as in `Evaluation`."""
 
     round: int
     values: Metrics
+    unusable: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class ModelRecord:
             "organisations": list(self.organisations),
             "newest": self.newest,
             "metrics": None if self.measured is None else self.measured.values,
+            "metrics_unusable": self.measured.unusable or None if self.measured is not None else None,
             "measured_in": None if self.measured is None else self.measured.round,
         }
 
@@ -170,7 +172,8 @@ def measured(fetcher: Fetcher, study: StudyView, view: RoundView) -> Measured | 
     carriers = [view] if fetcher.frame.step(view).kind == "evaluate" else [v for v in study.finalised if v.parent == view.id]
     for carrier in carriers:
         if fetcher.frame.step(carrier).measures:
-            return Measured(carrier.id, summary(fetcher.frame.spec, fetcher.model(carrier)))
+            found = summary(fetcher.frame.spec, fetcher.model(carrier))
+            return Measured(carrier.id, found.values, found.unusable)
     return None
 
 

@@ -13,16 +13,16 @@ from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.view import RoundView
 
 
-def next_state(frame: StudyFrame, view: RoundView, parent: GlobalState, openings: Sequence[Opening]) -> GlobalState:
-    """Decode the sum of the frozen set and apply the server's step to the parent model.
+def next_model(frame: StudyFrame, view: RoundView, parent: GlobalState, openings: Sequence[Opening]) -> bytes:
+    """Decode the sum of the frozen set, apply the server's step to the parent model, and give the bytes of the new one, read once.
 
     Raises:
-        InvalidInput: if a slot is outside what the set's honest updates can add up to.
+        InvalidInput: if a slot is outside what the set's honest updates can add up to, or the sum gives no model that can be loaded.
     """
     step, key = frame.step(view), frame.key.public_key
     totals = packing.unpack([o.m for o in openings], frame.layout(view), key.n, frame.values(view))
     decoded = encoding.decode(totals, step.segments, len(view.frozen))
-    return finalise(frame.spec, step, parent, named(step, decoded))
+    return finalise(frame.spec, step, parent, named(step, decoded)).published(frame.spec)
 
 
 def named(step: Step, decoded: encoding.Decoded) -> Sums:

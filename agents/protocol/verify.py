@@ -11,7 +11,7 @@ from defedbio.domain import MIN_COHORT, Phase
 from defedbio.errors import BlobMismatch, BlobUnavailable, InvalidInput, PeerFault
 from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
-from defedbio.protocol.result import next_state
+from defedbio.protocol.result import next_model
 from defedbio.protocol.view import RoundView, StudyView
 
 
@@ -133,9 +133,9 @@ class _Audit:
         view = self.view
         parent = self.fetcher.parent_model(self.study, view)
         try:
-            self.model_raw = next_state(self.frame, view, parent, self.openings).to_bytes()
+            self.model_raw = next_model(self.frame, view, parent, self.openings)
         except InvalidInput as error:
-            raise Refused(f"the opened sum does not decode: {error.message}") from None
+            raise Refused(f"the opened sum gives no model: {error.message}") from None
         if merkle.keccak256(self.model_raw) != view.model_hash:
             raise Refused("the opened sum gives another model than the one attested")
         agreeing = {a.holder for a in view.attestations if (a.opening_root, a.model_hash) == (view.opening_root, view.model_hash)}

@@ -64,7 +64,7 @@ def test_p1_to_p6_four_organisations_train_one_model(consortium: Consortium, ope
     assert state.scaler is not None
     np.testing.assert_allclose(state.scaler.mean, pooled_x.mean(0), atol=1e-6, err_msg="S3: the encrypted moments are the pooled ones")
     np.testing.assert_allclose(state.scaler.std, pooled_x.std(0), atol=1e-5)
-    measured = summary(spec, state)
+    measured = summary(spec, state).values
     assert measured["samples"] == 144, "a fifth of every organisation's rows, encrypted and summed"
     assert measured["roc_auc"] is not None and measured["roc_auc"] > 0.8
     plain = np.mean([evaluate(spec, federated(spec, sites, seed=s), sites[0])["accuracy"] for s in range(3)])

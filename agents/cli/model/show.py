@@ -79,6 +79,8 @@ def _shown(measured: Measured | None) -> str:
     """The metrics but their helpers: errors stand beside their metric, and spread over sites is for --json."""
     if measured is None:
         return "-"
+    if measured.unusable:
+        return f"unusable: {measured.unusable}"
     values = {name: value for name, value in measured.values.items() if value is not None}
     shown = []
     for name, value in values.items():

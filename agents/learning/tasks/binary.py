@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from defedbio.errors import InvalidInput
+from defedbio.learning.possible import Slack, at_most
 from defedbio.learning.tasks.port import Aim, Float32, Float64, Measure, Metrics
 from defedbio.learning.tasks.shared import (
     SITES,
     WORST_LOSS,
+    check_sites,
+    fraction,
     histogram,
     histogram_auc,
     log_losses,
@@ -62,8 +65,8 @@ class BinaryTask:
 
     def measures(self, evaluation: EvaluationSpec) -> tuple[Measure, ...]:
         rows, bins = evaluation.rows, evaluation.bins
-        counts, losses = Measure("counts", 2, rows), Measure("losses", 2, rows * WORST_LOSS)
-        return counts, losses, Measure("positive", bins, rows), Measure("negative", bins, rows), SITES
+        counts, losses = Measure("counts", 2, rows, whole=True), Measure("losses", 2, rows * WORST_LOSS)
+        return counts, losses, Measure("positive", bins, rows, whole=True), Measure("negative", bins, rows, whole=True), SITES
 
     def measure(self, y: Float32, scores: Float64, evaluation: EvaluationSpec) -> dict[str, Float64]:
         truth, score = y[:, 0].astype(np.float64), scores[:, 0]
@@ -77,6 +80,17 @@ class BinaryTask:
             "sites": site_measure(auc),
         }
 
+    def check(self, totals: Mapping[str, Float64], slack: Slack) -> None:
+        rows, correct = totals["counts"].tolist()
+        loss, brier = totals["losses"].tolist()
+        scored, bins = float(totals["positive"].sum() + totals["negative"].sum()), 2 * len(totals["positive"])
+        off = slack["counts"]
+        at_most(correct, rows, 2 * off, "more right predictions than rows")
+        at_most(loss, WORST_LOSS * (rows + off), slack["losses"], "a larger log-loss than so many rows can have")
+        at_most(brier, rows + off, slack["losses"], "a larger Brier score than so many rows can have")
+        at_most(scored, rows + off, bins * slack["positive"], "more scores in the histograms than rows")
+        check_sites(totals, slack)
+
     def summary(self, totals: Mapping[str, Float64]) -> Metrics:
         rows, correct = totals["counts"].tolist()
         loss, brier = totals["losses"].tolist()
@@ -85,8 +99,8 @@ class BinaryTask:
             "samples": rows,
             "roc_auc": auc,
             "roc_auc_error": error,
-            "accuracy": share(correct, rows),
+            "accuracy": fraction(correct, rows),
             "log_loss": share(loss, rows),
-            "brier": share(brier, rows),
+            "brier": fraction(brier, rows),
             **site_summary(totals, "roc_auc"),
         }

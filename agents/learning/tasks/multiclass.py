@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from defedbio.errors import InvalidInput
+from defedbio.learning.possible import Slack, at_most
 from defedbio.learning.tasks.port import Aim, Float32, Float64, Measure, Metrics
-from defedbio.learning.tasks.shared import SITES, WORST_LOSS, share, site_measure, site_summary
+from defedbio.learning.tasks.shared import SITES, WORST_LOSS, check_sites, fraction, share, site_measure, site_summary
 from defedbio.spec import EvaluationSpec
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class MulticlassTask:
 
     def measures(self, evaluation: EvaluationSpec) -> tuple[Measure, ...]:
         rows, classes = evaluation.rows, self._classes
-        return Measure("classes", classes, rows), Measure("hits", classes, rows), Measure("losses", 1, rows * WORST_LOSS), SITES
+        counts, hits = Measure("classes", classes, rows, whole=True), Measure("hits", classes, rows, whole=True)
+        return counts, hits, Measure("losses", 1, rows * WORST_LOSS), SITES
 
     def measure(self, y: Float32, scores: Float64, evaluation: EvaluationSpec) -> dict[str, Float64]:
         """A class with fewer than `minimum_cell` rows is left out of the counts by class, and so out of the accuracy."""
@@ -61,13 +63,20 @@ class MulticlassTask:
         losses = np.array([loss if shown.all() else loss * counts[shown].sum() / len(y)])
         return {"classes": counts * shown, "hits": hits * shown, "losses": losses, "sites": site_measure(accuracy)}
 
+    def check(self, totals: Mapping[str, Float64], slack: Slack) -> None:
+        counts, off = totals["classes"], slack["classes"]
+        rows = float(counts.sum()) + len(counts) * off
+        at_most(totals["hits"], counts, 2 * off, "more right predictions of a class than rows")
+        at_most(float(totals["losses"][0]), WORST_LOSS * rows, slack["losses"], "a larger log-loss than so many rows can have")
+        check_sites(totals, slack)
+
     def summary(self, totals: Mapping[str, Float64]) -> Metrics:
         counts, hits = totals["classes"], totals["hits"]
         rows, present = float(counts.sum()), counts > 0
         return {
             "samples": rows,
-            "accuracy": share(float(hits.sum()), rows),
-            "balanced_accuracy": float(np.mean(hits[present] / counts[present])) if present.any() else None,
+            "accuracy": fraction(float(hits.sum()), rows),
+            "balanced_accuracy": float(np.mean(np.minimum(hits[present] / counts[present], 1.0))) if present.any() else None,
             "log_loss": share(float(totals["losses"][0]), rows),
             **site_summary(totals, "accuracy"),
         }

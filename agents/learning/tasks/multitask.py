@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from defedbio.errors import InvalidInput
+from defedbio.learning.possible import Slack, at_most
 from defedbio.learning.tasks.port import Aim, Float32, Float64, Measure, Metrics
 from defedbio.learning.tasks.shared import (
     SITES,
     WORST_LOSS,
+    check_sites,
     histogram,
     histogram_auc,
     log_losses,
@@ -69,7 +71,7 @@ class MultitaskTask:
     def measures(self, evaluation: EvaluationSpec) -> tuple[Measure, ...]:
         rows, bins = evaluation.rows, self._tasks * evaluation.bins
         losses = Measure("losses", self._tasks, rows * WORST_LOSS)
-        return Measure("positive", bins, rows), Measure("negative", bins, rows), losses, SITES
+        return Measure("positive", bins, rows, whole=True), Measure("negative", bins, rows, whole=True), losses, SITES
 
     def measure(self, y: Float32, scores: Float64, evaluation: EvaluationSpec) -> dict[str, Float64]:
         """A label with fewer than `minimum_cell` rows of a class contributes nothing."""
@@ -85,6 +87,12 @@ class MultitaskTask:
                 losses[task] = log_losses(truth, score).sum()
         auc = self.metrics(np.where(shown, y, np.nan).astype(np.float32), scores)["roc_auc"]
         return {"positive": positive.ravel(), "negative": negative.ravel(), "losses": losses, "sites": site_measure(auc)}
+
+    def check(self, totals: Mapping[str, Float64], slack: Slack) -> None:
+        bins = len(totals["positive"]) // self._tasks
+        rows = (totals["positive"] + totals["negative"]).reshape(self._tasks, bins).sum(axis=1) + 2 * bins * slack["positive"]
+        at_most(totals["losses"], WORST_LOSS * rows, slack["losses"], "a larger log-loss of a label than so many rows can have")
+        check_sites(totals, slack)
 
     def summary(self, totals: Mapping[str, Float64]) -> Metrics:
         positive, negative = totals["positive"].reshape(self._tasks, -1), totals["negative"].reshape(self._tasks, -1)

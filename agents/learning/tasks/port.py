@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from defedbio.learning.possible import Slack
 from defedbio.spec import EvaluationSpec
 
 if TYPE_CHECKING:
@@ -21,11 +22,12 @@ Metrics = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Measure:
-    """`length` numbers of magnitude up to `bound` that one organisation adds to the encrypted evaluation."""
+    """`length` numbers in 0..`bound` that one organisation adds to the encrypted evaluation; `whole` if they count."""
 
     name: str
     length: int
     bound: float
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,13 @@ class Task(Protocol):
 
     def measure(self, y: Float32, scores: Float64, evaluation: EvaluationSpec) -> dict[str, Float64]:
         """One organisation's part of every measure."""
+
+    def check(self, totals: Mapping[str, Float64], slack: Slack) -> None:
+        """Refuse sums, each at least 0, that honest organisations' measures cannot add up to.
+
+        Raises:
+            ImpossibleSums: with the reason.
+        """
 
     def summary(self, totals: Mapping[str, Float64]) -> Metrics:
         """Metrics from the measures' sums over all organisations."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from defedbio.errors import InvalidInput
+from defedbio.learning.possible import Slack, moments
 from defedbio.learning.tasks.port import Aim, Float32, Float64, Measure, Metrics
-from defedbio.learning.tasks.shared import SITES, share, site_measure, site_summary
+from defedbio.learning.tasks.shared import SITES, check_sites, share, site_measure, site_summary
 from defedbio.spec import EvaluationSpec, RegressionSpec
 
 if TYPE_CHECKING:
@@ -52,16 +53,23 @@ class RegressionTask:
         }
 
     def measures(self, evaluation: EvaluationSpec) -> tuple[Measure, ...]:
-        return Measure("counts", 1, evaluation.rows), Measure("sums", 4, evaluation.rows * WORST_ERROR**2), SITES
+        return Measure("counts", 1, evaluation.rows, whole=True), Measure("sums", 4, evaluation.rows * WORST_ERROR**2), SITES
 
     def measure(self, y: Float32, scores: Float64, evaluation: EvaluationSpec) -> dict[str, Float64]:
         if len(y) < evaluation.minimum_cell:
             return {"counts": np.zeros(1), "sums": np.zeros(4), "sites": np.zeros(3)}
-        truth = (y[:, 0].astype(np.float64) - self._low) / self._span
+        truth = np.clip((y[:, 0].astype(np.float64) - self._low) / self._span, 0.0, 1.0)
         errors = np.clip((scores[:, 0] - self._low) / self._span - truth, -WORST_ERROR, WORST_ERROR)
         sums = np.array([np.sum(errors**2), np.abs(errors).sum(), truth.sum(), np.sum(truth**2)])
         site = min(1.0, float(np.sqrt(np.mean(errors**2))))
         return {"counts": np.array([float(len(y))]), "sums": sums, "sites": site_measure(site)}
+
+    def check(self, totals: Mapping[str, Float64], slack: Slack) -> None:
+        rows, off = float(totals["counts"][0]), slack["counts"] + slack["sums"]
+        squares, absolute, total, total_squares = totals["sums"].tolist()
+        moments(absolute / WORST_ERROR, squares / WORST_ERROR**2, rows, off, "errors as parts of the worst")
+        moments(total, total_squares, rows, off, "the targets as parts of their range")
+        check_sites(totals, slack)
 
     def summary(self, totals: Mapping[str, Float64]) -> Metrics:
         rows = float(totals["counts"][0])

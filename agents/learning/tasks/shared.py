@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from defedbio.learning.possible import Slack, moments
 from defedbio.learning.tasks.port import Float64, Measure, Metrics
 
 # -log of the smallest probability that counts: one confident error must not drown a sum that other sites share.
@@ -18,12 +19,18 @@ def site_measure(metric: float | None) -> Float64:
     return np.zeros(3) if metric is None else np.array([1.0, metric, metric * metric])
 
 
+def check_sites(totals: Mapping[str, Float64], slack: Slack) -> None:
+    """Raises ImpossibleSums if the sums over sites are not those of metrics in [0, 1]."""
+    sites, total, squares = totals["sites"]
+    moments(total, squares, sites, slack["sites"], "the sites' metrics")
+
+
 def site_summary(totals: Mapping[str, Float64], name: str) -> Metrics:
     """Mean and standard deviation of a metric over sites; None under three sites, whose values they would tell."""
     sites, total, squares = totals["sites"].tolist()
     if sites < 3:
         return {"sites": sites, f"{name}_site_mean": None, f"{name}_site_sd": None}
-    mean = total / sites
+    mean = min(1.0, total / sites)
     return {"sites": sites, f"{name}_site_mean": mean, f"{name}_site_sd": float(np.sqrt(max(0.0, squares / sites - mean * mean)))}
 
 
@@ -60,3 +67,8 @@ def log_losses(truth: Float64, probability: Float64) -> Float64:
 
 def share(part: float, whole: float) -> float | None:
     return part / whole if whole else None
+
+
+def fraction(part: float, whole: float) -> float | None:
+    """A share that rounding may have put just above 1."""
+    return min(1.0, part / whole) if whole else None

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from defedbio.errors import InvalidInput
+from defedbio.learning.possible import Slack, at_most
 from defedbio.learning.tasks.port import Aim, Float32, Float64, Measure, Metrics
-from defedbio.learning.tasks.shared import SITES, share, site_measure, site_summary
+from defedbio.learning.tasks.shared import SITES, check_sites, fraction, share, site_measure, site_summary
 from defedbio.spec import EvaluationSpec
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class SurvivalTask:
 
     def measures(self, evaluation: EvaluationSpec) -> tuple[Measure, ...]:
         rows = evaluation.rows
-        return Measure("counts", 2, rows), Measure("pairs", 3, rows * rows / 2), SITES
+        return Measure("counts", 2, rows, whole=True), Measure("pairs", 3, rows * rows / 2, whole=True), SITES
 
     def measure(self, y: Float32, scores: Float64, evaluation: EvaluationSpec) -> dict[str, Float64]:
         events = float(y[:, 1].sum())
@@ -58,10 +59,19 @@ class SurvivalTask:
         site = share(pairs[1] + pairs[2] / 2, pairs[0])
         return {"counts": np.array([len(y), events]), "pairs": pairs, "sites": site_measure(site)}
 
+    def check(self, totals: Mapping[str, Float64], slack: Slack) -> None:
+        rows, events = totals["counts"].tolist()
+        comparable, concordant, tied = totals["pairs"].tolist()
+        off = slack["counts"]
+        at_most(events, rows, 2 * off, "more events than rows")
+        at_most(comparable, (events + off) * (rows + off), slack["pairs"], "more comparable pairs than so many events and rows have")
+        at_most(concordant + tied, comparable, 3 * slack["pairs"], "more concordant and tied pairs than comparable ones")
+        check_sites(totals, slack)
+
     def summary(self, totals: Mapping[str, Float64]) -> Metrics:
         rows, events = totals["counts"].tolist()
         comparable, concordant, tied = totals["pairs"].tolist()
-        c_index = share(concordant + tied / 2, comparable)
+        c_index = fraction(concordant + tied / 2, comparable)
         return {"samples": rows, "events": events, "c_index": c_index, **site_summary(totals, "c_index")}
 
 

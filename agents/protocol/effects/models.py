@@ -11,7 +11,7 @@ from defedbio.crypto.threshold import Opening
 from defedbio.errors import BadOpening, BlobUnavailable, InternalFault, InvalidInput, PeerFault
 from defedbio.protocol.effects import sums
 from defedbio.protocol.effects.fetching import fetching
-from defedbio.protocol.result import next_state
+from defedbio.protocol.result import next_model
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.view import RoundView, StudyView
 
@@ -73,13 +73,12 @@ def keep_opening(tools: Tools, study: StudyView, view: RoundView, openings: list
     frame = tools.frame
     with tools.report.phase("model", round=view.id) as phase:
         try:
-            state = next_state(frame, view, tools.parent_model(study, view), openings)
+            model = next_model(frame, view, tools.parent_model(study, view), openings)
         except InvalidInput as error:
-            # An organisation's oversized update does this (threat model). Nobody can tell whose, so the round runs into its deadline.
-            tools.report.note(f"the opened sum does not decode: {error.message}", round=view.id)
+            # An organisation's oversized or senseless update does this (threat model). Nobody can tell whose: the deadline voids the round.
+            tools.report.note(f"the opened sum gives no model: {error.message}", round=view.id)
             _give_up(tools, view)
             return
-        model = state.to_bytes()
         blob = wire.encode_opening(frame.header(wire.BlobKind.OPENING, view), openings)
         phase.bytes = len(model)
         root = roots.opening_root(openings, frame.key.public_key)

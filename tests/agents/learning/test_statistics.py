@@ -110,7 +110,7 @@ def test_each_round_measures_the_model_it_starts_from() -> None:
     held = [hold_out(spec, s)[1] for s in sites]
     rows = Dataset(np.concatenate([h.x for h in held if h]), np.concatenate([h.y for h in held if h]))
     for before, after in pairwise(runs):
-        measured, exact = summary(spec, after.state), evaluate(spec, before.state, rows)
+        measured, exact = summary(spec, after.state).values, evaluate(spec, before.state, rows)
         assert measured["samples"] == exact["samples"] == 150
         assert measured["accuracy"] == pytest.approx(exact["accuracy"])
         assert measured["roc_auc"] == pytest.approx(exact["roc_auc"], abs=measured["roc_auc_error"])
@@ -134,7 +134,7 @@ def test_held_out_rows_are_never_trained_on() -> None:
 def test_sites_of_a_few_rows_take_part(rows: int) -> None:
     spec = study(evaluation={})
     runs = list(simulate(spec, [separable(rows, 1), separable(40, 2), separable(60, 3)], stream(0), plain()))
-    assert summary(spec, runs[-1].state)["samples"] == 20 + (rows == 3)
+    assert summary(spec, runs[-1].state).values["samples"] == 20 + (rows == 3)
 
 
 def test_early_stopping_keeps_the_best_and_counts_rounds_without_gain() -> None:
@@ -145,8 +145,9 @@ def test_early_stopping_keeps_the_best_and_counts_rounds_without_gain() -> None:
         # Negatives in the lowest bin, positives there and in the highest: any AUC from 1/2 to 1.
         parts["evaluation.positive"][[0, 63]] = [1000 * (2 - 2 * auc), 1000 * (2 * auc - 1)]
         parts["evaluation.negative"][0] = 1000
+        parts["evaluation.counts"][0] = 2000
         state = finalise(spec, step, state, Sums(parts, 3))
-        measured = summary(spec, state)["roc_auc"]
+        measured = summary(spec, state).values["roc_auc"]
         assert measured == pytest.approx(auc)
         seen.append((round(state.extras["stopping"][0], 6), state.extras["stopping"][1], state.stopped))
         if state.stopped:

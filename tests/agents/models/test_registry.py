@@ -43,7 +43,7 @@ def test_a_model_is_measured_by_the_round_that_started_from_it(connection: Conne
 
     def told_by(number: int) -> Any:
         raw = world.tools[0].fetcher.model_bytes(study.rounds[number])
-        return summary(world.study.spec, GlobalState.from_bytes(raw, world.study.spec))
+        return summary(world.study.spec, GlobalState.from_bytes(raw, world.study.spec)).values
 
     found = [r.measured for r in list_models(connection, STUDY)]
     assert [m.round if m else None for m in found] == [2, 3, 3]

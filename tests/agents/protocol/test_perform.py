@@ -207,7 +207,7 @@ def test_p6_a_sum_that_does_not_decode_is_put_together_once(world: InProcess, mo
     openers = [PEOPLE.index(share.holder) for share in view.shares]
     for index in openers:
         assert world.step(index)
-    monkeypatch.setattr(models, "next_state", oversized)
+    monkeypatch.setattr(models, "next_model", oversized)
     for index in range(4):
         assert isinstance(world.next_action(index), act.AssembleParts)
         world.step(index)

@@ -112,7 +112,7 @@ def test_early_stopping_ends_the_study_at_every_node(tmp_path: Path) -> None:
         assert len(world.ledger.study().finalised) == 3, "moments, a first round, and one that did not improve by 1.0"
         state = GlobalState.from_bytes(world.tools[0].fetcher.model_bytes(world.ledger.round(3)), world.study.spec)
         assert state.stopped
-        assert summary(world.study.spec, state)["roc_auc"] is not None
+        assert summary(world.study.spec, state).values["roc_auc"] is not None
     finally:
         world.close()
 

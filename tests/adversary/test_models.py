@@ -1,0 +1,107 @@
+"""Attacks on what is said of models: sums that no data give, cards that say more than anybody checked, studies that open more than one
+was asked about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from defedbio.domain import Phase
+from defedbio.learning.local import Contribution, hold_out
+from defedbio.learning.state import GlobalState
+from defedbio.learning.statistics_sums import report
+from defedbio.models.registry import list_models
+from defedbio.protocol.effects import updates
+from tests.adversary.arena import Arena, Member, reached
+from tests.adversary.frame import Attack
+
+REGRESSION: dict[str, Any] = {
+    "task": {"kind": "regression", "target": "label", "min": 0, "max": 1},
+    "evaluation": {"minimum_cell": 1, "early_stopping": {"patience": 1}},
+    "rounds": 2,
+}
+
+
+def sends(monkeypatch: pytest.MonkeyPatch, member: Member, change: Callable[[str, Any], Any]) -> None:
+    """From now on this member sends change(segment, what it would have sent), encoded and encrypted like any other."""
+    honest = updates.contribute
+
+    def contribute(spec: Any, step: Any, state: Any, dataset: Any, *rest: Any) -> Contribution:
+        part = honest(spec, step, state, dataset, *rest)
+        if dataset is not member.tools.dataset:
+            return part
+        return replace(part, vectors=tuple(change(s.name, v) for s, v in zip(step.segments, part.vectors, strict=True)))
+
+    monkeypatch.setattr(updates, "contribute", contribute)
+
+
+def model_of(arena: Arena, number: int) -> GlobalState:
+    """The round's model, fetched and loaded as a node does that holds nothing of it."""
+    frame = arena.frame
+    return arena.reader(arena.members[0]).fetcher(frame).model(arena.round(number))
+
+
+def test_sums_of_squares_that_no_errors_have(attack: Attack, make_arena: Callable[..., Arena], monkeypatch: pytest.MonkeyPatch) -> None:
+    arena = make_arena(changes=REGRESSION)
+    hostile = arena.members[3]
+    others = sum(len(held) for member in arena.members[:3] if (held := hold_out(arena.frame.spec, member.tools.dataset)[1]))
+    attack.by("an enrolled participant and key holder")
+    with attack.sends("sums of squared errors below zero, then beyond any error, then so many rows below zero that none are left"):
+        for number, part, values in ((1, "sums", [-1e3] * 4), (2, "sums", [7e3] * 4), (3, "counts", [-float(others)])):
+            with monkeypatch.context() as patched:
+                sends(patched, hostile, lambda name, v, of=part, told=values: np.array(told) if name == f"evaluation.{of}" else v)
+                arena.play(reached(number, Phase.FINALISED))
+    with attack.works("every model finalises and loads, on a node that was killed too, and the training ends by nobody's nonsense"):
+        arena.restart(arena.members[0])
+        study = arena.play(lambda study: study.complete)
+        assert [model_of(arena, view.id).step for view in study.finalised] == [1, 2, 3]
+        assert all(check.ok for check in arena.verify(study.finalised[-1].id))
+    with attack.seen("in every listing, as a metric that is unusable, with the reason and without a number"):
+        for told in map(lambda record: record.to_json(), list_models(arena.reader(arena.members[1]), arena.study)):
+            assert set(told["metrics"].values()) == {None}
+            assert "none that honest organisations can give" in told["metrics_unusable"]
+            json.dumps(told, allow_nan=False)
+    with attack.unlearnt("anything beyond the one sum of each round"):
+        arena.check_opened()
+
+
+def test_moments_of_a_variance_below_zero(attack: Attack, make_arena: Callable[..., Arena], monkeypatch: pytest.MonkeyPatch) -> None:
+    arena = make_arena(changes={"preprocessing": {"standardise": "federated"}})
+    hostile = arena.members[3]
+    attack.by("an enrolled participant and key holder")
+    with attack.sends("means of ones and squares of zeros for the standardisation that the whole study would train on"):
+        with monkeypatch.context() as patched:
+            sends(patched, hostile, lambda name, v: np.repeat([1.0, 0.0], len(v) // 2) if name == "moments" else v)
+            arena.play(reached(1, Phase.VOIDED))
+    with attack.seen("by every holder, before anybody attests: no data have such moments"):
+        assert not arena.round(1).attestations
+        for member in arena.key_holders:
+            assert "gives no model" in member.messages() and "a variance of features" in member.messages()
+    with attack.works("the round is void, and the next one standardises by what is sent then"):
+        study = arena.play(lambda study: study.complete)
+        scaler = model_of(arena, study.finalised[0].id).scaler
+        assert scaler is not None and (scaler.std < 0.5).all()
+        assert [view.step for view in study.finalised] == [0, 1]
+    with attack.unlearnt("anything beyond a sum of four: of the void round, too, there is one product"):
+        arena.check_opened()
+
+
+def test_counts_of_fewer_rows_than_none(attack: Attack, make_arena: Callable[..., Arena], monkeypatch: pytest.MonkeyPatch) -> None:
+    arena = make_arena(changes={"statistics": {"bins": 4}})
+    attack.by("an enrolled participant and key holder")
+    with attack.sends("histogram counts that are negative, so that the others' rows seem to be missing"):
+        sends(monkeypatch, arena.members[3], lambda name, v: np.full_like(v, -50.0) if name == "statistics.histogram" else v)
+        study = arena.play(lambda study: study.complete)
+    with attack.works("the study trains on: its models are those of the updates, whatever the counts say"):
+        assert [view.step for view in study.finalised] == [0, 1]
+        assert all(check.ok for check in arena.verify(study.finalised[0].id))
+    with attack.seen("in the report, as statistics that are unusable, with the reason in place of the numbers"):
+        found = report(arena.frame.spec, model_of(arena, study.finalised[0].id))
+        assert found is not None and list(found) == ["unusable"] and "histogram below 0" in found["unusable"]
+    with attack.unlearnt("anything beyond the one sum of each round"):
+        arena.check_opened()
