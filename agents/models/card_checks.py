@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from math import isclose
 from pathlib import Path
 
 from defedbio.chain.signing import card_signer
-from defedbio.errors import BlobMismatch, InvalidInput, NotFound, PeerFault, Unreachable
-from defedbio.models.cards import MAX_CARD_BYTES, Card, chain_facts, study_facts
+from defedbio.errors import BlobMismatch, BlobUnavailable, InvalidInput, NotFound, PeerFault, StoreUnreachable
+from defedbio.models.cards import MAX_CARD_BYTES, Card, chain_facts, named, study_facts
+from defedbio.models.registry import measured
 from defedbio.protocol.reading import Reader
 from defedbio.protocol.verify import Check
 from defedbio.protocol.view import StudyView
@@ -17,15 +19,24 @@ from defedbio.protocol.view import StudyView
 CARD, PAGE, SIGNATURE = ".card.json", ".card.md", ".card.sig.json"
 SIGNATURE_FORMAT = "defedbio-card-signature/1"
 MAX_SIGNATURE_BYTES = 1 << 16
+CHECKED, UNVERIFIED, WRONG = "checked", "unverified", "wrong"
+# Relative: sums of a few numbers, made by another machine or version.
+SAME_NUMBER = 1e-9
 
 
 @dataclass(frozen=True)
 class CardReport:
-    """A card and what was found of it; `signer` is empty without a signature that holds. `notes` say what was not compared."""
+    """A card and what was found of it; `signer` is empty without a signature that holds. `notes` say what was not compared.
+
+    `standing` says of every part of the card whose word it is: "checked", "the word of 0x…", "unverified", or "wrong". Nothing of a card
+    is to be shown without it. `file` is the file's hashes and size; `made` is that a file which is no round's model, tuned or exported,
+    was made of that model.
+    """
 
     card: Card
     signer: str
     checks: tuple[Check, ...]
+    standing: Mapping[str, str]
     notes: tuple[str, ...] = ()
 
     @property
@@ -57,16 +68,27 @@ def verify_card(file: Path, connection: Reader | None = None, signers: Collectio
         checks.append(_signer_check(connection, card, signer, signers))
     except InvalidInput as error:
         checks.append(Check("signature", False, error.message))
+    word = f"the word of {signer}" if signer and checks[-1].ok and _counts(connection, signer, signers) else UNVERIFIED
+    parts = ["chain", "study", "names", "metrics", *(["tuning"] if card.tuned else []), *(["made"] if card.tuned or card.is_export else [])]
+    standing = {"file": CHECKED if checks[0].ok else WRONG} | dict.fromkeys(parts, word)
     if connection is None:
-        return CardReport(card, signer, tuple(checks), ("the chain was not asked",))
+        return CardReport(card, signer, tuple(checks), standing, ("the chain was not asked",))
     checks.append(_chain_check(connection, card, signer))
-    notes = []
-    if checks[-1].ok:
+    if not checks[-1].ok:
+        # Of which study and round the rest is to be true, only the chain says.
+        return CardReport(card, signer, tuple(checks), standing | dict.fromkeys(parts, UNVERIFIED) | {"chain": WRONG})
+    standing["chain"], notes = CHECKED, []
+    for part, compare in (("study", _study_check), ("names", _names_check), ("metrics", _metrics_check)):
         try:
-            checks.append(_spec_check(connection, card, signer))
-        except Unreachable as error:
-            notes.append(f"not compared with the study's spec: {error.message}")
-    return CardReport(card, signer, tuple(checks), tuple(notes))
+            found = compare(connection, card, signer)
+        except (BlobUnavailable, StoreUnreachable, PeerFault) as error:
+            notes.append(f"{part}: {standing[part]}, it could not be compared: {error.message}")
+            if standing[part] == UNVERIFIED:
+                checks.append(Check(part, False, f"nobody vouches for it, and it could not be compared: {error.message}"))
+        else:
+            checks.append(found)
+            standing[part] = CHECKED if found.ok else WRONG
+    return CardReport(card, signer, tuple(checks), standing, tuple(notes))
 
 
 def read_card(file: Path) -> Card | None:
@@ -160,13 +182,13 @@ def _signer_check(connection: Reader | None, card: Card, signer: str, signers: C
     if not signer:
         detail = "the card is not signed" + ("" if on_chain else ", and the chain does not vouch for this file")
         return Check("signature", on_chain and not signers, detail)
-    name = card.name_of(signer)
-    detail = f"by {signer}" + (f", which calls itself {name!r}" if name else "")
-    if signers:
-        named = signer.lower() in {address.lower() for address in signers}
-        return Check("signature", named, detail + ("" if named else ": not whose signature was asked for"))
-    if connection is None or connection.registry.is_member(signer):
+    detail = f"by {signer}"
+    if connection is not None and (name := connection.name_of(signer)):
+        detail += f", which calls itself {name!r}"
+    if _counts(connection, signer, signers):
         return Check("signature", True, detail)
+    if signers:
+        return Check("signature", False, detail + ": not whose signature was asked for")
     return Check("signature", on_chain, detail + ": no member of this network")
 
 
@@ -182,12 +204,56 @@ def _chain_check(connection: Reader, card: Card, signer: str) -> Check:
     return Check("chain", count >= needed, detail)
 
 
-def _spec_check(connection: Reader, card: Card, signer: str) -> Check:
+def _study_check(connection: Reader, card: Card, signer: str) -> Check:
     _, spec = connection.spec(card.chain["study"])
     claimed = card.document["study"]
     wrong = sorted(name for name, fact in study_facts(spec).items() if claimed[name] != fact)
     detail = f"the card and the spec differ in {', '.join(wrong)}" if wrong else "the card says of the study what its spec says"
-    return Check("spec", not wrong, detail, signer if wrong else "")
+    return Check("study", not wrong, detail, signer if wrong else "")
+
+
+def _counts(connection: Reader | None, signer: str, signers: Collection[str]) -> bool:
+    """Whether this signer's word is one: asked for by name, or a member's; without a connection the reader must know who it is."""
+    if signers:
+        return signer.lower() in {address.lower() for address in signers}
+    return connection is None or connection.registry.is_member(signer)
+
+
+def _names_check(connection: Reader, card: Card, signer: str) -> Check:
+    """Each name is one that its owner gave itself on the chain, now or before; no name at all is no claim."""
+    claimed = {address: name for address, name in card.document["names"].items() if name}
+    known = connection.names_of(claimed) if claimed else {}
+    wrong = sorted(address for address, name in claimed.items() if name not in known[address])
+    strangers = sorted(claimed.keys() - set(named(card.chain)))
+    if wrong or strangers:
+        what = f"{wrong[0]} never called itself what the card says" if wrong else f"{strangers[0]} has no part in this model"
+        return Check("names", False, what, signer)
+    return Check(
+        "names", True, f"{len(claimed)} names are those that organisations gave themselves on the chain; nobody else vouches for them"
+    )
+
+
+def _metrics_check(connection: Reader, card: Card, signer: str) -> Check:
+    """The metrics are those that the chain's models give; a card from before they were measured has none, and claims nothing."""
+    claimed, chain = card.document["metrics"], card.chain
+    if claimed is None:
+        return Check("metrics", True, "the card names none")
+    study = connection.study_view(chain["study"])
+    found = measured(connection.fetcher(connection.frame(study.id)), study, study.rounds[chain["round"]])
+    if found is None or found.round != claimed["round"]:
+        return Check("metrics", False, f"no sum of round {claimed['round']} measures this model", signer)
+    if found.unusable and "unusable" not in claimed:
+        return Check("metrics", False, f"the card has metrics where the sum gives none: {found.unusable}", signer)
+    wrong = sorted(name for name, value in claimed["values"].items() if not _same(value, found.values.get(name)))
+    if wrong:
+        return Check("metrics", False, f"the sum of round {found.round} gives another {', '.join(wrong)[:200]}", signer)
+    return Check("metrics", True, f"recomputed from the sum in round {found.round}'s model")
+
+
+def _same(claimed: float | None, found: float | None) -> bool:
+    if claimed is None or found is None:
+        return claimed is found
+    return isclose(claimed, found, rel_tol=SAME_NUMBER, abs_tol=SAME_NUMBER)
 
 
 def _contradicted(message: str, signer: str) -> InvalidInput | BlobMismatch:

@@ -22,7 +22,9 @@ def page_of(card: Card) -> str:
             *_front_matter(card),
             f"# {escape(study['name'])}, {_title(card)}",
             "",
-            "This page is made from the card beside it, `*.card.json`, which is what hashes and signatures are of: check that one.",
+            "This page is made from the card beside it, `*.card.json`, which is what hashes and signatures are of. **Nothing here is "
+            "verified by standing here**: `defedbio model card FILE` compares each part of the card with the chain, and says whose word "
+            "it is.",
             *_section("Intended use", _intended(study)),
             *_section("Whose data", _organisations(card)),
             *_section("Training", _training(document)),
@@ -66,7 +68,7 @@ def _front_matter(card: Card) -> list[str]:
         lines += [f"      type: tabular-{'regression' if regression else 'classification'}"]
         lines += ["    dataset:", "      name: rows that the organisations held out", "      type: private", "    metrics:"]
         for name, value in told.items():
-            lines += [f"    - type: {_yaml(name)}", f"      value: {json.dumps(value)}"]
+            lines += [f"    - type: {_yaml(name)}", f"      value: {json.dumps(value)}", "      verified: false"]
     return [*lines, "---", ""]
 
 
@@ -120,7 +122,8 @@ def _metrics(document: dict[str, Any]) -> list[str]:
     if tuning is not None:
         both = ((name, tuning["metrics"].get(name), value) for name, value in tuning["global_metrics"].items())
         rows = [(escape(name), _number(tuned), _number(value)) for name, tuned, value in both]
-        return ["Means over held-out rows of the organisation that tuned it.", "", *_table(("metric", "tuned", "global model"), rows)]
+        whose = "Means over held-out rows of the organisation that tuned it: its word, which nobody can check."
+        return [whose, "", *_table(("metric", "tuned", "global model"), rows)]
     if metrics is None:
         return ["None: the study has no encrypted evaluation, or no round has measured this model yet."]
     if "unusable" in metrics:
@@ -200,8 +203,9 @@ def _limits(card: Card) -> list[str]:
 
 def _verify() -> list[str]:
     return [
-        "`defedbio model card FILE` compares the file's hashes with the card's, the signature beside it (EIP-712) with who made it, and "
-        "the card with the chain; `--offline` leaves the chain out. `defedbio verify ROUND` recomputes the round itself.",
+        "`defedbio model card FILE` compares the file's hashes with the card's, the signature beside it (EIP-712) with who made it, the "
+        "card with the chain and the spec, its names with those that organisations registered, and its metrics with the sums in the "
+        "chain's models; `--offline` leaves all of that but the file and the signature out. `defedbio verify ROUND` recomputes the round.",
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -13,7 +14,7 @@ from defedbio.chain.events import block_time
 from defedbio.chain.parse import to_hex
 from defedbio.chain.signing import CardStatement
 from defedbio.crypto.merkle import keccak256
-from defedbio.errors import InvalidInput, NotFound
+from defedbio.errors import InvalidInput
 from defedbio.learning.parameters import count
 from defedbio.learning.state import genesis
 from defedbio.models.registry import Measured, Model, Tuning, lineage
@@ -110,7 +111,6 @@ def make_card(connection: Reader, model: Model, raw: bytes, format_: str, metric
     if model.view is None:
         raise InvalidInput("nobody vouches for this model: it gets no card")
     chain = chain_facts(connection, model.study, model.view)
-    addresses = dict.fromkeys([chain["coordinator"], *chain["attested_by"], *(o["address"] for o in chain["organisations"])])
     return Card.make(
         {
             "format": FORMAT,
@@ -123,7 +123,7 @@ def make_card(connection: Reader, model: Model, raw: bytes, format_: str, metric
             },
             "chain": chain,
             "study": study_facts(model.spec),
-            "names": {address: _name(connection, address) for address in addresses},
+            "names": {address: connection.name_of(address) for address in named(chain)},
             "metrics": metrics_facts(metrics),
             "tuning": None if model.tuning is None else asdict(model.tuning),
         }
@@ -159,6 +159,11 @@ def chain_facts(connection: Reader, study: StudyView, view: RoundView) -> dict[s
             for v in ancestors
         ],
     }
+
+
+def named(chain: Mapping[str, Any]) -> list[str]:
+    """The addresses of which a card with this `chain` gives the names: those with a part in the model."""
+    return list(dict.fromkeys([chain["coordinator"], *chain["attested_by"], *(o["address"] for o in chain["organisations"])]))
 
 
 def metrics_facts(found: Measured | None) -> dict[str, Any] | None:
@@ -225,13 +230,6 @@ def _organisation(study: StudyView, view: RoundView, ancestors: list[RoundView],
         "epsilon": max((p.epsilon_total for p in declared), default=None),
         "delta": max((p.delta for p in declared), default=None),
     }
-
-
-def _name(connection: Reader, address: str) -> str:
-    try:
-        return connection.registry.profile_of(address).name
-    except NotFound:
-        return ""
 
 
 def _canonical(document: dict[str, Any]) -> bytes:

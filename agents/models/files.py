@@ -102,10 +102,9 @@ def load_model(connection: Reader, study: int, file: Path, trusted: Collection[s
     final = next((v for v in view.finalised if v.model_hash == model.hash), None)
     if final is not None:
         return replace(model, view=final, vouched=f"the chain: round {final.id} finalised it")
-    if card is not None:
-        model = replace(model, view=view.rounds[card.chain["round"]], tuning=card.tuning)
-    if signer and signer.lower() in {address.lower() for address in trusted}:
-        return replace(model, vouched=f"the signature of {signer}")
+    if card is not None and signer and signer.lower() in {address.lower() for address in trusted}:
+        origin = view.rounds[card.chain["round"]]
+        return replace(model, view=origin, tuning=card.tuning, vouched=f"the signature of {signer}")
     if unsigned:
         return replace(model, vouched="nobody")
     why = (

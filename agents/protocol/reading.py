@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from defedbio.chain.events import RoundFinalised, fetch_events
+from defedbio.chain.events import ParticipantRegistered, RoundFinalised, fetch_events
 from defedbio.domain import KeyEpochStatus
 from defedbio.errors import InvalidInput, NotFound
 from defedbio.network.connection import FETCH_SECONDS, Connection
@@ -42,6 +43,22 @@ class Reader(Connection):
             if isinstance(event, RoundFinalised):
                 return event
         raise NotFound(f"round {round_} is not final")
+
+    def name_of(self, address: str) -> str:
+        """What an address calls itself now; "" if it registered nothing."""
+        try:
+            return self.registry.profile_of(address).name
+        except NotFound:
+            return ""
+
+    def names_of(self, addresses: Collection[str]) -> Mapping[str, frozenset[str]]:
+        """Every name that each of these addresses ever registered for itself."""
+        first, head = self.client.network.deploy_block, self.client.head().number
+        known: dict[str, set[str]] = {address: set() for address in addresses}
+        for event in fetch_events(self.client, first, head, kinds=[ParticipantRegistered]):
+            if isinstance(event, ParticipantRegistered) and event.participant in known:
+                known[event.participant].add(event.name)
+        return {address: frozenset(names) for address, names in known.items()}
 
     def frame(self, study: int) -> StudyFrame:
         """All fixed facts of a study, from chain and IPFS."""

@@ -6,19 +6,27 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from defedbio.chain.bindings.participant_registry import ParticipantRegistry
+from defedbio.chain.signing import sign_card
+from defedbio.chain.values import Profile
 from defedbio.domain import Phase
 from defedbio.learning.local import Contribution, hold_out
 from defedbio.learning.state import GlobalState
 from defedbio.learning.statistics_sums import report
-from defedbio.models.registry import list_models
+from defedbio.models.card_checks import CARD, SIGNATURE, SIGNATURE_FORMAT, verify_card
+from defedbio.models.cards import Card
+from defedbio.models.files import write_model
+from defedbio.models.registry import fetch_model, list_models
 from defedbio.protocol.effects import updates
 from tests.adversary.arena import Arena, Member, reached
 from tests.adversary.frame import Attack
+from tests.anvil import account
 
 REGRESSION: dict[str, Any] = {
     "task": {"kind": "regression", "target": "label", "min": 0, "max": 1},
@@ -62,7 +70,7 @@ def test_sums_of_squares_that_no_errors_have(attack: Attack, make_arena: Callabl
         assert [model_of(arena, view.id).step for view in study.finalised] == [1, 2, 3]
         assert all(check.ok for check in arena.verify(study.finalised[-1].id))
     with attack.seen("in every listing, as a metric that is unusable, with the reason and without a number"):
-        for told in map(lambda record: record.to_json(), list_models(arena.reader(arena.members[1]), arena.study)):
+        for told in (record.to_json() for record in list_models(arena.reader(arena.members[1]), arena.study)):
             assert set(told["metrics"].values()) == {None}
             assert "none that honest organisations can give" in told["metrics_unusable"]
             json.dumps(told, allow_nan=False)
@@ -74,10 +82,12 @@ def test_moments_of_a_variance_below_zero(attack: Attack, make_arena: Callable[.
     arena = make_arena(changes={"preprocessing": {"standardise": "federated"}})
     hostile = arena.members[3]
     attack.by("an enrolled participant and key holder")
-    with attack.sends("means of ones and squares of zeros for the standardisation that the whole study would train on"):
-        with monkeypatch.context() as patched:
-            sends(patched, hostile, lambda name, v: np.repeat([1.0, 0.0], len(v) // 2) if name == "moments" else v)
-            arena.play(reached(1, Phase.VOIDED))
+    with (
+        attack.sends("means of ones and squares of zeros for the standardisation that the whole study would train on"),
+        monkeypatch.context() as patched,
+    ):
+        sends(patched, hostile, lambda name, v: np.repeat([1.0, 0.0], len(v) // 2) if name == "moments" else v)
+        arena.play(reached(1, Phase.VOIDED))
     with attack.seen("by every holder, before anybody attests: no data have such moments"):
         assert not arena.round(1).attestations
         for member in arena.key_holders:
@@ -105,3 +115,51 @@ def test_counts_of_fewer_rows_than_none(attack: Attack, make_arena: Callable[...
         assert found is not None and list(found) == ["unusable"] and "histogram below 0" in found["unusable"]
     with attack.unlearnt("anything beyond the one sum of each round"):
         arena.check_opened()
+
+
+@pytest.mark.parametrize("by_member", [False, True], ids=["unsigned", "signed by a member"])
+def test_a_card_of_made_up_metrics_and_names(attack: Attack, make_arena: Callable[..., Arena], tmp_path: Path, by_member: bool) -> None:
+    arena = make_arena(changes={"evaluation": {"minimum_cell": 1}})
+    signer, reader = account(2), arena.reader(arena.members[0])
+    arena.play(lambda study: study.complete)
+    file = write_model(reader, fetch_model(reader, arena.study, 1), tmp_path / "m").file
+    assert verify_card(file, reader).ok
+    arena.send(arena.members[0], ParticipantRegistry.register("rename", Profile("member 0, renamed", "", bytes([1]) * 32, "")))
+    attack.by("whoever hands the file on, or a member whose signature counts")
+    with attack.sends("the round's true model with a card of a better metric and of better names, under a signature or none"):
+        path = file.with_name(file.name + CARD)
+        document = json.loads(path.read_bytes())
+        document["metrics"]["values"]["roc_auc"] = 0.997
+        document["names"][arena.members[1].address] = "The Royal Hospital"
+        path.write_bytes(Card.make(document).raw)
+        if by_member:
+            statement = Card.make(document).statement
+            signature = {"format": SIGNATURE_FORMAT, "signer": signer.address, "signature": "0x" + sign_card(signer, statement).hex()}
+            file.with_name(file.name + SIGNATURE).write_text(json.dumps(signature | {"typed_data": statement.typed_data()}))
+    with attack.seen("by everyone who asks the chain: both parts are wrong, and whoever signed them is named"):
+        found = verify_card(file, reader)
+        assert {check.name for check in found.checks if not check.ok} == {"metrics", "names"}
+        assert {check.peer for check in found.checks if not check.ok} == {signer.address if by_member else ""}
+        assert (found.standing["metrics"], found.standing["names"], found.standing["chain"]) == ("wrong", "wrong", "checked")
+    with attack.seen("by everyone who does not ask: nothing but the file is checked, and the rest is somebody's word or nobody's"):
+        offline = verify_card(file)
+        word = f"the word of {signer.address}" if by_member else "unverified"
+        assert {part: said for part, said in offline.standing.items() if part != "file"} == dict.fromkeys(
+            ("chain", "study", "names", "metrics"), word
+        )
+        assert offline.ok == by_member
+    with attack.works("a true card, whose organisation has another name by now"):
+        document["metrics"]["values"]["roc_auc"] = fetched_auc(arena)
+        document["names"][arena.members[1].address] = "member 1"
+        assert document["names"][arena.members[0].address] == "member 0"
+        path.write_bytes(Card.make(document).raw)
+        file.with_name(file.name + SIGNATURE).unlink(missing_ok=True)
+        assert verify_card(file, reader).ok
+    with attack.unlearnt("anything that is not public: the check reads the chain and its models"):
+        arena.check_opened()
+
+
+def fetched_auc(arena: Arena) -> float | None:
+    record = list_models(arena.reader(arena.members[2]), arena.study)[0]
+    assert record.measured is not None
+    return record.measured.values["roc_auc"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -13,9 +13,10 @@ from defedbio.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, 
 from defedbio.cli.model.options import RoundOption, StudyOption
 from defedbio.config import DEFAULT_IPFS_API
 from defedbio.errors import ChainUnreachable, WrongChain
+from defedbio.text import printable
 
 if TYPE_CHECKING:
-    from defedbio.client.models import Measured
+    from defedbio.client.models import CardReport, Measured
 
 
 def list_(
@@ -46,17 +47,21 @@ def card(
     ipfs: IpfsOption = DEFAULT_IPFS_API,
     json: JsonOption = False,
 ) -> None:
-    """Show a model's card and check it: file, signature, the chain's record. Exit code 4 if the signer is at fault, else 2."""
+    """Show a model's card and check it part by part; each fact is shown with who stands for it. Exit code 4 if the signer is at fault, else
+    2."""
     try:
         found = connect(network=network, rpc=rpc, ipfs=ipfs).model.card(file, offline=offline, signer=signer or ())
     except (WrongChain, ChainUnreachable) as error:
         error.hint = "; ".join(filter(None, (error.hint, "--offline checks hashes and signature only")))
         raise
     rows = [{"name": c.name, "ok": c.ok, "detail": c.detail, "peer": c.peer} for c in found.checks]
-    lines = [_summary(found.card.document)]
-    lines += [f"{'ok  ' if c.ok else 'FAIL'} {c.name:<9} {c.detail}{f' [{c.peer}]' if c.peer else ''}" for c in found.checks]
-    lines += [f"note {note}" for note in found.notes]
-    data = {"verified": found.ok, "signer": found.signer or None, "checks": rows, "notes": list(found.notes), "card": found.card.document}
+    lines = [_summary(found)]
+    lines += [f"{'ok  ' if c.ok else 'FAIL'} {c.name:<9} {printable(c.detail)}{f' [{c.peer}]' if c.peer else ''}" for c in found.checks]
+    lines += [f"note {printable(note)}" for note in found.notes]
+    data = {
+        **{"verified": found.ok, "signer": found.signer or None, "checks": rows, "notes": list(found.notes)},
+        **{"standing": dict(found.standing), "card": found.card.document},
+    }
     emit(data, json, "\n".join(lines))
     if not found.ok:
         raise typer.Exit(4 if any(c.peer for c in found.checks if not c.ok) else 2)
@@ -90,17 +95,25 @@ def _shown(measured: Measured | None) -> str:
     return ", ".join(shown)
 
 
-def _summary(document: dict[str, Any]) -> str:
-    chain, study, file = document["chain"], document["study"], document["file"]
-    what = "tuned from the model of" if document["tuning"] else "model of"
+def _summary(found: CardReport) -> str:
+    """The card in words, each fact with its standing: a card that holds in one part may be made up in another."""
+    from defedbio.client.models import Measured
+
+    document = found.card.document
+    chain, study, file, metrics, tuning = (document[part] for part in ("chain", "study", "file", "metrics", "tuning"))
     inside = [o for o in chain["organisations"] if o["in_set"]]
     names = ", ".join(document["names"].get(o["address"]) or o["address"] for o in inside)
-    return "\n".join(
-        (
-            f"{study['name']}: {what} round {chain['round']} of study {chain['study']} ({file['format']}, {file['bytes']:,} bytes)",
-            f"  hash      {file['keccak256']}",
-            f"  predicts  {study['task']['kind']} {', '.join(study['task']['columns'][:3])}",
-            f"  data of   {names}",
-            f"  lineage   {len(chain['lineage'])} rounds back to the spec's first model",
-        )
-    )
+    facts = [
+        ("file", "file", f"{file['bytes']:,} bytes, {file['keccak256']}"),
+        ("model of", "chain", f"round {chain['round']} of study {chain['study']}, {len(chain['lineage'])} rounds from the first model"),
+        ("study", "study", f"{study['name']}: {study['task']['kind']} {', '.join(study['task']['columns'][:3])}"),
+        ("data of", "names", names),
+    ]
+    if metrics is not None:
+        facts.append(("metrics", "metrics", _shown(Measured(metrics["round"], metrics["values"], metrics.get("unusable", "")))))
+    if "made" in found.standing:
+        facts.append(("made as", "made", f"{'tuned from' if tuning else 'an export of'} that model, {file['format']}"))
+    if tuning is not None:
+        told = _shown(Measured(chain["round"], tuning["metrics"]))
+        facts.append(("tuned", "tuning", f"{tuning['moves']}, {tuning['steps']} minibatches, on rows held out {told}"))
+    return "\n".join(f"  {label:<9} [{found.standing[part]}] {printable(text)}" for label, part, text in facts)

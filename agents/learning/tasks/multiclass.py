@@ -10,7 +10,7 @@ import numpy as np
 from defedbio.errors import InvalidInput
 from defedbio.learning.possible import Slack, at_most
 from defedbio.learning.tasks.port import Aim, Float32, Float64, Measure, Metrics
-from defedbio.learning.tasks.shared import SITES, WORST_LOSS, check_sites, fraction, share, site_measure, site_summary
+from defedbio.learning.tasks.shared import SITES, WORST_LOSS, check_sites, fraction, share, site_measure, site_summary, total
 from defedbio.spec import EvaluationSpec
 
 if TYPE_CHECKING:
@@ -72,11 +72,12 @@ class MulticlassTask:
 
     def summary(self, totals: Mapping[str, Float64]) -> Metrics:
         counts, hits = totals["classes"], totals["hits"]
-        rows, present = float(counts.sum()), counts > 0
+        rows, present = total(counts), counts > 0
+        recalls = np.minimum(hits[present] / counts[present], 1.0)
         return {
             "samples": rows,
-            "accuracy": fraction(float(hits.sum()), rows),
-            "balanced_accuracy": float(np.mean(np.minimum(hits[present] / counts[present], 1.0))) if present.any() else None,
+            "accuracy": fraction(total(hits), rows),
+            "balanced_accuracy": share(total(recalls), len(recalls)),
             "log_loss": share(float(totals["losses"][0]), rows),
             **site_summary(totals, "accuracy"),
         }

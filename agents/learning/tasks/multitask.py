@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import fsum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from defedbio.learning.tasks.shared import (
     share,
     site_measure,
     site_summary,
+    total,
 )
 from defedbio.spec import EvaluationSpec
 
@@ -97,11 +99,12 @@ class MultitaskTask:
     def summary(self, totals: Mapping[str, Float64]) -> Metrics:
         positive, negative = totals["positive"].reshape(self._tasks, -1), totals["negative"].reshape(self._tasks, -1)
         found = [(auc, error) for auc, error in map(histogram_auc, positive, negative) if auc is not None and error is not None]
+        labels = total(totals["positive"]) + total(totals["negative"])
         return {
-            "labels": float(positive.sum() + negative.sum()),
-            "roc_auc": float(np.mean([auc for auc, _ in found])) if found else None,
-            "roc_auc_error": float(np.mean([error for _, error in found])) if found else None,
+            "labels": labels,
+            "roc_auc": share(fsum(auc for auc, _ in found), len(found)),
+            "roc_auc_error": share(fsum(error for _, error in found), len(found)),
             "tasks_measured": len(found),
-            "log_loss": share(float(totals["losses"].sum()), float(positive.sum() + negative.sum())),
+            "log_loss": share(total(totals["losses"]), labels),
             **site_summary(totals, "roc_auc"),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import fsum
 
 import numpy as np
 
@@ -40,17 +41,22 @@ def histogram(scores: Float64, bins: int) -> Float64:
     return np.bincount(places, minlength=bins).astype(np.float64)
 
 
+def total(values: Float64) -> float:
+    """The sum, rounded once: the same on every machine, whatever its vector units, because early stopping goes by it (P6)."""
+    return fsum(values.tolist())
+
+
 def histogram_auc(positive: Float64, negative: Float64) -> tuple[float | None, float | None]:
     """ROC-AUC from histograms of both classes' scores, and the most it can be wrong.
 
     Pairs in one bin count one half (Mann and Whitney 1947), so the error is at most half the share of such pairs.
     """
-    positives, negatives = float(positive.sum()), float(negative.sum())
+    positives, negatives = total(positive), total(negative)
     if not positives or not negatives:
         return None, None
     below = np.concatenate([[0.0], np.cumsum(negative)[:-1]])
     pairs = positives * negatives
-    return float(positive @ (below + negative / 2)) / pairs, float(positive @ negative) / 2 / pairs
+    return min(1.0, total(positive * (below + negative / 2)) / pairs), total(positive * negative) / 2 / pairs
 
 
 def logistic(x: Float64) -> Float64:

@@ -100,11 +100,22 @@ def test_card_shows_a_tick_for_each_check_and_never_others_control_characters(
     model("get", "--study", 1, "--round", 2, "--out", tmp_path / "m")
     done = model("card", tmp_path / "m")
     assert done.code == 0, done.out
-    assert [line.split()[1] for line in done.out.splitlines() if line.startswith("ok ")] == ["file", "signature", "chain", "spec"]
+    assert [line.split()[1] for line in done.out.splitlines() if line.startswith("ok ")] == [
+        *("file", "signature", "chain", "study", "names", "metrics")
+    ]
+    facts = [line for line in done.out.splitlines() if line.startswith("  ")]
+    assert len(facts) == 5 and all(line[12:].startswith("[checked] ") for line in facts)
     assert "Evil <script>" in done.out and "\x1b" not in done.out
     monkeypatch.setattr(Session, "reader", lambda self: pytest.fail("offline asks nobody"))
     offline = model("card", tmp_path / "m", "--offline")
     assert offline.code == 0 and "the chain was not asked" in offline.out
+    standing = [line[12:] for line in offline.out.splitlines() if line.startswith("  ")]
+    assert standing[0].startswith("[checked]") and all(each.startswith("[the word of 0x") for each in standing[1:])
+    (tmp_path / "m.card.sig.json").unlink()
+    unsigned = model("card", tmp_path / "m", "--offline", "--json")
+    told = json.loads(unsigned.out)
+    assert unsigned.code == 2 and not told["verified"]
+    assert told["standing"] == {"file": "checked"} | dict.fromkeys(("chain", "study", "names", "metrics"), "unverified")
 
 
 def test_the_exit_code_says_who_is_at_fault(

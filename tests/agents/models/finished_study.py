@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -49,6 +50,15 @@ class ReadOnly:
 
     def finalisation(self, round_: int) -> ev.RoundFinalised:
         return next(e for e in self.world.ledger.events if isinstance(e, ev.RoundFinalised) and e.round == round_)
+
+    def name_of(self, address: str) -> str:
+        try:
+            return self.registry.profile_of(address).name
+        except NotFound:
+            return ""
+
+    def names_of(self, addresses: Collection[str]) -> dict[str, frozenset[str]]:
+        return {who: frozenset({self.name_of(who)} | ({"org before"} if who == PEOPLE[1] else set())) for who in addresses}
 
     def frame(self, study: int) -> StudyFrame:
         self._study_of(study)

@@ -16,7 +16,7 @@ from eth_account.signers.local import LocalAccount
 
 from defedbio.chain.network import Contracts, Network
 from defedbio.chain.signing import CardStatement, card_signer, sign_card
-from defedbio.errors import BlobMismatch, DefedError, InvalidInput, NotFound
+from defedbio.errors import BlobMismatch, BlobUnavailable, DefedError, InvalidInput, NotFound
 from defedbio.models.applying import predict_file, tune, write_predictions
 from defedbio.models.card_checks import CardReport, read_card, verify_card
 from defedbio.models.card_page import page_of
@@ -202,7 +202,7 @@ class TestCard:
     def test_a_good_one_holds_with_and_without_the_chain(self, connection: Connection, signed: Path) -> None:
         online = verify_card(signed, connection)
         assert online.ok and online.signer == SIGNER.address
-        assert [check.name for check in online.checks] == ["file", "signature", "chain", "spec"]
+        assert [check.name for check in online.checks] == ["file", "signature", "chain", "study", "names", "metrics"]
         assert "3 key holders attested" in online.checks[2].detail or "4 key holders attested" in online.checks[2].detail
         offline = verify_card(card_of(signed), signers=[SIGNER.address.lower()])
         assert offline.ok and offline.notes == ("the chain was not asked",)
@@ -218,7 +218,7 @@ class TestCard:
     def test_a_changed_card(self, connection: Connection, signed: Path) -> None:
         edit(card_of(signed), lambda card: card["study"].update(description="Fit for surgery"))
         assert failed(verify_card(signed)) == {"signature": "the signature is under another card"}
-        assert set(failed(verify_card(signed, connection))) == {"signature", "spec"}
+        assert set(failed(verify_card(signed, connection))) == {"signature", "study"}
         with pytest.raises(InvalidInput, match="under another card"):
             load_model(connection, STUDY, signed)
 
@@ -330,6 +330,73 @@ class TestCard:
             verify_card(tmp_path / "m")
 
 
+class TestInvented:
+    """Whatever a card says beyond file and chain: compared, or shown as nobody's."""
+
+    @pytest.fixture
+    def unsigned(self, connection: Connection, model: Model, tmp_path: Path) -> Path:
+        return write_model(connection, model, tmp_path / "m").file
+
+    @pytest.mark.parametrize(
+        ("part", "change", "reason"),
+        [
+            ("metrics", lambda card: card["metrics"]["values"].update(roc_auc=0.997), "round 3 gives another roc_auc"),
+            ("metrics", lambda card: card["metrics"]["values"].update(sensitivity=1.0), "round 3 gives another sensitivity"),
+            ("metrics", lambda card: card["metrics"]["values"].update(roc_auc=None), "round 3 gives another roc_auc"),
+            ("metrics", lambda card: card["metrics"].update(round=2), "no sum of round 2 measures this model"),
+            ("names", lambda card: card["names"].update({PEOPLE[2]: "Charité"}), f"{PEOPLE[2]} never called itself"),
+            ("names", lambda card: card["names"].update({PEOPLE[3]: "a hospital"}), f"{PEOPLE[3]} never called itself"),
+            ("names", lambda card: card["names"].update({"0x" + "11" * 20: ""} | {STRANGER.address: "Charité"}), "never called itself"),
+            ("study", lambda card: card["study"]["training"].update(rounds=500), "differ in training"),
+        ],
+    )
+    def test_each_part_is_found_out_with_the_signer_to_blame_if_there_is_one(
+        self, connection: Connection, unsigned: Path, part: str, change: Callable[[Any], object], reason: str
+    ) -> None:
+        assert set(verify_card(unsigned, connection).standing.values()) == {"checked"}
+        edit(card_of(unsigned), change)
+        found = verify_card(unsigned, connection)
+        assert list(failed(found)) == [part] and reason in failed(found)[part]
+        assert found.standing[part] == "wrong" and not found.ok
+        sign_again(unsigned)
+        signed = verify_card(unsigned, connection)
+        assert [(check.name, check.peer) for check in signed.checks if not check.ok] == [(part, SIGNER.address)]
+
+    def test_a_name_from_before_is_no_invention(self, connection: Connection, unsigned: Path) -> None:
+        edit(card_of(unsigned), lambda card: card["names"].update({PEOPLE[1]: "org before", PEOPLE[2]: ""}))
+        assert verify_card(unsigned, connection).ok
+
+    def test_a_member_with_no_part_in_the_model_is_not_named(self, reader: ReadOnly, connection: Connection, unsigned: Path) -> None:
+        reader.names_of = lambda addresses: {who: frozenset({"Charité", reader.name_of(who)}) for who in addresses}  # type: ignore[assignment,misc]
+        edit(card_of(unsigned), lambda card: card["names"].update({SIGNER.address: "Charité"}))
+        assert "has no part in this model" in failed(verify_card(unsigned, connection))["names"]
+
+    def test_a_card_from_before_its_model_was_measured_claims_nothing(self, connection: Connection, unsigned: Path) -> None:
+        edit(card_of(unsigned), lambda card: card.update(metrics=None))
+        assert verify_card(unsigned, connection).ok
+
+    def test_what_cannot_be_compared_is_the_signers_word_or_nobodys(self, reader: ReadOnly, connection: Connection, unsigned: Path) -> None:
+        def nobody(*_: Any) -> Any:
+            raise BlobUnavailable("nobody delivers it")
+
+        reader.fetcher = nobody  # type: ignore[method-assign]
+        found = verify_card(unsigned, connection)
+        assert list(failed(found)) == ["metrics"] and found.standing["metrics"] == "unverified"
+        assert "nobody vouches for it" in failed(found)["metrics"]
+        sign_again(unsigned)
+        signed = verify_card(unsigned, connection)
+        assert signed.ok and signed.standing["metrics"] == f"the word of {SIGNER.address}"
+        assert any(note.startswith("metrics: the word of") for note in signed.notes)
+        reader.members.discard(SIGNER.address)
+        assert list(failed(verify_card(unsigned, connection))) == ["metrics"], "a stranger's word is nobody's"
+
+    def test_a_made_up_card_of_a_round_that_never_was_has_no_standing(self, connection: Connection, unsigned: Path) -> None:
+        edit(card_of(unsigned), lambda card: card["chain"].update(round=99))
+        sign_again(unsigned)
+        standing = verify_card(unsigned, connection).standing
+        assert standing == {"file": "checked", "chain": "wrong", "study": "unverified", "names": "unverified", "metrics": "unverified"}
+
+
 def replace_threshold(threshold: int) -> Any:
     from types import SimpleNamespace
 
@@ -388,7 +455,9 @@ class TestTuned:
         card = read_card(tuned)
         assert card is not None and card.tuned
         assert card.chain["model"]["keccak256"] == "0x" + model.hash.hex() != card.file["keccak256"]
-        assert verify_card(tuned, connection).ok
+        found = verify_card(tuned, connection)
+        word = f"the word of {SIGNER.address}"
+        assert found.ok and (found.standing["tuning"], found.standing["made"], found.standing["metrics"]) == (word, word, "checked")
         assert "Then tuned by one organisation" in page_of(card)
 
     def test_it_is_used_on_the_word_of_a_trusted_signer(self, connection: Connection, tuned: Path) -> None:
@@ -405,7 +474,9 @@ class TestTuned:
         assert "the chain does not vouch" in failed(verify_card(tuned, connection))["signature"]
         with pytest.raises(InvalidInput, match="nobody signed its card"):
             load_model(connection, STUDY, tuned, [SIGNER.address])
-        assert load_model(connection, STUDY, tuned, unsigned=True).vouched == "nobody"
+        found = load_model(connection, STUDY, tuned, unsigned=True)
+        assert (found.vouched, found.view, found.tuning) == ("nobody", None, None), "nor is anything that its card says of it"
+        assert export_model(connection, found, tuned.with_name("e"), "safetensors").card is None
 
     def test_it_cannot_pass_for_the_rounds_model(self, connection: Connection, tuned: Path) -> None:
         edit(card_of(tuned), lambda card: card.update(tuning=None))
