@@ -14,7 +14,7 @@ from defedbio.chain import events as ev
 from defedbio.chain.network import CONTRACTS
 from defedbio.chain.values import StudyRules
 from defedbio.domain import BitSet, CeremonyKind, Phase
-from defedbio.network.describe import describe
+from defedbio.network.describe import consent_to
 from defedbio.protocol.verify import Check
 from defedbio.text import printable
 
@@ -24,7 +24,7 @@ def document_of(evidence: Evidence, checks: Sequence[Check], verdict: str) -> Do
     view = evidence.record.view
     sections = (
         _summary(evidence, verdict),
-        Section("study", "What was agreed", (Text(printable_lines(describe(view.id, evidence.frame.spec))), Properties(_terms(evidence)))),
+        Section("study", "What was agreed", (Text(printable_lines(_consent(evidence))), Properties(_terms(evidence)))),
         _organisations(evidence),
         _membership(evidence),
         _ceremony(evidence),
@@ -38,6 +38,13 @@ def document_of(evidence: Evidence, checks: Sequence[Check], verdict: str) -> Do
         _blocks(evidence),
     )
     return Document(f"Evidence of study {view.id}: {printable(evidence.frame.spec.name)}", _as_of(evidence), sections)
+
+
+def _consent(evidence: Evidence) -> str:
+    """What everyone who joined said yes to."""
+    record = evidence.record
+    assert record.view.rules is not None
+    return str(consent_to(record.view.id, record.view, record.view.rules, evidence.frame.spec, record.epoch, record.name_of))
 
 
 def _as_of(evidence: Evidence) -> str:

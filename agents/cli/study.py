@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +22,10 @@ from defedbio.cli.common import (
     say,
 )
 from defedbio.config import DEFAULT_IPFS_API
+from defedbio.text import printable
+
+if TYPE_CHECKING:
+    from defedbio.client.studies import Consent
 
 app = typer.Typer(help="Studies: what is learned, how, and with whom.", no_args_is_help=True)
 StudyArgument = Annotated[int, typer.Argument(min=1, help="Study number on the chain.")]
@@ -58,7 +63,7 @@ def show(
     studies = connect(network=network, rpc=rpc, ipfs=ipfs).study
     shown = studies.show(study)
     if json:
-        emit(shown.as_dict(), json, "")
+        emit({**shown.as_dict(), "consent": studies.consent(study).as_dict()}, json, "")
     else:
         progress = f"{len(shown.participants)} of {shown.seats} seats taken, {shown.steps_done} of {shown.steps} rounds finalised"
         say(f"{studies.describe(study)}\n{progress}")
@@ -67,7 +72,7 @@ def show(
 @app.command()
 def join(
     study: StudyArgument,
-    yes: Annotated[bool, typer.Option("--yes", help="Accept the spec without being asked; it is printed all the same.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Accept without being asked; what one consents to is printed all the same.")] = False,
     home: HomeOption = HOME,
     network: NetworkOption = NETWORK,
     rpc: RpcOption = "",
@@ -75,15 +80,19 @@ def join(
     password_file: PasswordFileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Read the spec, accept it, enrol (S2). The node refuses any study whose spec was not accepted here."""
+    """Read what one consents to, accept it, enrol (S2). The node refuses any study that was not accepted here."""
+    shown: list[Consent] = []
 
-    def confirm(description: str) -> bool:
+    def confirm(consent: Consent) -> bool:
+        shown.append(consent)
         if not json:
-            say(description)
-        return yes or typer.confirm("Train on this organisation's data under this spec?")
+            say(str(consent))
+        elif not yes:
+            print(printable(str(consent), keep="\n"), file=sys.stderr)
+        return yes or typer.confirm("Train on this organisation's data under these terms?", err=json)
 
     joined = connect(home, network, rpc, ipfs, password_file).study.join(study, confirm=confirm)
     if joined is None:
         raise typer.Exit(1)
     text = f"enrolled as participant {joined.position} of {joined.seats}\nNext: `defedbio data check`, then `defedbio run --study {study}`."
-    emit(joined.as_dict(), json, text)
+    emit({**joined.as_dict(), "consent": shown[0].as_dict()}, json, text)

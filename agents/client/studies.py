@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from defedbio.client.session import Session
 from defedbio.client.specs import Spec, parse
@@ -12,9 +13,16 @@ from defedbio.crypto.merkle import keccak256
 from defedbio.errors import InvalidInput
 from defedbio.network.acceptance import accept as record_acceptance
 from defedbio.network.connection import rules_of
+from defedbio.network.consent import Consent
 from defedbio.spec import StudySpec
 
-Confirm = Callable[[str], bool]
+if TYPE_CHECKING:
+    from defedbio.chain.values import Study
+    from defedbio.protocol.reading import Reader
+
+__all__ = ["Consent", "Created", "Enrolment", "Studies", "StudySummary"]
+
+Confirm = Callable[[Consent], bool]
 
 
 @dataclass(frozen=True)
@@ -114,20 +122,31 @@ class Studies:
         """
         return self._session.reader().spec(study)[1]
 
+    def consent(self, study: int) -> Consent:
+        """All that one must know before one accepts the study, from its schedule, its key and its rules: every sum that will be opened,
+        how often, by whom. In words it is `str(consent)`.
+
+        Example:
+            sum(kind.rounds * kind.numbers for kind in client.study.consent(1).opened)
+        """
+        connection = self._session.reader()
+        return _consent(connection, *connection.spec(study))
+
     def describe(self, study: int) -> str:
-        """In words what one must know before one accepts the study.
+        """The same in words.
 
         Example:
             print(client.study.describe(1))
         """
-        return _in_words(study, self.spec(study))
+        return str(self.consent(study))
 
     def join(self, study: int, *, accept: bool = False, confirm: Confirm | None = None) -> Enrolment | None:
         """Accept the spec, enrol (S2). The node refuses any study whose spec was not accepted here. Joining again changes nothing.
 
         Args:
             accept: the spec was read and is accepted.
-            confirm: else decides; is called with the study in words. Where it says no, nothing happens and the result is None.
+            confirm: else decides; is called with the consent that is asked for, which prints as words. Where it says no, nothing happens
+                and the result is None.
 
         Raises:
             InvalidInput: with neither. ContractRefused: when the study is full, enrolment has ended or the caller is not invited.
@@ -139,7 +158,7 @@ class Studies:
             raise InvalidInput(f"study {study} was not accepted", "read study.describe, then pass accept=True, or confirm to decide")
         with self._session.signing() as connection:
             on_chain, spec = connection.spec(study)
-            if not accept and confirm is not None and not confirm(_in_words(study, spec)):
+            if not accept and confirm is not None and not confirm(_consent(connection, on_chain, spec)):
                 return None
             network, address = self._session.network, connection.client.address
             folder = self._session.home.study(network.chain_id, network.contracts["RoundManager"], study)
@@ -150,8 +169,9 @@ class Studies:
         return Enrolment(study, position, spec.seats, hex_of(on_chain.spec_hash))
 
 
-def _in_words(study: int, spec: StudySpec) -> str:
+def _consent(connection: Reader, on_chain: Study, spec: StudySpec) -> Consent:
     # Counting a model's parameters loads the learning part, which nobody needs before there is a spec.
-    from defedbio.network.describe import describe
+    from defedbio.network.describe import consent_to
 
-    return describe(study, spec)
+    epoch = connection.keys.epoch_of(on_chain.key_epoch)
+    return consent_to(on_chain.study, on_chain, on_chain.rules, spec, epoch, connection.name_of)

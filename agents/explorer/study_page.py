@@ -12,7 +12,7 @@ from defedbio.explorer.index import Index
 from defedbio.explorer.lookups import Lookups
 from defedbio.explorer.render import size
 from defedbio.explorer.round_page import kind_of
-from defedbio.network.describe import describe
+from defedbio.network.describe import consent_to
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.view import RoundView, StudyView
 from defedbio.web.paging import Numbers
@@ -35,7 +35,7 @@ def study_page(study: StudyView, index: Index, lookups: Lookups, pages: Numbers)
         "study": study,
         "complete": study.complete,
         "name": frame.spec.name if frame else "",
-        "words": describe(study.id, frame.spec) if frame else "",
+        "words": _words(study, frame, index) if frame else "",
         "spec_text": json.dumps(json.loads(frame.spec.raw), indent=2) if frame else "",
         "spec_error": trouble,
         "rounds": page.holding([_row(view, frame, lookups, [times.get(e.meta.block_hash) for e in ends[view.id]]) for view in page.rows]),
@@ -44,6 +44,15 @@ def study_page(study: StudyView, index: Index, lookups: Lookups, pages: Numbers)
         "budgets": budgets(study) if (frame and frame.spec.privacy) or any(v.privacy for v in study.rounds.values()) else [],
         "budget": frame.spec.privacy if frame else None,
     }
+
+
+def _words(study: StudyView, frame: StudyFrame, index: Index) -> str:
+    """What everyone who joined said yes to."""
+    with index.read() as tables:
+        epoch = tables.epochs.get(study.key_epoch)
+    if epoch is None or study.rules is None:
+        return ""
+    return str(consent_to(study.id, study, study.rules, frame.spec, epoch, index.name_of))
 
 
 def _row(view: RoundView, frame: StudyFrame | None, lookups: Lookups, times: list[int | None]) -> dict[str, Any]:

@@ -32,6 +32,20 @@ def layout(spec: StudySpec) -> dict[str, int]:
     return {"rows": 1, "histogram": width * wanted.bins, "missing": width, "labels": len(label_names(spec)), **tests}
 
 
+def in_words(spec: StudySpec, name: str) -> str:
+    """What a vector of `layout` holds, for those who are to consent that its sum is opened."""
+    wanted, width = _wanted(spec), spec.features.width
+    return {
+        "rows": "rows",
+        "histogram": f"histograms of {width} features over their declared ranges, {wanted.bins} bins each",
+        "missing": f"missing values of {width} features",
+        "labels": "rows by label",
+        "score": "association scores, one for each variant",
+        "information": "their informations, one for each variant",
+        "residuals": "squared residuals of the label, and degrees of freedom",
+    }[name]
+
+
 def label_names(spec: StudySpec) -> tuple[str, ...]:
     """What the label counts count."""
     task = spec.task

@@ -1,47 +1,146 @@
-"""A study in words, for those who are to accept it."""
+"""The consent that a study asks for. Nothing here is written for one study: numbers come from the schedule that rounds follow, holders
+and rules from the chain."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from defedbio.chain.values import StudyRules
+from defedbio.domain import CeremonyKind
+from defedbio.errors import InternalFault
+from defedbio.learning import statistics
 from defedbio.learning.parameters import count
-from defedbio.spec import StudySpec, SumPrivacy
+from defedbio.learning.plan import EVALUATION, Step, schedule
+from defedbio.learning.tasks import open_task
+from defedbio.network.consent import Cohort, Consent, KeyTerms, Opened, Party, PrivacyTerms, Sum, Timing
+from defedbio.spec import RegressionSpec, StudySpec, SumPrivacy
+
+WEIGHT = "weight"
 
 
-def describe(study: int, spec: StudySpec) -> str:
-    """What an operator must know before it accepts."""
-    features = spec.features
-    layers = " -> ".join(map(str, (features.width, *(spec.model.hidden or spec.model.channels), spec.task.outputs)))
-    return "\n".join(
-        (
-            f"study {study}: {spec.name}",
-            *([f"  {spec.description}"] if spec.description else []),
-            f"  target     {spec.task.kind} {', '.join(map(repr, spec.task.columns[:3]))}",
-            f"  features   {features.in_words}{', standardised over all organisations' if spec.standardise else ''}",
-            f"  model      {spec.model.kind} {layers}, {count(spec)} parameters",
-            f"  training   {spec.rounds} rounds of {spec.training.steps} steps, batch {spec.training.batch_size}, "
-            f"{spec.training.optimizer} {spec.training.learning_rate}, {spec.strategy.kind}",
-            f"  leaves     one update a round, encrypted with a {spec.modulus_bits}-bit key of epoch {spec.key_epoch}, clipped to norm "
-            f"{spec.quantisation.clip_norm}; the sum of at least {spec.minimum} is opened",
-            f"  who        {_who(spec)}",
-            f"  weighting  {'equal' if spec.uniform_weights else f'by sample count up to {spec.weight_cap}, itself encrypted'}",
-            f"  privacy    {_privacy(spec)}",
-        )
+class StudyFacts(Protocol):
+    """What the chain says of a study, in whichever form it was read."""
+
+    @property
+    def coordinator(self) -> str: ...
+    @property
+    def spec_hash(self) -> bytes: ...
+
+
+class EpochFacts(Protocol):
+    """What the chain says of a key epoch, in whichever form it was read."""
+
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def proposer(self) -> str: ...
+    @property
+    def threshold(self) -> int: ...
+    @property
+    def kind(self) -> CeremonyKind: ...
+    @property
+    def modulus_bits(self) -> int: ...
+    @property
+    def holders(self) -> tuple[str, ...]: ...
+
+
+def consent_to(
+    study: int, on_chain: StudyFacts, rules: StudyRules, spec: StudySpec, epoch: EpochFacts, name_of: Callable[[str], str]
+) -> Consent:
+    """All that one must know before one accepts the study. `name_of` says what an address calls itself."""
+
+    def party(address: str) -> Party:
+        return Party(address, name_of(address))
+
+    layers = " -> ".join(map(str, (spec.features.width, *(spec.model.hidden or spec.model.channels), spec.task.outputs)))
+    module = f" of the module {spec.model.module} (sha256 {spec.model.sha256})" if spec.model.module else ""
+    training, stopping = spec.training, spec.evaluation.early_stopping if spec.evaluation is not None else None
+    return Consent(
+        study=study,
+        name=spec.name,
+        description=spec.description,
+        spec_hash="0x" + on_chain.spec_hash.hex(),
+        coordinator=party(on_chain.coordinator),
+        task=spec.task.kind,
+        columns=tuple(spec.task.columns),
+        features=spec.features.in_words,
+        standardised=spec.standardise,
+        model=f"{spec.model.kind} {layers}{module}",
+        parameters=count(spec),
+        training=f"{training.steps} steps of {training.batch_size} rows, {training.optimizer} {training.learning_rate:g}, "
+        f"{spec.strategy.kind}",
+        clip_norm=float(spec.quantisation.clip_norm or 0.0),
+        weight_cap=spec.weight_cap,
+        patience=stopping.patience if stopping is not None else None,
+        opened=tuple(_opened(spec)),
+        key=KeyTerms(
+            epoch=epoch.epoch,
+            modulus_bits=epoch.modulus_bits,
+            ceremony=epoch.kind.name.lower(),
+            proposer=party(epoch.proposer),
+            threshold=epoch.threshold,
+            holders=tuple(map(party, epoch.holders)),
+        ),
+        cohort=Cohort(rules.seats, rules.min_cohort, tuple(map(party, spec.invited))),
+        timing=Timing(
+            enrol_until=rules.enrol_until,
+            commit=rules.commit_seconds,
+            reveal=rules.reveal_seconds,
+            attest=rules.attest_seconds,
+            aggregate=rules.aggregate_seconds,
+            share=rules.share_seconds,
+            finalise=rules.finalise_seconds,
+            confirmations=spec.confirmations,
+            max_voids=spec.max_voids,
+        ),
+        privacy=_privacy(spec),
     )
 
 
-def _who(spec: StudySpec) -> str:
-    if not spec.invited:
-        return f"any member of the consortium may take one of {spec.seats} seats"
-    return f"{spec.seats} seats, only for {', '.join(spec.invited)}"
+def _opened(spec: StudySpec) -> Iterator[Opened]:
+    """The kinds of round in the order of the schedule; steps of one kind sum the same."""
+    kinds: dict[str, list[Step]] = {}
+    for step in schedule(spec):
+        kinds.setdefault(step.kind, []).append(step)
+    known = {one.name: one for one in _segments(spec)}
+    what = "organisations in the sum" if spec.uniform_weights else f"rows of all in the sum, up to {spec.weight_cap} of each"
+    for kind, steps in kinds.items():
+        summed = {tuple((segment.name, segment.length) for segment in step.segments) for step in steps}
+        sums = [known[segment.name] for segment in steps[0].segments]
+        if summed != {tuple((one.name, one.numbers) for one in sums)}:
+            raise InternalFault(f"what a {kind} round is said to open is not what it sums", "report this, and do not join")
+        yield Opened(kind, len(steps), steps[0].length + 1, (Sum(WEIGHT, 1, what, None), *sums))
 
 
-def _privacy(spec: StudySpec) -> str:
-    if spec.privacy is None:
-        return "encryption only: no differential privacy in this study"
+def _segments(spec: StudySpec) -> Iterator[Sum]:
+    """Whatever a study can sum, in words."""
+    weighing = "mean over organisations" if spec.uniform_weights else "mean over organisations by their rows"
+    yield Sum("update", count(spec), f"{weighing} of each parameter's change", None)
+    yield Sum("control", count(spec), "sum of the control variates' differences", None)
+    quantities = "mean and mean square" + (", and share of rows with a value," if spec.features.nullable else "")
+    of = "feature and of the target" if isinstance(spec.task, RegressionSpec) else "feature"
+    width = spec.features.width + isinstance(spec.task, RegressionSpec)
+    yield Sum("moments", (3 if spec.features.nullable else 2) * width, f"{quantities} of each {of}, over all rows", None)
+    if spec.statistics is not None:
+        for name, length in statistics.layout(spec).items():
+            yield Sum(f"{statistics.PREFIX}{name}", length, statistics.in_words(spec, name), spec.statistics.minimum_cell)
+    if spec.evaluation is not None:
+        for measure in open_task(spec).measures(spec.evaluation):
+            cell = spec.evaluation.minimum_cell if measure.withheld else None
+            yield Sum(f"{EVALUATION}{measure.name}", measure.length, measure.what, cell)
+
+
+def _privacy(spec: StudySpec) -> PrivacyTerms | None:
     agreed = spec.privacy
-    budget = f"this node sits out the round that would exceed epsilon {agreed.epsilon:g} at delta {agreed.delta:g}"
-    if isinstance(agreed, SumPrivacy):
-        return (
-            f"for all data of an organisation: noise of {agreed.noise_multiplier:g} clip norms on the sum, even if only {agreed.honest} "
-            f"of a round's organisations are honest; {budget}"
-        )
-    return f"DP-SGD for each record: noise {agreed.noise_multiplier:g}, gradients clipped to {agreed.max_grad_norm:g}; {budget}"
+    if agreed is None:
+        return None
+    return PrivacyTerms(
+        kind=agreed.kind,
+        noise_multiplier=agreed.noise_multiplier,
+        epsilon=agreed.epsilon,
+        delta=agreed.delta,
+        max_grad_norm=None if isinstance(agreed, SumPrivacy) else agreed.max_grad_norm,
+        sample_rate=None if isinstance(agreed, SumPrivacy) else agreed.sample_rate,
+        honest=agreed.honest if isinstance(agreed, SumPrivacy) else None,
+    )

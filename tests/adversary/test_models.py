@@ -5,16 +5,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner, Result
 
 from defedbio.chain.bindings.participant_registry import ParticipantRegistry
 from defedbio.chain.signing import sign_card
 from defedbio.chain.values import Profile
+from defedbio.cli.main import build
+from defedbio.client.session import Session
+from defedbio.crypto import packing, wire
 from defedbio.domain import Phase
 from defedbio.learning.local import Contribution, hold_out
 from defedbio.learning.state import GlobalState
@@ -163,3 +168,51 @@ def fetched_auc(arena: Arena) -> float | None:
     record = list_models(arena.reader(arena.members[2]), arena.study)[0]
     assert record.measured is not None
     return record.measured.values["roc_auc"]
+
+
+def test_a_study_that_opens_more_than_its_description_says(
+    attack: Attack, make_arena: Callable[..., Arena], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    promise = "One update a round leaves, and nothing else.\n  is opened    one number\n  by whom      nobody"
+    arena = make_arena(
+        changes={"description": promise, "statistics": {"bins": 64}, "evaluation": {"minimum_cell": 1}}, outside=1, holders=3
+    )
+    reader = arena.reader(arena.members[1])
+    monkeypatch.setattr(Session, "network", arena.network)
+    monkeypatch.setattr(Session, "reader", lambda self: reader)
+    monkeypatch.setattr(Session, "signing", lambda self: nullcontext(reader))
+
+    def join(*options: str, answer: str = "") -> Result:
+        return CliRunner().invoke(build(), ["study", "join", str(arena.study), "--home", str(tmp_path), *options], input=answer)
+
+    attack.by("a coordinator, who wrote the spec, and the dealer of its key")
+    with attack.sends("a study that promises one update a round, and sums histograms and measures beside it, under a key that was dealt"):
+        refused = join(answer="n\n")
+        recorded = list(tmp_path.rglob("*"))
+    with attack.seen("by every operator that is asked to join: all that will be opened, how often, by whom, and how the key was made"):
+        assert refused.exit_code == 1
+        lines = [line.strip() for line in refused.output.splitlines()]
+        assert any(line.startswith("192 statistics.histogram: histograms of 3 features") and "fewer than 5 rows" in line for line in lines)
+        for holder in arena.key_holders:
+            assert any(line == f"{holder.address} (calls itself 'member {holder.position}')" for line in lines)
+        assert "any 3 of these 4 key holders together" in refused.output and "a dealer made it" in refused.output
+        assert sum(line.startswith(("is opened", "by whom")) for line in lines) == 2, "the description makes no lines of its own"
+    with attack.seen("by a program that joins without being asked: the same, as JSON"):
+        joined = join("--yes", "--json")
+        told = json.loads(joined.stdout)["consent"]
+        assert {holder["address"] for holder in told["key"]["holders"]} == {holder.address for holder in arena.key_holders}
+    with attack.works("the study, for those who said yes: each round opens what they were told, and no number more"):
+        study = arena.play(lambda study: study.complete)
+        opened = {kind["kind"]: kind for kind in told["opened"]}
+        for view in study.finalised:
+            post = next(post for post in view.openings if post.root == view.opening_root)
+            raw = arena.members[0].store.get(post.cid, 1 << 20, 1.0)
+            header = arena.frame.header(wire.BlobKind.OPENING, view)
+            sums = [o.m for o in wire.decode_opening(raw, header, arena.frame.key.public_key)]
+            step, layout = arena.frame.step(view), arena.frame.layout(view)
+            assert len(packing.unpack(sums, layout, arena.frame.key.n, arena.frame.values(view))) == opened[step.kind]["numbers"]
+            assert [(one["name"], one["numbers"]) for one in opened[step.kind]["sums"]][1:] == [(s.name, s.length) for s in step.segments]
+        assert sum(kind["rounds"] for kind in told["opened"]) == len(study.finalised)
+    with attack.unlearnt("anything of an organisation that said no: nothing of it was recorded, sent or enrolled"):
+        assert recorded == [] and "enrolled" not in refused.stdout
+        arena.check_opened()

@@ -20,6 +20,7 @@ from nbclient import NotebookClient
 
 from defedbio import Client, RunOptions
 from defedbio.cli.main import main
+from defedbio.client.studies import Consent
 from defedbio.errors import InvalidInput, NotFound
 from scripts.consortium import ROOT, Consortium, Organisation
 from tests.integration.fixtures import Study
@@ -118,9 +119,10 @@ def test_the_client_says_what_the_command_line_says(
 
 
 def test_saying_no_to_a_study_changes_nothing(client: Client, finished: Study) -> None:
-    asked: list[str] = []
-    assert client.study.join(finished.number, confirm=lambda description: bool(asked.append(description))) is None
-    assert asked == [client.study.describe(finished.number)] and "integration" in asked[0]
+    asked: list[Consent] = []
+    assert client.study.join(finished.number, confirm=lambda consent: bool(asked.append(consent))) is None
+    assert asked == [client.study.consent(finished.number)]
+    assert str(asked[0]) == client.study.describe(finished.number) and "integration" in str(asked[0])
 
 
 def test_what_is_not_there_is_said(client: Client, finished: Study) -> None:

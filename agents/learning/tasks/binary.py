@@ -65,8 +65,13 @@ class BinaryTask:
 
     def measures(self, evaluation: EvaluationSpec) -> tuple[Measure, ...]:
         rows, bins = evaluation.rows, evaluation.bins
-        counts, losses = Measure("counts", 2, rows, whole=True), Measure("losses", 2, rows * WORST_LOSS)
-        return counts, losses, Measure("positive", bins, rows, whole=True), Measure("negative", bins, rows, whole=True), SITES
+        return (
+            Measure("counts", 2, rows, "held-out rows, and how many of them are predicted right", whole=True, withheld=False),
+            Measure("losses", 2, rows * WORST_LOSS, "log-loss and squared error of the held-out rows", withheld=False),
+            Measure("positive", bins, rows, "histogram of the scores of positive rows", whole=True),
+            Measure("negative", bins, rows, "histogram of the scores of negative rows", whole=True),
+            SITES,
+        )
 
     def measure(self, y: Float32, scores: Float64, evaluation: EvaluationSpec) -> dict[str, Float64]:
         truth, score = y[:, 0].astype(np.float64), scores[:, 0]

@@ -52,8 +52,12 @@ class MulticlassTask:
 
     def measures(self, evaluation: EvaluationSpec) -> tuple[Measure, ...]:
         rows, classes = evaluation.rows, self._classes
-        counts, hits = Measure("classes", classes, rows, whole=True), Measure("hits", classes, rows, whole=True)
-        return counts, hits, Measure("losses", 1, rows * WORST_LOSS), SITES
+        return (
+            Measure("classes", classes, rows, "held-out rows of each class", whole=True),
+            Measure("hits", classes, rows, "how many of these are predicted right", whole=True),
+            Measure("losses", 1, rows * WORST_LOSS, "log-loss of the held-out rows"),
+            SITES,
+        )
 
     def measure(self, y: Float32, scores: Float64, evaluation: EvaluationSpec) -> dict[str, Float64]:
         """A class with fewer than `minimum_cell` rows is left out of the counts by class, and so out of the accuracy."""

@@ -72,8 +72,12 @@ class MultitaskTask:
 
     def measures(self, evaluation: EvaluationSpec) -> tuple[Measure, ...]:
         rows, bins = evaluation.rows, self._tasks * evaluation.bins
-        losses = Measure("losses", self._tasks, rows * WORST_LOSS)
-        return Measure("positive", bins, rows, whole=True), Measure("negative", bins, rows, whole=True), losses, SITES
+        return (
+            Measure("positive", bins, rows, "by label, histogram of the scores of positive rows", whole=True),
+            Measure("negative", bins, rows, "by label, histogram of the scores of negative rows", whole=True),
+            Measure("losses", self._tasks, rows * WORST_LOSS, "by label, log-loss of the held-out rows"),
+            SITES,
+        )
 
     def measure(self, y: Float32, scores: Float64, evaluation: EvaluationSpec) -> dict[str, Float64]:
         """A label with fewer than `minimum_cell` rows of a class contributes nothing."""

@@ -22,12 +22,18 @@ Metrics = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Measure:
-    """`length` numbers in 0..`bound` that one organisation adds to the encrypted evaluation; `whole` if they count."""
+    """`length` numbers in 0..`bound` that one organisation adds to the encrypted evaluation; `whole` if they count.
+
+    `what` they are, for those who are to consent that their sum is opened; `withheld` if those of fewer rows than the minimum cell are
+    sent as 0.
+    """
 
     name: str
     length: int
     bound: float
+    what: str
     whole: bool = False
+    withheld: bool = True
 
 
 @dataclass(frozen=True)

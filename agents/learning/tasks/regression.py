@@ -53,7 +53,12 @@ class RegressionTask:
         }
 
     def measures(self, evaluation: EvaluationSpec) -> tuple[Measure, ...]:
-        return Measure("counts", 1, evaluation.rows, whole=True), Measure("sums", 4, evaluation.rows * WORST_ERROR**2), SITES
+        errors = "of the held-out rows' errors: sum of squares and of magnitudes; of their targets: sum and sum of squares"
+        return (
+            Measure("counts", 1, evaluation.rows, "held-out rows", whole=True),
+            Measure("sums", 4, evaluation.rows * WORST_ERROR**2, errors),
+            SITES,
+        )
 
     def measure(self, y: Float32, scores: Float64, evaluation: EvaluationSpec) -> dict[str, Float64]:
         if len(y) < evaluation.minimum_cell:

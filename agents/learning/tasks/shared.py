@@ -12,7 +12,7 @@ from defedbio.learning.tasks.port import Float64, Measure, Metrics
 
 # -log of the smallest probability that counts: one confident error must not drown a sum that other sites share.
 WORST_LOSS = 20.0
-SITES = Measure("sites", 3, 1.0)
+SITES = Measure("sites", 3, 1.0, "number of organisations with a metric of their own, sum and sum of squares of these metrics")
 
 
 def site_measure(metric: float | None) -> Float64:

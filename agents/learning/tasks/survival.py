@@ -49,7 +49,12 @@ class SurvivalTask:
 
     def measures(self, evaluation: EvaluationSpec) -> tuple[Measure, ...]:
         rows = evaluation.rows
-        return Measure("counts", 2, rows, whole=True), Measure("pairs", 3, rows * rows / 2, whole=True), SITES
+        pairs = "pairs of held-out rows that can be compared, that the model orders right, that it ties"
+        return (
+            Measure("counts", 2, rows, "held-out rows and their events", whole=True),
+            Measure("pairs", 3, rows * rows / 2, pairs, whole=True),
+            SITES,
+        )
 
     def measure(self, y: Float32, scores: Float64, evaluation: EvaluationSpec) -> dict[str, Float64]:
         events = float(y[:, 1].sum())

@@ -18,7 +18,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from defedbio import spec as specs
+from defedbio.chain.values import KeyEpoch, Study
 from defedbio.client.simulation import Simulation, simulate
+from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus
 from defedbio.errors import InvalidData, InvalidSpec
 from defedbio.learning.data import ADAPTERS, open_adapter
 from defedbio.learning.data.files import Cells, first_rows, read_columns
@@ -27,7 +29,8 @@ from defedbio.learning.data.reading import FileAdapter, Float32, Source
 from defedbio.learning.export import export_safetensors
 from defedbio.learning.state import GlobalState
 from defedbio.models.cards import study_facts
-from defedbio.network.describe import describe
+from defedbio.network.connection import rules_of
+from defedbio.network.describe import consent_to
 from defedbio.spec import Features, StudySpec
 from defedbio.spec.features import KINDS
 
@@ -169,7 +172,10 @@ def test_a_bad_row_is_named_without_its_value(sequences: StudySpec, tmp_path: Pa
 
 
 def test_its_operators_read_what_it_is(sequences: StudySpec) -> None:
-    assert "  features   DNA of 6 bases from 'dna', standardised over all organisations" in describe(1, sequences).splitlines()
+    epoch = KeyEpoch(1, "", 2, CeremonyKind.DEALER, KeyEpochStatus.ACTIVE, 2048, BitSet(), bytes(32), bytes(32), ("",) * 3)
+    on_chain = Study(1, "", 1, 0, bytes(32), rules_of(sequences, 0))
+    words = str(consent_to(1, on_chain, on_chain.rules, sequences, epoch, lambda _: "")).splitlines()
+    assert "  features     DNA of 6 bases from 'dna', standardised over all organisations" in words
     assert study_facts(sequences)["features"] == {"kind": "sequence", "width": 24, "standardised": True}
 
 

@@ -1,0 +1,244 @@
+"""What an operator says yes to when it joins a study: all that will be opened, how often, by whom, under which rules (S2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from defedbio.domain import CeremonyKind
+from defedbio.text import printable
+
+_LATEST = 1 << 37
+
+
+@dataclass(frozen=True)
+class Party:
+    """An account, and what it calls itself ("" if it registered no name)."""
+
+    address: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Sum:
+    """So many `numbers` that every organisation adds to and that are opened. An organisation sends 0 for what rests on fewer of its rows
+    than `minimum_cell`; None: it sends whatever it has."""
+
+    name: str
+    numbers: int
+    what: str
+    minimum_cell: int | None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What each of `rounds` successful rounds of a kind opens: `numbers` in all."""
+
+    kind: str
+    rounds: int
+    numbers: int
+    sums: tuple[Sum, ...]
+
+
+@dataclass(frozen=True)
+class KeyTerms:
+    """Who can open: any `threshold` of the `holders` together."""
+
+    epoch: int
+    modulus_bits: int
+    ceremony: str
+    proposer: Party
+    threshold: int
+    holders: tuple[Party, ...]
+
+    @property
+    def dealt(self) -> bool:
+        return self.ceremony == CeremonyKind.DEALER.name.lower()
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Who may take part (any member where nobody is `invited`), and how many must be in a sum that is opened."""
+
+    seats: int
+    minimum: int
+    invited: tuple[Party, ...]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """`enrol_until` in unix seconds, the phases' deadlines in seconds. A node acts on blocks with so many `confirmations`, and stops after
+    `max_voids` void rounds in a row."""
+
+    enrol_until: int
+    commit: int
+    reveal: int
+    attest: int
+    aggregate: int
+    share: int
+    finalise: int
+    confirmations: int
+    max_voids: int
+
+
+@dataclass(frozen=True)
+class PrivacyTerms:
+    """`kind` is record or sum; `honest` is the number of honest organisations that the noise of a sum rests on."""
+
+    kind: str
+    noise_multiplier: float
+    epsilon: float
+    delta: float
+    max_grad_norm: float | None
+    sample_rate: float | None
+    honest: int | None
+
+
+@dataclass(frozen=True)
+class Consent:
+    """`weight_cap` is 1 when all organisations weigh alike; `patience` the rounds without gain after which training stops, None: never."""
+
+    study: int
+    name: str
+    description: str
+    spec_hash: str
+    coordinator: Party
+    task: str
+    columns: tuple[str, ...]
+    features: str
+    standardised: bool
+    model: str
+    parameters: int
+    training: str
+    clip_norm: float
+    weight_cap: int
+    patience: int | None
+    opened: tuple[Opened, ...]
+    key: KeyTerms
+    cohort: Cohort
+    timing: Timing
+    privacy: PrivacyTerms | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return _in_words(self)
+
+
+def _in_words(agreed: Consent) -> str:
+    """Every number of the consent; others' words cannot pass for lines of it."""
+    cohort = agreed.cohort
+    return "\n".join(
+        (
+            f"study {agreed.study}: {printable(agreed.name)}",
+            *([f"  {printable(agreed.description)}"] if agreed.description else []),
+            *_rows("coordinator", [f"{_who(agreed.coordinator)}; sets the rules before anyone enrols, and has no power after that"]),
+            *_rows("target", [f"{agreed.task} {', '.join(map(repr, agreed.columns))}"]),
+            *_rows("features", [f"{agreed.features}{', standardised over all organisations' if agreed.standardised else ''}"]),
+            *_rows("model", [f"{agreed.model}, {agreed.parameters} parameters"]),
+            *_rows("training", [f"{agreed.training}; {_stops(agreed)}"]),
+            *_rows("stays here", ["the rows; every update and count of this organisation leaves it encrypted only"]),
+            *_rows("is opened", _openings(agreed)),
+            *_rows("to whom", ["to everyone: each opened sum is on IPFS, beside the model that follows from it"]),
+            *_rows("by whom", _holders(agreed.key)),
+            *_rows("key", _ceremony(agreed.key)),
+            *_rows("cohort", [f"a sum of at least {cohort.minimum} organisations' updates, of {cohort.seats} seats"]),
+            *_rows("who joins", _invited(cohort)),
+            *_rows("weighting", [_weighting(agreed)]),
+            *_rows("privacy", _privacy(agreed)),
+            *_rows(
+                "in the clear",
+                ["name, IPFS address, keys, commitments, roots, CIDs, times; who is in which sum, or was left out and why"],
+            ),
+            *_rows("deadlines", _deadlines(agreed.timing)),
+            *_rows("spec", [f"keccak256 {agreed.spec_hash}"]),
+        )
+    )
+
+
+def _rows(label: str, lines: list[str]) -> Iterator[str]:
+    for place, line in enumerate(lines):
+        yield f"  {label if place == 0 else '':<12} {printable(line)}"
+
+
+def _who(party: Party) -> str:
+    """Names are what their owners say of themselves: the address comes first."""
+    return f"{party.address} (calls itself {party.name!r})" if party.name else f"{party.address} (no name)"
+
+
+def _openings(agreed: Consent) -> list[str]:
+    rounds = sum(opened.rounds for opened in agreed.opened)
+    lines = [f"{rounds} rounds, {sum(o.rounds * o.numbers for o in agreed.opened)} numbers in all; of each kind of round:"]
+    for opened in agreed.opened:
+        lines.append(f"{opened.kind}, {_times(opened)}: {opened.numbers} numbers")
+        lines += [f"  {one.numbers} {one.name}: {one.what}{_cell(one.minimum_cell)}" for one in opened.sums]
+    return [*lines, "a void round is done again, and may have opened its sum already"]
+
+
+def _times(opened: Opened) -> str:
+    return "once" if opened.rounds == 1 else f"{opened.rounds} times"
+
+
+def _cell(minimum: int | None) -> str:
+    return "" if minimum is None else f" (0 is sent for fewer than {minimum} rows)"
+
+
+def _invited(cohort: Cohort) -> list[str]:
+    if not cohort.invited:
+        return ["any member of the consortium may take a seat"]
+    return ["only these may take a seat:", *(f"  {_who(party)}" for party in cohort.invited)]
+
+
+def _holders(key: KeyTerms) -> list[str]:
+    return [
+        f"any {key.threshold} of these {len(key.holders)} key holders together, who could open a single update, too, if they agreed to:",
+        *(f"  {_who(holder)}" for holder in key.holders),
+    ]
+
+
+def _ceremony(key: KeyTerms) -> list[str]:
+    made = (
+        f"a dealer made it, proposed by {_who(key.proposer)}: one machine had the whole key; whoever kept it reads every single update"
+        if key.dealt
+        else f"a distributed ceremony made it, proposed by {_who(key.proposer)}: nobody ever had the whole key"
+    )
+    return [f"epoch {key.epoch}, {key.modulus_bits} bits", made]
+
+
+def _weighting(agreed: Consent) -> str:
+    return "equal" if agreed.weight_cap == 1 else f"by sample count up to {agreed.weight_cap}, itself encrypted; the total count is opened"
+
+
+def _stops(agreed: Consent) -> str:
+    clipped = f"updates clipped to norm {agreed.clip_norm:g}"
+    return clipped if agreed.patience is None else f"{clipped}; ends early after {agreed.patience} rounds without gain"
+
+
+def _privacy(agreed: Consent) -> list[str]:
+    terms = agreed.privacy
+    if terms is None:
+        return ["encryption only: no differential privacy in this study; sums and models are opened as they are"]
+    budget = f"this node sits out the round that would exceed epsilon {terms.epsilon:g} at delta {terms.delta:g}"
+    if terms.kind == "sum":
+        whose = "for all data of an organisation"
+        return [
+            f"{whose}: noise of {terms.noise_multiplier:g} clip norms on the sum, even if only {terms.honest} of a round are honest",
+            budget,
+        ]
+    return [
+        f"DP-SGD for each record: noise {terms.noise_multiplier:g}, gradients clipped to {terms.max_grad_norm:g}, rows sampled at "
+        f"{terms.sample_rate:g}",
+        budget,
+    ]
+
+
+def _deadlines(timing: Timing) -> list[str]:
+    until = datetime.fromtimestamp(min(timing.enrol_until, _LATEST), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    phases = ("commit", "reveal", "attest", "aggregate", "share", "finalise")
+    return [
+        f"enrolment until {until}; then by phase: {', '.join(f'{phase} {getattr(timing, phase)} s' for phase in phases)}",
+        f"{timing.confirmations} confirmations before a node acts; it stops after {timing.max_voids} void rounds in a row",
+    ]
