@@ -38,8 +38,12 @@ def fingerprint() -> str:
 def sources() -> dict[str, Traversable]:
     """By path below the package, every file whose words or order can show in a report."""
     package = files("defedbio")
-    single = ("text.py", "network/describe.py", "protocol/left_out.py", "protocol/verify.py")
-    below = (*_below("audit", package / "audit"), *_below("spec/features", package / "spec" / "features"))
+    single = (
+        *("text.py", "network/consent.py", "network/describe.py", "protocol/left_out.py", "protocol/verify.py"),
+        *("learning/possible.py", "learning/statistics.py", "learning/evaluation_sums.py"),
+    )
+    folders = ("audit", "spec/features", "learning/tasks")
+    below = (found for folder in folders for found in _below(folder, package.joinpath(*folder.split("/"))))
     return {path: package.joinpath(*path.split("/")) for path in single} | dict(below)
 
 

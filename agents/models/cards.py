@@ -39,7 +39,12 @@ class Card:
 
     @classmethod
     def make(cls, document: dict[str, Any]) -> Card:
-        return cls.from_bytes(_canonical(document))
+        """Raises InvalidInput for what is no card, such as one with a metric that is no number."""
+        try:
+            raw = _canonical(document)
+        except ValueError:
+            raise InvalidInput("a number in the model card is not finite", "the model's metrics are not: look at its losses") from None
+        return cls.from_bytes(raw)
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Card:

@@ -192,6 +192,7 @@ def test_the_fingerprint_covers_what_words_of_a_report_come_from() -> None:
     named = set(render.sources())
     assert {"audit/report.py", "audit/templates/report.html", "audit/controls.json"} <= named
     assert {"text.py", "network/describe.py", "protocol/left_out.py", "spec/features/genotypes.py"} <= named
+    assert {"network/consent.py", "learning/tasks/binary.py", "learning/statistics.py", "learning/possible.py"} <= named
 
 
 @pytest.mark.parametrize("path", ["text.py", "network/describe.py", "spec/features/table.py", "audit/report.py"])

@@ -7,6 +7,7 @@ import pytest
 from defedbio.chain import events as ev
 from defedbio.domain import Phase
 from defedbio.errors import NotFound
+from defedbio.learning.evaluation_sums import Evaluation
 from defedbio.web.paging import Numbers
 from tests.agents.explorer.world import CONTRACTS, MODEL, PEOPLE, STRANGER, UPDATE, World, word
 
@@ -49,6 +50,23 @@ def test_a_study_shows_budgets_beside_the_agreed_one_and_charts(world: World) ->
     assert [chart.title for chart in page["charts"]] == ["gas", "bytes of updates"]
     assert [row["view"].id for row in page["rounds"].rows] == [3, 2, 1]
     assert all(row["took"] is not None and row["gas"] and row["bytes"] for row in page["rounds"].rows)
+
+
+def test_an_unusable_metric_is_told_with_its_reason_and_charted_nowhere(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (2, 3):
+        world.round(number)
+    world.index.poll()
+    monkeypatch.setattr(world.lookups, "known_metrics", lambda _: Evaluation({"roc_auc": None}, "more <hits> than rows"))
+    assert '<span class="no" title="more &lt;hits&gt; than rows">unusable</span>' in world.show("study", 1)
+    assert "roc_auc" not in [chart.title for chart in world.pages.study(1)["charts"]]
+    assert '<span class="no">unusable:</span> more &lt;hits&gt; than rows' in world.show("round", 1)
+    monkeypatch.setattr(world.lookups, "known_metrics", lambda _: Evaluation({"roc_auc": 0.75}))
+    assert "0.75" in world.show("round", 1) and "unusable" not in world.show("study", 1)
+
+
+def test_a_study_shows_what_its_participants_said_yes_to(world: World) -> None:
+    html = world.show("study", 1)
+    assert "key holders together" in html and PEOPLE[0] in html and "is opened" in html
 
 
 def test_a_spec_that_does_not_come_leaves_the_rest_of_the_page(world: World) -> None:

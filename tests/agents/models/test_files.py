@@ -161,6 +161,14 @@ class TestPage:
         error = card.document["metrics"]["values"]["roc_auc_error"]
         assert f"± {error:.2g}" in page
 
+    def test_an_unusable_metric_is_told_with_its_reason_and_no_number(self, signed: Path) -> None:
+        document = json.loads(card_of(signed).read_bytes())
+        values = dict.fromkeys(document["metrics"]["values"])
+        page = page_of(Card.make(document | {"metrics": {"round": 3, "values": values, "unusable": "sums below 0"}}))
+        section = page.split("## Metrics")[1].split("## ")[0]
+        assert "the sum of round 3, which measured this model, is unusable. sums below 0" in section and "|" not in section
+        assert "model-index" not in page
+
     def test_the_front_matter_is_yaml(self, signed: Path) -> None:
         import yaml
 
@@ -169,6 +177,7 @@ class TestPage:
         assert front["library_name"] == "safetensors"
         told = {m["type"]: m["value"] for m in front["model-index"][0]["results"][0]["metrics"]}
         assert 0 <= told["roc_auc"] <= 1
+        assert not any(m["verified"] for m in front["model-index"][0]["results"][0]["metrics"])
 
 
 class TestPrivacy:
@@ -241,6 +250,12 @@ class TestCard:
         card_of(signed).write_bytes(raw)
         with pytest.raises(InvalidInput, match=reason):
             read_card(signed)
+
+    def test_a_metric_that_is_no_number_is_refused_and_not_written(self, signed: Path) -> None:
+        document = json.loads(card_of(signed).read_bytes())
+        document["metrics"]["values"]["roc_auc"] = float("nan")
+        with pytest.raises(InvalidInput, match="not finite"):
+            Card.make(document)
 
     def test_a_signature_by_another(self, signed: Path) -> None:
         sign_again(signed, STRANGER)
