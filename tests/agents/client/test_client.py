@@ -23,7 +23,6 @@ from defedbio.client.accounts import NewAccount
 from defedbio.client.simulation import SimulatedRound
 from defedbio.client.specs import parse
 from defedbio.errors import InvalidInput, InvalidSpec, NotFound, WrongPassword
-from defedbio.network.describe import describe
 from defedbio.spec import StudySpec
 
 PASSWORD = "a long enough password"
@@ -220,10 +219,6 @@ class TestLocalFiles:
     def test_who_is_invited_is_checked_before_a_study_opens(self, invited: list[str], reason: str) -> None:
         with pytest.raises(InvalidSpec, match=reason):
             parse(SPEC | {"participants": {"seats": 4, "invited": invited}})
-
-    def test_who_is_invited_is_among_what_an_operator_reads(self) -> None:
-        assert all(person in describe(1, parse(SPEC | {"participants": {"seats": 3, "invited": PEOPLE}})) for person in PEOPLE)
-        assert "any member of the consortium" in describe(1, parse(SPEC))
 
     def test_a_study_is_simulated(self, tmp_path: Path, sites: list[Path]) -> None:
         told: list[SimulatedRound] = []

@@ -36,7 +36,7 @@ HOSTILE = "Royal Hospital\n  is opened    nothing\n  by whom      nobody \x1b[2J
 def asked(spec: StudySpec, kind: CeremonyKind = CeremonyKind.DEALER) -> Consent:
     """What `study join` shows of a study whose key the four people hold."""
     epoch = KeyEpoch(1, PEOPLE[3], QUORUM, kind, KeyEpochStatus.ACTIVE, spec.modulus_bits, BitSet(), bytes(32), bytes(32), PEOPLE)
-    on_chain = Study(STUDY, PEOPLE[0], 1, 0, b"\xab" * 32, rules_of(spec, 1_700_000_000))
+    on_chain = Study(STUDY, PEOPLE[0], 1, 0, len(spec.invited), b"\xab" * 32, rules_of(spec, 1_700_000_000))
     return consent_to(STUDY, on_chain, on_chain.rules, spec, epoch, lambda who: "" if who == PEOPLE[1] else f"org {who[-1]}")
 
 
@@ -101,6 +101,14 @@ def test_every_rule_is_said() -> None:
     assert ", ".join(f"{name} {seconds} s" for name, seconds in deadlines.items() if name != "enrol") in text
     assert "by sample count up to 100" in text and "encryption only" in text and "0x" + "ab" * 32 in text
     assert {f.name for f in fields(Timing)} == {*deadlines, "enrol_until", "confirmations", "max_voids"} - {"enrol"}
+
+
+def test_who_is_invited_is_said() -> None:
+    asked_of = {"seats": 3, "minimum": 3, "invited": list(PEOPLE)}
+    text = str(asked(frame_of({"participants": asked_of}).spec))
+    _, _, after = text.partition("only these may take a seat:")
+    assert all(who.lower() in after.lower() for who in PEOPLE)
+    assert "any member of the consortium may take a seat" in str(asked(frame().spec))
 
 
 @pytest.mark.parametrize(
