@@ -60,7 +60,7 @@ def whole_round(web3: Web3, network: Network, people: list[str]) -> None:
         send(keys.functions.confirm(1, word("transcript")), who)
     assert keys.functions.epochOf(1).call()[-1] == people
     until = web3.eth.get_block("latest")["timestamp"] + HOUR
-    send(studies.functions.open(1, word("spec"), CID, (3, 3, 1, until, *[HOUR] * 6)))
+    send(studies.functions.open(1, word("spec"), CID, (3, 3, 1, until, *[HOUR] * 6), []))
     for who in people:
         send(studies.functions.enrol(1, word("spec")), who)
     send(rounds.functions.openRound(1))
