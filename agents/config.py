@@ -58,25 +58,54 @@ class Home:
         return self.root / "studies" / f"{chain_id}-{manager.lower()}-{study}"
 
 
-def write_private(path: Path, document: dict[str, Any], replace: bool = False) -> None:
-    """Write JSON so that it is whole or absent, mode 0600.
+def private_folder(path: Path) -> Path:
+    """Make a folder, and those above it that are missing, for its owner alone whatever the umask is. All are durable when it returns.
 
     Raises:
-        InvalidInput: if the file is there and `replace` is not set.
+        OSError: if it cannot be made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in reversed([one for one in (path, *path.parents) if not one.exists()]):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(folder.parent)
+    return path
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder survive a cut of power: a file's own fsync does not cover them."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_private(path: Path, document: dict[str, Any], replace: bool = False) -> None:
+    """Write JSON so that it is whole or absent, mode 0600, and durable when this returns.
+
+    Raises:
+        InvalidInput: if the file is there and `replace` is not set, or if it cannot be written.
+    """
+    write_private_bytes(path, json.dumps(document, indent=1, sort_keys=True).encode(), replace)
+
+
+def write_private_bytes(path: Path, raw: bytes, replace: bool = False) -> None:
+    """The same of any bytes."""
     if path.exists() and not replace:
         raise InvalidInput(f"{path} exists already", "move it away first if you mean to replace it")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(document, stream, indent=1, sort_keys=True)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        handle, temporary = tempfile.mkstemp(dir=private_folder(path.parent), prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(raw)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror}", "is the disk full, or the folder another user's?") from error
 
 
 def read_json(path: Path, what: str, hint: str) -> dict[str, Any]:

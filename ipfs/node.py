@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from defedbio.config import private_folder
 from defedbio.errors import InvalidInput, StoreUnreachable
 from defedbio.ipfs.kubo import KuboStore
 
@@ -117,8 +118,8 @@ class EmbeddedNode:
             return self._ready
         self.stop()
         binary = find_node_binary(self._binary)
-        self.repo.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self.repo)
+        private_folder(self.log_file.parent)
         lock = _lock(self.repo)
         try:
             log = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from eth_utils.address import is_address, to_checksum_address
 
+from defedbio.config import private_folder, sync_folder
 from defedbio.errors import InvalidInput, InvalidKey, WrongPassword
 
 if TYPE_CHECKING:
@@ -31,12 +32,13 @@ def create_keystore(path: str | os.PathLike[str], password: str, *, iterations: 
     document = json.dumps(Account.encrypt(account.key, password, kdf="scrypt", iterations=iterations))
     target = Path(path)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(target.parent)
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(document)
             file.flush()
             os.fsync(file.fileno())
+        sync_folder(target.parent)
     except FileExistsError:
         raise InvalidInput(f"{target} exists", "a keystore is never overwritten; choose another path") from None
     except OSError as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
+import resource
 import sys
 from functools import cached_property
 from importlib import import_module
@@ -13,7 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
-from defedbio.errors import DefedError
+from defedbio.errors import DefedError, InvalidInput
 
 # In the order in which an organisation meets them, each with the line that the list shows: to print the list, and to complete a name,
 # nothing that the commands need is loaded. Each is a module here of that name, with either `app` (a group) or a function of that name.
@@ -35,6 +37,9 @@ COMMANDS = {
     "audit": "Evidence: a bundle for a regulator, and its check with no network.",
     "explorer": "Serve a read-only web page of members, studies, rounds and blobs, live, from the chain and IPFS. Ctrl-C ends it.",
 }
+
+
+PR_SET_DUMPABLE = 4
 
 
 class Named(TyperCommand):
@@ -86,6 +91,15 @@ def collect_later() -> None:
     atexit.register(gc.freeze)
 
 
+def keep_memory_private() -> None:
+    """No crash of this process, or of one that it starts, leaves its memory on a disk, and on Linux no other process of the same user looks
+    into it: commands hold passwords, keys and key shares."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        # The limit alone does not bind a kernel that pipes core dumps to a program.
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def main() -> None:
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
     app = build()
@@ -98,6 +112,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
+    except OSError as error:
+        print(f"error: {error}\n  what to do: is the disk full, or a file another user's?", file=sys.stderr)
+        sys.exit(InvalidInput.exit_code)
     except typer.TyperException as error:
         print(f"error: {error.format_message()}\n  what to do: see `defedbio {asked} --help`", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -105,8 +122,9 @@ def main() -> None:
 
 
 def program() -> None:
-    """The process' own entry; `main` alone leaves the collector of whoever calls it as it is."""
+    """The process' own entry; `main` alone leaves the process of whoever calls it as it is."""
     collect_later()
+    keep_memory_private()
     main()
 
 

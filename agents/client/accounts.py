@@ -65,7 +65,6 @@ class Accounts:
         password = self._session.read_password(confirm=True)
         if len(password) < MIN_PASSWORD:
             raise InvalidInput(f"the password must have at least {MIN_PASSWORD} characters")
-        home.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         private, public = generate_transport_key(os.urandom)
         box = seal_with_password(private, password, TRANSPORT_LABEL, os.urandom)
         write_private(home.transport, {"format": TRANSPORT_LABEL, "public": public.hex(), "box": box})

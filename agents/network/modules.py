@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from defedbio.config import write_private
+from defedbio.config import write_private, write_private_bytes
 from defedbio.errors import InvalidInput, NotFound
 from defedbio.learning.custom import Maker, load_module
 from defedbio.spec import StudySpec
@@ -24,8 +23,7 @@ def allow(folder: Path, source: Path) -> str:
     raw = _read(source)
     digest = hashlib.sha256(raw).hexdigest()
     load_module(raw, source.name)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    shutil.copyfile(source, folder / f"{digest}.py")
+    write_private_bytes(folder / f"{digest}.py", raw, replace=True)
     write_private(folder / f"{digest}.json", {"sha256": digest, "name": source.stem, "bytes": len(raw)}, replace=True)
     return digest
 

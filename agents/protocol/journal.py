@@ -9,49 +9,52 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from defedbio.config import private_folder, sync_folder
 from defedbio.errors import InvalidInput
+
+DISK_HINT = "see to its disk (is it full?), then start again: it goes on where its journal ends"
 
 
 class Journal:
     """A durable map from text keys to bytes or JSON values.
 
-    Writes are committed with SQLite's `synchronous=FULL`, so a value that `put` returned for survives SIGKILL and power loss. One
-    process at a time may hold a journal: two agents of one organisation on one study would each commit their own update.
+    Writes are committed with SQLite's `synchronous=EXTRA` and the names of file and folder are synced, so a value that `put` returned for
+    survives SIGKILL and a cut of power. One process at a time may hold a journal: two agents of one organisation on one study would each
+    commit their own update. What the disk refuses is told as InvalidInput by every method: nothing was written then.
     """
 
     def __init__(self, path: Path) -> None:
         """Open or create the journal.
 
         Raises:
-            InvalidInput: if another process holds it or it is not a journal.
+            InvalidInput: if another process holds it, it is not a journal or the disk refuses it.
         """
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_CREAT, 0o600))
+        self._name = path.name
         self._lock = threading.Lock()
+        try:
+            private_folder(path.parent)
+            # SQLite gives what it makes beside the file the file's own mode.
+            os.close(os.open(path, os.O_CREAT, 0o600))
+            sync_folder(path.parent)
+        except OSError as error:
+            raise InvalidInput(f"the journal {path} cannot be opened: {error.strerror}", DISK_HINT) from None
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
         try:
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
-            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA synchronous=EXTRA")
             self._db.execute("BEGIN EXCLUSIVE")
             self._db.execute("CREATE TABLE IF NOT EXISTS record (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
             self._db.execute("COMMIT")
-        except sqlite3.OperationalError:
+        except sqlite3.Error as error:
             self._db.close()
-            raise InvalidInput(
-                f"the journal {path.name} is in use", "another agent of this organisation runs this study: stop it first"
-            ) from None
-        except sqlite3.DatabaseError:
-            self._db.close()
-            raise InvalidInput(f"{path} is not a journal", "restore it from a backup; never delete it while a round runs") from None
+            raise _unopened(path, error) from None
 
     def get_bytes(self, key: str) -> bytes | None:
-        with self._lock:
-            row = self._db.execute("SELECT value FROM record WHERE key = ?", (key,)).fetchone()
+        row = self._execute("SELECT value FROM record WHERE key = ?", key)
         return None if row is None else bytes(row[0])
 
     def put_bytes(self, key: str, value: bytes) -> None:
-        with self._lock:
-            self._db.execute("INSERT INTO record VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
+        self._execute("INSERT INTO record VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
 
     def get(self, key: str) -> dict[str, Any] | None:
         raw = self.get_bytes(key)
@@ -62,18 +65,30 @@ class Journal:
 
     def put_once(self, key: str, value: dict[str, Any]) -> dict[str, Any]:
         """Write unless the key is there already; return what the journal then holds."""
-        with self._lock:
-            self._db.execute(
-                "INSERT INTO record VALUES (?, ?) ON CONFLICT (key) DO NOTHING", (key, json.dumps(value, sort_keys=True).encode())
-            )
+        self._execute("INSERT INTO record VALUES (?, ?) ON CONFLICT (key) DO NOTHING", key, json.dumps(value, sort_keys=True).encode())
         kept = self.get(key)
         assert kept is not None
         return kept
 
     def delete(self, key: str) -> None:
-        with self._lock:
-            self._db.execute("DELETE FROM record WHERE key = ?", (key,))
+        self._execute("DELETE FROM record WHERE key = ?", key)
 
     def close(self) -> None:
         with self._lock:
             self._db.close()
+
+    def _execute(self, statement: str, *values: str | bytes) -> tuple[Any, ...] | None:
+        try:
+            with self._lock:
+                row: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()
+        except sqlite3.Error as error:
+            raise InvalidInput(f"the journal {self._name} cannot be used: {error}", DISK_HINT) from None
+        return row
+
+
+def _unopened(path: Path, error: sqlite3.Error) -> InvalidInput:
+    if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return InvalidInput(f"the journal {path.name} is in use", "another agent of this organisation runs this study: stop it first")
+    if isinstance(error, sqlite3.OperationalError):
+        return InvalidInput(f"the journal {path} cannot be opened: {error}", DISK_HINT)
+    return InvalidInput(f"{path} is not a journal", "restore it from a backup; never delete it while a round runs")

@@ -95,6 +95,7 @@ def main(requests: socket.socket) -> None:
 
 
 def become(streams: list[int], args: list[str], cwd: str, env: dict[str, str]) -> None:
+    from defedbio.cli.main import keep_memory_private
     from defedbio.cli.main import main as program
 
     os.setsid()
@@ -105,6 +106,7 @@ def become(streams: list[int], args: list[str], cwd: str, env: dict[str, str]) -
     os.environ.clear()
     os.environ.update(env)
     sys.argv = ["defedbio", *args]
+    keep_memory_private()
     try:
         program()
     except SystemExit as ended:

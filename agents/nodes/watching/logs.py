@@ -12,6 +12,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
+from defedbio.config import private_folder
 from defedbio.errors import InvalidInput
 from defedbio.report import Reporter
 
@@ -36,7 +37,7 @@ class LogFile:
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES) -> None:
         """Raises InvalidInput if the file cannot be written."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(path.parent)
             self._handler = _PrivateFile(path, maxBytes=max_bytes, backupCount=BACKUPS, encoding="utf-8")
         except OSError as error:
             raise InvalidInput(f"cannot write the log {path}: {error.strerror}", "pass another --log-file") from None

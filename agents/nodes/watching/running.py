@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from defedbio.config import private_folder
+
 FILE = "agent.json"
 
 
@@ -31,7 +33,7 @@ def announced(folder: Path, metrics: str) -> Iterator[None]:
     has kept a second agent out before.
     """
     path = folder / FILE
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(folder)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
