@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from defedbio.chain.events import Event
 from defedbio.chain.feed import EventFeed, FeedState
 from defedbio.domain import Phase
-from defedbio.errors import BlobUnavailable, ContractRefused, PeerFault, StoreUnreachable, StudyHalted, Unreachable
+from defedbio.errors import (
+    BlobUnavailable,
+    ContractRefused,
+    DefedError,
+    InternalFault,
+    PeerFault,
+    StoreUnreachable,
+    StudyHalted,
+    Unreachable,
+)
+from defedbio.nodes.refusals import REFUSALS, Refusal
 from defedbio.nodes.watching.telling import round_events, study_facts
 from defedbio.protocol import actions as act
 from defedbio.protocol.decide import Clock, Role, decide
@@ -17,19 +29,6 @@ from defedbio.protocol.perform import facts_of, perform
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.view import RoundView, StudyView, fold
 
-RACES = frozenset(
-    {
-        "RoundManagerUnexpectedPhase",
-        "RoundManagerDeadlinePassed",
-        "RoundManagerNotDue",
-        "RoundManagerRoundRunning",
-        "RoundManagerAlreadyDone",
-        "RoundManagerNotAbsent",
-        "RoundManagerReturnedLately",
-        "RoundManagerEnrolmentOpen",
-        "RoundManagerUnknownAggregate",
-    }
-)
 MAX_SAME_REFUSALS = 5
 RACE_TOLD = 5
 
@@ -61,9 +60,13 @@ class OrganisationNode:
     _seen_at: float = 0.0
     _refused: str = ""
     _refused_at: float = 0.0
+    _refused_block: int = 0
     _refusals: int = 0
+    _lost: set[tuple[int, Phase, type[act.Action]]] = field(default_factory=set)
     _told: dict[str, object] = field(default_factory=dict)
     _pause: float = 0.0
+    _head: int = 0
+    _latest: int = 0
 
     def run(self) -> bool:
         """Work until the study is complete (True) or `stop` is set (False).
@@ -71,7 +74,7 @@ class OrganisationNode:
         Raises:
             StudyHalted: when the study cannot go on.
             Unreachable: when chain or IPFS stay away for longer than `patience`.
-            ContractRefused, PeerFault, InternalFault: when going on would be wrong or useless.
+            ContractRefused, PeerFault, InternalFault, InvalidInput: when going on would be wrong or useless.
         """
         report = self.tools.report
         trouble_since: float | None = None
@@ -97,14 +100,18 @@ class OrganisationNode:
         return False
 
     def turn(self) -> bool:
-        """Read the chain, decide and act once; wait when there is nothing to do. True when the study is complete."""
+        """Read the chain, decide and act once; wait when there is nothing to do. True when the study is complete.
+
+        What another organisation did costs this one a step of the running round at most, and never ends the node. Where no deadline bounds
+        the trying, errors are raised.
+        """
         study = self.refresh()
         action = decide(self.role(study), study, facts_of(self.tools, study), self.clock(study))
         if isinstance(action, act.Finish):
             return True
         if isinstance(action, act.Halt):
             raise StudyHalted(f"study {study.id} cannot go on: {action.reason}", "`defedbio round list` shows what happened in each round")
-        if action is None:
+        if action is None or _step(study, action) in self._lost:
             self._pause = min(max(2 * self._pause, self.options.first_poll), self.options.poll_seconds)
             self.stop.wait(self._pause)
             return False
@@ -113,40 +120,62 @@ class OrganisationNode:
             with self.tools.report.within(**work):
                 perform(self.tools, study, action)
             self._refused, self._refusals = "", 0
+            return False
         except ContractRefused as error:
-            self._bear(error)
-            self.stop.wait(self.options.poll_seconds)
+            self._bear(study, action, error)
         except BlobUnavailable as error:
-            # While a round runs its deadline bounds the wait for a peer; after it, `run` does.
-            if study.latest is None or study.latest.phase.ended:
+            if not _bounded(study, action):
                 raise
             self.tools.report.note(error.message, level="warning", retry="fetch", **work)
-            self.stop.wait(self.options.poll_seconds)
         except PeerFault as error:
-            # A peer's fault costs the round at most, never this node: it will not act on what it refused. After the round no deadline
-            # bounds the trying, so the operator must look.
-            if study.latest is None or study.latest.phase.ended:
+            # The node does not act on what it refused.
+            if not _bounded(study, action):
                 raise
             self.tools.report.note(f"refused: {error.message}", peer=error.peer, retry="fetch", **work)
-            self.stop.wait(self.options.poll_seconds)
+        except InternalFault as error:
+            if not _bounded(study, action):
+                raise
+            self._give_up(study, action, error.message)
+        except DefedError:
+            raise
+        except Exception as error:
+            # A fault of ours that a peer's input may have found. Its text may hold data, so it is not told.
+            fault = f"{type(error).__name__} at {_place(error)}"
+            if not _bounded(study, action):
+                raise InternalFault(f"{fault}, in {type(action).__name__}", "report it; a restart goes on where the journal ends") from error
+            self._give_up(study, action, fault)
+        self.stop.wait(self.options.poll_seconds)
         return False
 
-    def _bear(self, error: ContractRefused) -> None:
-        """Raise a refusal that waiting does not mend. Another's transaction, its confirmations and a block's clock (races) may take as long
-        as an endpoint may stay away; anything else is tried a few times."""
+    def _bear(self, study: StudyView, action: act.Action, error: ContractRefused) -> None:
+        """Wait for a race to end, sit a lost step out, and raise what the operator must see to."""
+        now = time.monotonic()
         if error.name != self._refused:
-            self._refused, self._refused_at, self._refusals = error.name, time.monotonic(), 0
+            self._refused, self._refused_at, self._refused_block, self._refusals = error.name, now, self._latest, 0
         self._refusals += 1
-        if error.name in RACES:
-            if time.monotonic() - self._refused_at > self.options.patience:
-                raise error
-        elif self._refusals >= MAX_SAME_REFUSALS:
+        kind = REFUSALS.get(error.name, Refusal.LOST)
+        if self._head < self._refused_block:
+            self._refused_at = now  # what refused it is not yet deep enough to be seen
+        bounded = _bounded(study, action) and kind is not Refusal.OURS
+        if kind is Refusal.RACE:
+            hopeless = now - self._refused_at >= self.options.patience
+        else:
+            hopeless = bounded or self._refusals >= MAX_SAME_REFUSALS
+        if hopeless and not bounded:
             raise error
-        # A lost race is everyday business, and worth a word only when it goes on.
-        if self._refusals == (RACE_TOLD if error.name in RACES else 1):
+        if hopeless:
+            self._give_up(study, action, error.message)
+        elif self._refusals == (RACE_TOLD if kind is Refusal.RACE else 1):
+            # A lost race is everyday business, and worth a word only when it goes on.
             self.tools.report.note(error.message, retry="refusal")
         else:
             self.tools.report.state(retry="refusal")
+
+    def _give_up(self, study: StudyView, action: act.Action, reason: str) -> None:
+        """Do not try this step of the running round again while the round is in this phase."""
+        self._lost = {lost for lost in self._lost if study.latest is not None and lost[0] == study.latest.id} | {_step(study, action)}
+        message = f"sits {type(action).__name__} out: {reason}"
+        self.tools.report.note(message, level="warning", event="node.trouble", retry="refusal", **_round_of(study, action))
 
     def refresh(self) -> StudyView:
         state = self.feed.poll()
@@ -160,6 +189,7 @@ class OrganisationNode:
             for told in round_events(events, self._study, self.tools.address, self._scope()):
                 self.tools.report.state(**told)
         self._tell_state(state, self._study)
+        self._head, self._latest = state.head.number, state.latest.number
         view = self._study.latest
         seen = (view.id, view.phase) if view else (0, Phase.NONE)
         if seen != self._seen:
@@ -196,3 +226,18 @@ def _round_of(study: StudyView, action: act.Action) -> dict[str, int]:
     """The round that an action is for; none for the one that opens the next."""
     round_id = getattr(action, "round", 0)
     return {"round": round_id, "step": study.rounds[round_id].step} if round_id else {}
+
+
+def _bounded(study: StudyView, action: act.Action) -> bool:
+    """Whether a round's deadline bounds the waiting: not outside of rounds, and not for the step that ends a phase past it."""
+    return study.latest is not None and not study.latest.phase.ended and not isinstance(action, act.Advance)
+
+
+def _step(study: StudyView, action: act.Action) -> tuple[int, Phase, type[act.Action]]:
+    return (study.latest.id, study.latest.phase, type(action)) if study.latest else (0, Phase.NONE, type(action))
+
+
+def _place(error: BaseException) -> str:
+    """Where in this program an exception came from, without anything that it says."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{Path(last.filename).name}:{last.lineno}"

@@ -37,8 +37,9 @@ class Facts:
     `good` is the set of updates that passed its checks, `rejected` those that can never pass; the rest did not arrive yet, and
     `checked_ago` is the seconds since it last tried. `stopped` says that the study's early stopping ended its training with this round,
     `private` that this round's update costs privacy, which has to be declared. The sum has so many `ciphertexts`; `parts_refused` says
-    that posted parts of its opening do not hold. Of the holders that others accuse it has `weighed` the shares itself; it `refused` those
-    of these holders. `idle` says that it sat the round before out of its own accord.
+    that posted parts of its opening do not hold, `withheld` that this node's one release of the round went to another aggregate. Of the
+    holders that others accuse it has `weighed` the shares itself; it `refused` those of these holders. `idle` says that it sat the round
+    before out of its own accord.
     """
 
     prepared: bool = False
@@ -48,6 +49,7 @@ class Facts:
     checked_ago: float = 0.0
     aggregate_root: bytes | None = None
     released: bool = False
+    withheld: bool = False
     opening_root: bytes | None = None
     model_hash: bytes | None = None
     ciphertexts: int = 0
@@ -117,7 +119,7 @@ def _in_round(role: Role, study: StudyView, view: RoundView, facts: Facts, clock
             return _update(role, study, view, facts)
         case Phase.COMMITTED:
             mine = role.address in view.commitments and all(r.participant != role.address for r in view.reveals.values())
-            return act.Reveal(view.id) if mine and facts.prepared else None
+            return act.Reveal(view.id) if mine and facts.prepared and not facts.sits_out else None
         case Phase.REVEALED:
             return _attest(role, study, view, facts, clock)
         case Phase.FROZEN:
@@ -181,7 +183,7 @@ def _aggregate(role: Role, study: StudyView, view: RoundView, facts: Facts, cloc
 
 
 def _release(role: Role, view: RoundView, facts: Facts) -> act.Action | None:
-    if role.holder_index is None or facts.released:
+    if role.holder_index is None or facts.released or facts.withheld:
         return None
     if facts.aggregate_root is None:
         return act.ComputeAggregate(view.id)

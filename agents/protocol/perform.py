@@ -6,12 +6,11 @@ import time
 from typing import Any
 
 from defedbio.chain.bindings.round_manager import RoundManager
-from defedbio.domain import BitSet
 from defedbio.errors import InternalFault
 from defedbio.protocol import actions as act
 from defedbio.protocol.decide import Facts
 from defedbio.protocol.effects import models, privacy, sums, updates
-from defedbio.protocol.tools import Tools
+from defedbio.protocol.tools import Tools, seen_in
 from defedbio.protocol.view import RoundView, StudyView
 
 
@@ -25,24 +24,26 @@ def facts_of(tools: Tools, study: StudyView) -> Facts:
         return tools.journal.get(tools.record(view, what))
 
     before = study.before(view)
-    checked, aggregate, opening, model = kept("checked"), kept("aggregate"), kept("opening"), kept("model")
+    aggregate, opening, model, adopted = kept("aggregate"), kept("opening"), kept("model"), kept("adopted")
+    good, rejected = updates.checked(tools, view)
     return Facts(
         prepared=kept("update") is not None,
         private=tools.frame.privacy(view) is not None,
         sits_out=tools.dataset is None or kept("sits-out") is not None,
-        good=BitSet(int(checked["good"], 16)) if checked else None,
-        rejected=BitSet(int(checked["rejected"], 16)) if checked else BitSet(),
+        good=good,
+        rejected=rejected,
         checked_ago=time.monotonic() - tools.checked_at.get(view.id, float("-inf")),
         aggregate_root=bytes.fromhex(aggregate["root"]) if aggregate else None,
         released=any(share.holder == tools.address for share in view.shares),
         opening_root=bytes.fromhex(opening["root"]) if opening else None,
         model_hash=bytes.fromhex(model["hash"]) if model else None,
-        openings_checked=int((kept("openings") or {"checked": 0})["checked"]),
-        shares_tried=int((kept("combining") or {"tried": 0})["tried"]),
+        withheld=kept("withheld") is not None,
+        openings_checked=seen_in(kept("openings"), view.openings),
+        shares_tried=seen_in(kept("combining"), view.shares),
         parts_refused=kept("parts") is not None,
         ciphertexts=tools.frame.ciphertexts(view),
-        adopted=kept("adopted") is not None,
-        stopped=bool((kept("adopted") or {}).get("stopped", False)),
+        adopted=adopted is not None and adopted["hash"] == view.model_hash.hex(),
+        stopped=adopted is not None and adopted["hash"] == view.model_hash.hex() and bool(adopted["stopped"]),
         idle=before is not None and tools.journal.get(tools.record(before, "sits-out")) is not None,
         refused=frozenset(sums.refused(tools, view)),
         weighed=frozenset(sums.weighed(tools, view)),
@@ -64,7 +65,7 @@ def perform(tools: Tools, study: StudyView, action: act.Action) -> None:
         case act.Commit():
             updates.commit(tools, _view(study, action.round))
         case act.Reveal():
-            updates.reveal(tools, _view(study, action.round))
+            updates.reveal(tools, study, _view(study, action.round))
         case act.CheckUpdates():
             updates.check_updates(tools, _view(study, action.round))
         case act.AttestSet():

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from defedbio.chain.records import Receipt, Transaction
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
+from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.numbers import Rand
 from defedbio.crypto.paillier import FixedBaseTable
 from defedbio.crypto.threshold import KeyShare
@@ -30,10 +32,17 @@ if TYPE_CHECKING:
     from defedbio.learning.models import Installed
 
 
+FOR_THE_START = frozenset({"update", "update-blob", "keep", "sits-out", "published"})
+FOR_THE_SET = frozenset(
+    {"aggregate", "aggregate-blob", "combining", "refused-shares", "weighed-shares", "part", "parts", "openings", "opening", "model", "withheld"}
+)
+
+
 @dataclass
 class Tools:
     """`dataset` and `share` are None where the node has none. `arithmetic` computes lists of powers. `updates`
-    caches the ciphertexts of the round at hand by (round, position), `aggregates` this node's own product of them by round."""
+    caches the ciphertexts of the round at hand by (round, name of the reveal), `aggregates` this node's own product of them by the basis
+    of its round."""
 
     frame: StudyFrame
     address: str
@@ -47,8 +56,8 @@ class Tools:
     installed: Installed = field(default_factory=dict)
     rand: Rand = os.urandom
     arithmetic: Arithmetic = ONE_THREAD
-    updates: dict[tuple[int, int], list[int]] = field(default_factory=dict, repr=False)
-    aggregates: dict[int, list[int]] = field(default_factory=dict, repr=False)
+    updates: dict[tuple[int, str], list[int]] = field(default_factory=dict, repr=False)
+    aggregates: dict[str, list[int]] = field(default_factory=dict, repr=False)
     checked_at: dict[int, float] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -61,7 +70,12 @@ class Tools:
         return send(self.chain, self.report, transaction, **facts)
 
     def record(self, view: RoundView, what: str) -> str:
-        return f"round/{view.id}/{what}"
+        """The journal's key for a part of a round, filed under what that part rests on: where a reorganisation changed it, the part counts
+        as not there. What may happen once a round whatever the chain says (the release) is filed under the round alone."""
+        kind = what.partition("/")[0]
+        if kind in FOR_THE_START:
+            return f"round/{view.id}/{view.start}/{what}"
+        return f"round/{view.id}/{view.basis}/{what}" if kind in FOR_THE_SET else f"round/{view.id}/{what}"
 
     def require(self, view: RoundView, what: str) -> dict[str, str]:
         """What the journal holds of this part of the round; the decider asks for an action only once it is there."""
@@ -95,3 +109,15 @@ class Tools:
             raw = self.fetcher.model_bytes(view)
             self.journal.put_bytes(key, raw)
         return GlobalState.from_bytes(raw, self.frame.spec)
+
+
+def seen(posted: Sequence[object]) -> dict[str, Any]:
+    """A record of having looked at all of these posts."""
+    return {"seen": len(posted), "of": keccak256(repr(tuple(posted)).encode()).hex()}
+
+
+def seen_in(record: dict[str, Any] | None, posted: Sequence[object]) -> int:
+    """How many of these posts such a record covers: none, if a reorganisation put others in their place."""
+    if record is None or record != seen(posted[: int(record["seen"])]):
+        return 0
+    return int(record["seen"])

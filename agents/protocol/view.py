@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 from defedbio.chain import events as ev
 from defedbio.chain.bindings.round_manager import DELTA_UNITS, EPSILON_UNITS
 from defedbio.chain.values import StudyRules
+from defedbio.crypto.merkle import keccak256
 from defedbio.domain import NO_ONE, RETURN_STEPS, BitSet, Phase
 
 
@@ -23,6 +25,11 @@ class Reveal:
     cid: str
     proof_hash: bytes
     salt: bytes
+
+    @cached_property
+    def name(self) -> str:
+        """Names exactly this update: at the same position, a reorganisation can put another."""
+        return _name_of(self.participant, self.update_root.hex(), self.cid, self.proof_hash.hex())
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,11 @@ class ModelAttestation:
     cid: str
 
 
+def _name_of(*parts: object) -> str:
+    """Sixteen hexadecimal digits that differ where any part does."""
+    return keccak256(repr(parts).encode()).hex()[:16]
+
+
 def _empty() -> Mapping[str, bytes]:
     return MappingProxyType({})
 
@@ -105,6 +117,18 @@ class RoundView:
     opening_root: bytes = b""
     model_hash: bytes = b""
     model_cid: str = ""
+    parent_hash: bytes = b""
+
+    @cached_property
+    def start(self) -> str:
+        """Names what an update of the round is made for. A reorganisation can give the round's number to another step or parent."""
+        return _name_of(self.step, self.parent, self.parent_hash.hex())
+
+    @cached_property
+    def basis(self) -> str:
+        """Names what the round's sum is a sum of: the frozen set and the updates revealed for it. A reorganisation can change either."""
+        frozen = [self.reveals[position] for position in self.frozen.positions() if position in self.reveals]
+        return _name_of(self.start, hex(self.frozen.bits), *(reveal.name for reveal in frozen))
 
     @property
     def disputed(self) -> tuple[str, ...]:
@@ -232,7 +256,8 @@ def fold(study: StudyView, events: Iterable[ev.Event]) -> StudyView:
             case ev.ParticipantEnrolled(study=study.id):
                 participants.append(event.participant)
             case ev.RoundOpened(study=study.id):
-                drafts[event.round] = _Draft(RoundView(event.round, event.study, event.step, event.parent, event.opener))
+                start = RoundView(event.round, event.study, event.step, event.parent, event.opener)
+                drafts[event.round] = _Draft(replace(start, parent_hash=_model_of(study, drafts, event.parent)))
             case _:
                 number = getattr(event, "round", 0)
                 if number not in drafts and number in study.rounds:
@@ -244,6 +269,13 @@ def fold(study: StudyView, events: Iterable[ev.Event]) -> StudyView:
     if drafts:
         terms["rounds"] = MappingProxyType({**study.rounds, **{number: draft.view() for number, draft in drafts.items()}})
     return replace(study, **terms) if terms else study
+
+
+def _model_of(study: StudyView, drafts: Mapping[int, _Draft], number: int) -> bytes:
+    """The hash of a round's model as it is in the middle of a batch; empty where there is none."""
+    if number in drafts:
+        return bytes(drafts[number].now("model_hash"))
+    return study.rounds[number].model_hash if number in study.rounds else b""
 
 
 def _apply(draft: _Draft, event: ev.Event) -> None:

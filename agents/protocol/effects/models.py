@@ -12,15 +12,15 @@ from defedbio.errors import BadOpening, BlobUnavailable, InternalFault, InvalidI
 from defedbio.protocol.effects import sums
 from defedbio.protocol.effects.fetching import fetching
 from defedbio.protocol.result import next_model
-from defedbio.protocol.tools import Tools
+from defedbio.protocol.tools import Tools, seen, seen_in
 from defedbio.protocol.view import RoundView, StudyView
 
 
 def check_posted_openings(tools: Tools, study: StudyView, view: RoundView) -> None:
     """Look at the openings not yet looked at; the first that holds gives the model."""
-    seen = (tools.journal.get(tools.record(view, "openings")) or {"checked": 0})["checked"]
+    looked_at = seen_in(tools.journal.get(tools.record(view, "openings")), view.openings)
     ciphertexts = sums.own_aggregate(tools, view)
-    for post in view.openings[seen:]:
+    for post in view.openings[looked_at:]:
         try:
             with tools.report.phase("verify-opening", round=view.id):
                 openings = tools.fetcher.opening(view, post, ciphertexts, tools.arithmetic)
@@ -31,7 +31,7 @@ def check_posted_openings(tools: Tools, study: StudyView, view: RoundView) -> No
         else:
             keep_opening(tools, study, view, openings)
             return
-    tools.journal.put(tools.record(view, "openings"), {"checked": len(view.openings)})
+    tools.journal.put(tools.record(view, "openings"), seen(view.openings))
 
 
 def assemble_parts(tools: Tools, study: StudyView, view: RoundView) -> None:
@@ -63,7 +63,7 @@ def assemble_parts(tools: Tools, study: StudyView, view: RoundView) -> None:
 def combine_and_keep(tools: Tools, study: StudyView, view: RoundView) -> None:
     openings = sums.combine_shares(tools, view)
     if openings is None:
-        tools.journal.put(tools.record(view, "combining"), {"tried": len(view.shares)})
+        tools.journal.put(tools.record(view, "combining"), seen(view.shares))
     else:
         keep_opening(tools, study, view, openings)
 
@@ -89,8 +89,8 @@ def keep_opening(tools: Tools, study: StudyView, view: RoundView, openings: list
 
 def _give_up(tools: Tools, view: RoundView) -> None:
     """Look at nothing of what is posted by now again."""
-    tools.journal.put(tools.record(view, "openings"), {"checked": len(view.openings)})
-    tools.journal.put(tools.record(view, "combining"), {"tried": len(view.shares)})
+    tools.journal.put(tools.record(view, "openings"), seen(view.openings))
+    tools.journal.put(tools.record(view, "combining"), seen(view.shares))
 
 
 def post_opening(tools: Tools, view: RoundView) -> None:
@@ -129,7 +129,7 @@ def adopt_model(tools: Tools, view: RoundView) -> None:
         tools.store.unpin(part["cid"])  # the whole opening holds it
     tools.updates.clear()
     tools.aggregates.clear()
-    for blob in ("update-blob", "aggregate-blob"):
+    for blob in ("update-blob", "aggregate-blob", "share-blob"):
         tools.journal.delete(tools.record(view, blob))
     tools.journal.put(tools.record(view, "adopted"), {"hash": view.model_hash.hex(), "stopped": state.stopped})
     tools.report.emit({"phase": "round", "status": "done", "round": view.id, "step": view.step, "model": view.model_cid})

@@ -1,18 +1,24 @@
-"""The privacy budget: charged before a record is touched, declared on the chain before the update is committed to."""
+"""The privacy budget: charged before a record is touched, declared on the chain before the update is committed to.
+
+What is charged is what was published: of a round that came to nothing before this node revealed its update, a commitment is all that left
+it, and the charge is free for the next round. Once it was published, the charge stays, whatever becomes of the round: a ciphertext cannot
+be called back, and the budget must hold against whoever opens it one day (decision 0054).
+"""
 
 from __future__ import annotations
 
 from defedbio.chain.bindings.round_manager import RoundManager
+from defedbio.domain import Phase
 from defedbio.errors import InvalidData
 from defedbio.learning.privacy.budget import loss_after
 from defedbio.protocol.tools import Tools
-from defedbio.protocol.view import RoundView
+from defedbio.protocol.view import RoundView, StudyView
 
 _CHARGED = "study/privacy"
 
 
-def charge(tools: Tools, view: RoundView) -> None:
-    """Journal that this round's training is paid for; once a round, whatever becomes of the round or of this process.
+def charge(tools: Tools, study: StudyView, view: RoundView) -> None:
+    """Journal that this round's training is paid for; once a round, whatever becomes of this process.
 
     Raises:
         InvalidData: if the study's budget does not cover another round.
@@ -21,26 +27,47 @@ def charge(tools: Tools, view: RoundView) -> None:
     if privacy is None:
         return
     charged = _charged(tools)
-    if view.id in charged:
+    if _name(view) in charged:
         return
+    free = {_name(r) for r in study.rounds.values() if r.phase == Phase.VOIDED and not _published(tools, r)}
+    charged = [name for name in charged if name not in free]
     total = loss_after(tools.frame.spec, len(charged) + 1).epsilon_total
     if total > privacy.epsilon:
         raise InvalidData(
             f"the privacy budget is spent: another round makes epsilon {total:.4g}, and the study allows {privacy.epsilon:g}",
             "nothing to do: this organisation's records have told as much as was agreed",
         )
-    tools.journal.put(_CHARGED, {"rounds": [*charged, view.id]})
+    tools.journal.put(_CHARGED, {"rounds": [*charged, _name(view)]})
+
+
+def publishing(tools: Tools, study: StudyView, view: RoundView) -> None:
+    """Journal that this round's update is about to leave the node: from now on its charge stays.
+
+    Raises:
+        InvalidData: if the charge was given to another round, which a reorganisation can bring about, and there is no budget for both.
+    """
+    charge(tools, study, view)
+    tools.journal.put(tools.record(view, "published"), {"published": True})
 
 
 def declare(tools: Tools, view: RoundView) -> None:
     """Write this round's and the total loss on the chain."""
-    charged = _charged(tools)
-    loss = loss_after(tools.frame.spec, charged.index(view.id) + 1)
-    declaration = RoundManager.declare_privacy(f"round/{view.id}/privacy", view.id, loss.epsilon_round, loss.epsilon_total, loss.delta)
-    tools.send(declaration, round=view.id)
+    count = _charged(tools).index(_name(view)) + 1
+    loss = loss_after(tools.frame.spec, count)
+    key = f"round/{view.id}/privacy/{count}"
+    tools.send(RoundManager.declare_privacy(key, view.id, loss.epsilon_round, loss.epsilon_total, loss.delta), round=view.id)
     tools.report.note(f"privacy: epsilon {loss.epsilon_total:.4g} so far, at delta {loss.delta:g}", round=view.id)
 
 
-def _charged(tools: Tools) -> list[int]:
+def _published(tools: Tools, view: RoundView) -> bool:
+    return tools.journal.get(tools.record(view, "published")) is not None
+
+
+def _charged(tools: Tools) -> list[str]:
     """The rounds for which this organisation trained, in their order."""
     return list((tools.journal.get(_CHARGED) or {"rounds": []})["rounds"])
+
+
+def _name(view: RoundView) -> str:
+    """A round number that a reorganisation gave to another step is another round."""
+    return f"{view.id}/{view.start}"

@@ -10,10 +10,11 @@ from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.proofs import share as share_proof
 from defedbio.crypto.threshold import Opening
 from defedbio.errors import BadOpening, BadShare, BlobUnavailable, InternalFault, PeerFault
+from defedbio.ipfs.cid import cid_of
 from defedbio.protocol.effects.fetching import fetching
 from defedbio.protocol.effects.updates import load_updates
 from defedbio.protocol.parts import parts
-from defedbio.protocol.tools import Tools
+from defedbio.protocol.tools import Tools, seen
 from defedbio.protocol.view import Dispute, RoundView, Share, StudyView
 
 
@@ -25,7 +26,7 @@ def compute_aggregate(tools: Tools, view: RoundView) -> None:
         phase.bytes = len(blob)
         tools.journal.put_bytes(tools.record(view, "aggregate-blob"), blob)
         tools.journal.put(tools.record(view, "aggregate"), {"root": root.hex(), "cid": tools.store.add(blob)})
-        tools.aggregates = {view.id: ciphertexts}
+        tools.aggregates = {view.basis: ciphertexts}
 
 
 def post_aggregate(tools: Tools, view: RoundView) -> None:
@@ -37,8 +38,8 @@ def post_aggregate(tools: Tools, view: RoundView) -> None:
 def release_share(tools: Tools, view: RoundView) -> None:
     """P5: journal the one release this holder ever makes in the round, then compute and publish its share.
 
-    Raises:
-        InternalFault: if the journal holds a release of anything else. Nothing leaves the node then.
+    If the journal holds a release of anything else, which a reorganisation can bring about, nothing leaves the node: it sits the rest of
+    the round's releases out.
     """
     frame, keyshare = tools.frame, tools.share
     if keyshare is None:
@@ -53,8 +54,13 @@ def release_share(tools: Tools, view: RoundView) -> None:
     }
     # INVARIANT: one release a round, ever; the journal write is durable before any share exists (P5).
     if tools.journal.put_once(tools.record(view, "release"), release) != release:
-        raise InternalFault(f"round {view.id}: the journal holds a release of another aggregate; no second one is made")
+        tools.journal.put(tools.record(view, "withheld"), {"aggregate": root.hex()})
+        message = f"releases no share in round {view.id}: it made its one release for another aggregate, before the chain was reorganised"
+        tools.report.note(message, round=view.id, level="warning", event="node.trouble")
+        return
     record = tools.journal.get(tools.record(view, "share")) or _make_share(tools, view, root)
+    if (blob := tools.journal.get_bytes(tools.record(view, "share-blob"))) is not None:
+        tools.store.add(blob)  # again each time: the node may have lost it
     share_root, proof = bytes.fromhex(record["root"]), bytes.fromhex(record["proof"])
     key = f"round/{view.id}/share/{record['root']}"
     tools.send(RoundManager.release_share(key, view.id, root, share_root, record["cid"], proof), round=view.id)
@@ -70,24 +76,22 @@ def _make_share(tools: Tools, view: RoundView, aggregate_root: bytes) -> dict[st
         proof = share_proof.prove(statement, keyshare, tools.rand).to_bytes(frame.spec.modulus_bits)
         blob = wire.encode_share(frame.header(wire.BlobKind.SHARE, view, tools.address), values, proof)
         phase.bytes = len(blob)
-        record = {
-            "root": roots.share_root(values, frame.key.public_key).hex(),
-            "cid": tools.store.add(blob),
-            "proof": keccak256(proof).hex(),
-        }
+        record = {"root": roots.share_root(values, frame.key.public_key).hex(), "cid": cid_of(blob), "proof": keccak256(proof).hex()}
+    # Proofs are random: before the record nothing of this one has left the node, after it none other is made.
+    tools.journal.put_bytes(tools.record(view, "share-blob"), blob)
     return tools.journal.put_once(tools.record(view, "share"), record)
 
 
 def own_aggregate(tools: Tools, view: RoundView) -> list[int]:
     """The aggregate this node computed itself: remembered, from its journal, or computed now."""
-    if view.id not in tools.aggregates:
+    if view.basis not in tools.aggregates:
         blob = tools.journal.get_bytes(tools.record(view, "aggregate-blob"))
         if blob is None:
             compute_aggregate(tools, view)
         else:
             header = tools.frame.header(wire.BlobKind.AGGREGATE, view)
-            tools.aggregates = {view.id: wire.decode_aggregate(blob, header, tools.frame.key.public_key)}
-    return tools.aggregates[view.id]
+            tools.aggregates = {view.basis: wire.decode_aggregate(blob, header, tools.frame.key.public_key)}
+    return tools.aggregates[view.basis]
 
 
 def parts_of(tools: Tools, study: StudyView, view: RoundView) -> dict[str, range]:
@@ -101,7 +105,7 @@ def combine_part(tools: Tools, study: StudyView, view: RoundView) -> None:
         span = parts_of(tools, study, view)[tools.address]
         openings = combine_shares(tools, view, span)
         if openings is None:
-            tools.journal.put(tools.record(view, "combining"), {"tried": len(view.shares)})
+            tools.journal.put(tools.record(view, "combining"), seen(view.shares))
             return
         record = {
             "root": roots.opening_root(openings, tools.frame.key.public_key, span.start).hex(),
@@ -205,12 +209,22 @@ def _dispute(tools: Tools, view: RoundView, share: Share, error: PeerFault) -> N
         key = f"round/{view.id}/dispute/{share.holder}/{reason}"
         tools.send(RoundManager.dispute_share(key, view.id, share.holder, reason), round=view.id)
     # Kept apart from the chain's disputes: another's accusation must not make this node drop a share that it found good.
-    tools.journal.put(tools.record(view, "refused-shares"), {"holders": [*refused(tools, view), share.holder]})
+    tools.journal.put(tools.record(view, "refused-shares"), {"shares": [*_refused(tools, view), _named(share)]})
 
 
 def refused(tools: Tools, view: RoundView) -> list[str]:
     """The holders whose shares this node checked and found wrong."""
-    return list((tools.journal.get(tools.record(view, "refused-shares")) or {"holders": []})["holders"])
+    found = set(_refused(tools, view))
+    return [share.holder for share in view.shares if _named(share) in found]
+
+
+def _refused(tools: Tools, view: RoundView) -> list[str]:
+    return list((tools.journal.get(tools.record(view, "refused-shares")) or {"shares": []})["shares"])
+
+
+def _named(share: Share) -> str:
+    """Names exactly this share: after a reorganisation its holder can have another on the chain."""
+    return f"{share.holder}/{share.share_root.hex()}"
 
 
 def weighed(tools: Tools, view: RoundView) -> list[str]:

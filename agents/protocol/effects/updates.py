@@ -10,8 +10,9 @@ from functools import partial
 from defedbio.chain.bindings.round_manager import RoundManager, commitment_hash
 from defedbio.crypto import encoding, packing, roots, wire
 from defedbio.crypto.paillier import ObfuscatorPool, encrypt
-from defedbio.domain import BitSet
+from defedbio.domain import NO_ONE, BitSet
 from defedbio.errors import BlobUnavailable, InternalFault, InvalidData, PeerFault
+from defedbio.ipfs.cid import cid_of
 from defedbio.learning.local import contribute
 from defedbio.protocol.effects import privacy
 from defedbio.protocol.effects.fetching import fetching
@@ -22,10 +23,11 @@ from defedbio.protocol.tools import Tools
 from defedbio.protocol.view import Reveal, RoundView, StudyView
 
 SALT_BYTES = 32
+GOOD, UNAVAILABLE = "good", "unavailable"
 
 
 def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
-    """Train, encode, encrypt and publish; journal the update last, so that a kill before leaves nothing that was promised.
+    """Train, encode, encrypt and journal, the record last: a kill before it leaves nothing that was promised. Nothing leaves the node.
 
     An organisation whose training fails on its own data sits the round out: the others go on without it.
     """
@@ -37,7 +39,7 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
     step, layout, key = frame.step(view), frame.layout(view), frame.key.public_key
     state = tools.parent_model(study, view)
     try:
-        privacy.charge(tools, view)
+        privacy.charge(tools, study, view)
     except InvalidData as error:
         _sit_out(tools, view, error.message)
         return
@@ -62,15 +64,13 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
     with tools.report.phase("encrypt", round=view.id):
         ciphertexts = encrypt(key, packing.pack(values, layout, key.n), pool)
         pool.wipe()
-    with tools.report.phase("publish", round=view.id) as phase:
-        blob = wire.encode_update(frame.header(wire.BlobKind.UPDATE, view, tools.address), ciphertexts)
-        record = {
-            "root": roots.update_root(ciphertexts, key).hex(),
-            "cid": tools.store.add(blob),
-            "proof": NO_PROOF.hex(),
-            "salt": tools.rand(SALT_BYTES).hex(),
-        }
-        phase.bytes = len(blob)
+    blob = wire.encode_update(frame.header(wire.BlobKind.UPDATE, view, tools.address), ciphertexts)
+    record = {
+        "root": roots.update_root(ciphertexts, key).hex(),
+        "cid": cid_of(blob),
+        "proof": NO_PROOF.hex(),
+        "salt": tools.rand(SALT_BYTES).hex(),
+    }
     tools.journal.put_bytes(tools.record(view, "update-blob"), blob)
     for name, vector in contribution.keep.items():
         tools.journal.put_bytes(tools.record(view, f"keep/{name}"), vector.tobytes())
@@ -98,46 +98,64 @@ def commit(tools: Tools, view: RoundView) -> None:
     tools.send(RoundManager.commit(f"round/{view.id}/commit/{commitment.hex()}", view.id, commitment), round=view.id)
 
 
-def reveal(tools: Tools, view: RoundView) -> None:
-    """P2. The blob is put into the node's own IPFS again first: the node may have lost it since the commitment (C4)."""
+def reveal(tools: Tools, study: StudyView, view: RoundView) -> None:
+    """P2. Only now is the blob put into the node's own IPFS, each time anew: the node may have lost it since (C4)."""
     record = tools.require(view, "update")
     blob = tools.journal.get_bytes(tools.record(view, "update-blob"))
-    if blob is not None and tools.store.add(blob) != record["cid"]:
-        raise InternalFault("the journalled update has another CID than the one committed to")
+    if blob is not None:
+        try:
+            privacy.publishing(tools, study, view)
+        except InvalidData as error:
+            _sit_out(tools, view, error.message)
+            return
+        with tools.report.phase("publish", round=view.id) as phase:
+            tools.store.add(blob)
+            phase.bytes = len(blob)
     root, proof, salt = (bytes.fromhex(record[name]) for name in ("root", "proof", "salt"))
     tools.send(RoundManager.reveal(f"round/{view.id}/reveal/{record['root']}", view.id, root, record["cid"], proof, salt), round=view.id)
 
 
 def check_updates(tools: Tools, view: RoundView) -> None:
     """P3: fetch and check every revealed update, and journal which are good, which never can be, and why."""
-    kept = tools.journal.get(tools.record(view, "checked")) or {"good": "0x0", "rejected": "0x0", "reasons": {}}
-    good, rejected = BitSet(int(kept["good"], 16)), BitSet(int(kept["rejected"], 16))
-    reasons: dict[str, str] = dict(kept["reasons"])
-    waiting = [position for position in sorted(view.reveals) if position not in good and position not in rejected]
+    verdicts = dict(_verdicts(tools, view) or {})
+    waiting = [position for position in sorted(view.reveals) if verdicts.get(view.reveals[position].name, UNAVAILABLE) == UNAVAILABLE]
     with tools.report.phase("check", round=view.id) as phase, fetching(waiting, partial(_fetch, tools, view)) as fetched:
         for done, position in enumerate(waiting, len(view.reveals) - len(waiting) + 1):
             try:
                 keep_update(tools, view, view.reveals[position], fetched[position].result())
-                good = good.add(position)
-                reasons.pop(str(position), None)
+                verdicts[view.reveals[position].name] = GOOD
             except BlobUnavailable:
-                reasons[str(position)] = "unavailable"
+                verdicts[view.reveals[position].name] = UNAVAILABLE
             except PeerFault as error:
-                rejected = rejected.add(position)
-                reasons[str(position)] = type(error).__name__
+                verdicts[view.reveals[position].name] = type(error).__name__
                 tools.report.note(f"update refused: {error.message}", round=view.id, peer=view.reveals[position].participant)
             phase.bytes += tools.frame.blob_size(wire.BlobKind.UPDATE, view)
             phase.progress(done, len(view.reveals))
     tools.checked_at[view.id] = time.monotonic()
-    tools.journal.put(tools.record(view, "checked"), {"good": hex(good.bits), "rejected": hex(rejected.bits), "reasons": reasons})
+    tools.journal.put(tools.record(view, "checked"), verdicts)
+
+
+def checked(tools: Tools, view: RoundView) -> tuple[BitSet | None, BitSet]:
+    """The revealed updates that this node found good (None before it looked for every one), and those that can never be."""
+    verdicts = _verdicts(tools, view)
+    if verdicts is None or any(reveal.name not in verdicts for reveal in view.reveals.values()):
+        return None, NO_ONE
+    found = {position: verdicts[reveal.name] for position, reveal in view.reveals.items()}
+    good = BitSet.of(*(position for position, verdict in found.items() if verdict == GOOD))
+    return good, BitSet.of(*(position for position, verdict in found.items() if verdict not in (GOOD, UNAVAILABLE)))
+
+
+def _verdicts(tools: Tools, view: RoundView) -> dict[str, str] | None:
+    """What this node found of updates, by the names of their reveals: good, unavailable, or the fault."""
+    return tools.journal.get(tools.record(view, "checked"))
 
 
 def _fetch(tools: Tools, view: RoundView, position: int) -> list[int]:
     """The checked update at a position: remembered, this node's own from its journal, or another's from IPFS."""
-    known = tools.updates.get((view.id, position))
+    reveal = view.reveals[position]
+    known = tools.updates.get((view.id, reveal.name))
     if known is not None:
         return known
-    reveal = view.reveals[position]
     if reveal.participant == tools.address and (own := _own_update(tools, view, reveal)) is not None:
         return own
     return tools.fetcher.update(view, reveal)
@@ -153,7 +171,7 @@ def _own_update(tools: Tools, view: RoundView, reveal: Reveal) -> list[int] | No
 
 def keep_update(tools: Tools, view: RoundView, reveal: Reveal, ciphertexts: list[int]) -> None:
     """Remember a checked update for the round at hand and pin it (C5)."""
-    key = (view.id, reveal.position)
+    key = (view.id, reveal.name)
     if key not in tools.updates:
         tools.updates = {k: v for k, v in tools.updates.items() if k[0] == view.id}
         tools.updates[key] = ciphertexts
@@ -165,14 +183,13 @@ def load_updates(tools: Tools, view: RoundView, reveals: Sequence[Reveal]) -> li
     with fetching([reveal.position for reveal in reveals], partial(_fetch, tools, view)) as fetched:
         for reveal in reveals:
             keep_update(tools, view, reveal, fetched[reveal.position].result())
-    return [tools.updates[view.id, reveal.position] for reveal in reveals]
+    return [tools.updates[view.id, reveal.name] for reveal in reveals]
 
 
 def attest_set(tools: Tools, view: RoundView, chosen: BitSet) -> None:
-    kept = tools.journal.get(tools.record(view, "checked")) or {"reasons": {}}
-    left_out = [
-        f"{position}:{kept['reasons'].get(str(position), 'minority')}" for position in sorted(view.reveals) if position not in chosen
-    ]
+    verdicts = _verdicts(tools, view) or {}
+    found = {position: verdicts.get(view.reveals[position].name, UNAVAILABLE) for position in sorted(view.reveals)}
+    left_out = [f"{position}:{'minority' if why == GOOD else why}" for position, why in found.items() if position not in chosen]
     reasons = ";".join(left_out).encode()[:MAX_REASONS_BYTES].decode("ascii")
     before = view.attested.get(tools.address, BitSet())
     key = f"round/{view.id}/attest-set/{before.bits:x}-{chosen.bits:x}/{reasons}"

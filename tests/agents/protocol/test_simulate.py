@@ -96,7 +96,8 @@ def test_a_variate_outlives_a_crash_and_counts_only_where_the_round_did(rich: In
     assert kept.any()
     study = rich.play(reached(first + 1, Phase.FINALISED))
     assert not np.array_equal(rich.tools[2].kept(study)["control"], kept)
-    assert rich.tools[2].journal.get_bytes(f"round/{first}/keep/control") is None, "what is outdated is not kept"
+    key = rich.tools[2].record(study.rounds[first], "keep/control")
+    assert rich.tools[2].journal.get_bytes(key) is None, "what is outdated is not kept"
     assert np.array_equal(rich.restart(2).kept(study)["control"], rich.tools[2].kept(study)["control"])
 
 
