@@ -22,6 +22,14 @@ _FIELDS = frozenset({"format", "chain_id", "rpc", "contracts"})
 # interface in abi/ and a binding file in bindings/.
 CONTRACTS = ("ParticipantRegistry", "KeyRegistry", "StudyRegistry", "RoundManager")
 
+LOCAL_CHAINS = frozenset({1337, 31337})
+CONFIRMATIONS = 12
+
+
+def confirmations_on(chain_id: int) -> int:
+    """How many blocks must follow an event before it counts where a study does not say. Only a chain of one's own is never reorganised."""
+    return 0 if chain_id in LOCAL_CHAINS else CONFIRMATIONS
+
 
 @dataclass(frozen=True)
 class Deployed:

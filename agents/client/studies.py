@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
+from defedbio.chain.network import confirmations_on
 from defedbio.client.session import Session
 from defedbio.client.specs import Spec, parse
 from defedbio.client.values import Value, hex_of
@@ -17,11 +19,13 @@ from defedbio.network.consent import Consent
 from defedbio.spec import StudySpec
 
 if TYPE_CHECKING:
+    from defedbio.chain.client import ChainClient
     from defedbio.chain.values import Study
     from defedbio.protocol.reading import Reader
 
 __all__ = ["Consent", "Created", "Enrolment", "Studies", "StudySummary"]
 
+PACE_BLOCKS = 100
 Confirm = Callable[[Consent], bool]
 
 
@@ -67,7 +71,8 @@ class Studies:
         """Publish a spec and open the study; the caller becomes its coordinator, without power after (R3).
 
         Raises:
-            InvalidSpec: for a spec that breaks a rule. InvalidInput: if the key epoch's key is not of the size that the spec asks for.
+            InvalidSpec: for a spec that breaks a rule. InvalidInput: if the key epoch's key is not of the size that the spec asks for, or a
+                phase is too short for the confirmations that the study waits for.
 
         Example:
             client.study.create("spec.json").study
@@ -82,6 +87,7 @@ class Studies:
                     f"the spec asks for {parsed.modulus_bits}-bit keys, and key epoch {epoch.epoch} has {bits}",
                     "name another epoch in the spec or hold another ceremony",
                 )
+            _check_pace(connection.client, parsed)
             cid = connection.store.add(parsed.raw)
             rules = rules_of(parsed, connection.client.head().timestamp + parsed.deadlines.enrol)
             key = f"study/{digest.hex()}/{rules.enrol_until}"
@@ -167,6 +173,23 @@ class Studies:
                 connection.send(connection.studies.enrol(f"study/{study}/enrol/{address}", study, on_chain.spec_hash))
             position = connection.studies.participant_index(study, address)
         return Enrolment(study, position, spec.seats, hex_of(on_chain.spec_hash))
+
+
+def _check_pace(client: ChainClient, spec: StudySpec) -> None:
+    """Raises InvalidInput if a phase may end before nodes have acted on its begin, at the pace of the chain's last blocks."""
+    depth = confirmations_on(client.network.chain_id) if spec.confirmations is None else spec.confirmations
+    newest = client.head()
+    before = client.block(max(newest.number - PACE_BLOCKS, 0))
+    if not depth or before is None or before.number == newest.number:
+        return
+    seconds = depth * (newest.timestamp - before.timestamp) / (newest.number - before.number)
+    phases = {name: length for name, length in asdict(spec.deadlines).items() if name != "enrol"}
+    shortest = min(phases, key=lambda name: phases[name])
+    if phases[shortest] < 2 * seconds:
+        raise InvalidInput(
+            f"an event counts after {depth} blocks, {seconds:.0f} s on this chain, and the phase {shortest!r} lasts {phases[shortest]} s",
+            f"give every phase at least {ceil(2 * seconds)} s, or name fewer `confirmations` in the spec",
+        )
 
 
 def _consent(connection: Reader, on_chain: Study, spec: StudySpec) -> Consent:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from defedbio.chain.network import CONFIRMATIONS
 from defedbio.domain import CeremonyKind
 from defedbio.text import printable
 
@@ -69,8 +70,8 @@ class Cohort:
 
 @dataclass(frozen=True)
 class Timing:
-    """`enrol_until` in unix seconds, the phases' deadlines in seconds. A node acts on blocks with so many `confirmations`, and stops after
-    `max_voids` void rounds in a row."""
+    """`enrol_until` in unix seconds, the phases' deadlines in seconds. A node acts on blocks with so many `confirmations` (None: as many as
+    the chain needs), and stops after `max_voids` void rounds in a row."""
 
     enrol_until: int
     commit: int
@@ -79,7 +80,7 @@ class Timing:
     aggregate: int
     share: int
     finalise: int
-    confirmations: int
+    confirmations: int | None
     max_voids: int
 
 
@@ -238,7 +239,10 @@ def _privacy(agreed: Consent) -> list[str]:
 def _deadlines(timing: Timing) -> list[str]:
     until = datetime.fromtimestamp(min(timing.enrol_until, _LATEST), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     phases = ("commit", "reveal", "attest", "aggregate", "share", "finalise")
+    depth = f"{timing.confirmations} confirmations"
+    if timing.confirmations is None:
+        depth = f"{CONFIRMATIONS} confirmations (none on a local development chain)"
     return [
         f"enrolment until {until}; then by phase: {', '.join(f'{phase} {getattr(timing, phase)} s' for phase in phases)}",
-        f"{timing.confirmations} confirmations before a node acts; it stops after {timing.max_voids} void rounds in a row",
+        f"{depth} before a node acts; it stops after {timing.max_voids} void rounds in a row",
     ]

@@ -68,7 +68,7 @@ def assemble(
         share=load_share(share_path, epoch, frame.key, password) if holder_index else None,
         arithmetic=arithmetic,
     )
-    feed = EventFeed(connection.client, confirmations=frame.spec.confirmations, study=study)
+    feed = EventFeed(connection.client, confirmations=frame.confirmations, study=study)
     return OrganisationNode(tools, feed, holder_index, options)
 
 

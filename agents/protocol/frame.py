@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from defedbio.chain.network import confirmations_on
 from defedbio.crypto import wire
 from defedbio.crypto.packing import SlotLayout
 from defedbio.crypto.threshold import ThresholdKey
@@ -32,6 +33,11 @@ class StudyFrame:
         if self.key.public_key.bits != self.spec.modulus_bits:
             found = self.key.public_key.bits
             raise InvalidSpec(f"the spec asks for a key of {self.spec.modulus_bits} bits, and key epoch {self.spec.key_epoch} has {found}")
+
+    @property
+    def confirmations(self) -> int:
+        """How many blocks must follow an event before nodes act on it (C1)."""
+        return confirmations_on(self.chain_id) if self.spec.confirmations is None else self.spec.confirmations
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:

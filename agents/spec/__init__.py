@@ -87,7 +87,8 @@ class Deadlines:
 @dataclass(frozen=True)
 class StudySpec:
     """`raw` is the exact text whose keccak256 is on the chain. `weight_cap` is 1 when weighting is uniform. `invited` are the addresses
-    that may enrol, as the text has them; empty when any member may."""
+    that may enrol, as the text has them; empty when any member may. Where `confirmations` is None the chain decides
+    (`chain.network.confirmations_on`)."""
 
     raw: bytes = field(repr=False)
     name: str
@@ -106,7 +107,7 @@ class StudySpec:
     seats: int
     minimum: int
     deadlines: Deadlines
-    confirmations: int
+    confirmations: int | None
     max_voids: int
     evaluation: EvaluationSpec | None = None
     statistics: StatisticsSpec | None = None
@@ -202,7 +203,7 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
         "minimum": participants.get("minimum", 3),
         "invited": tuple(participants.get("invited", ())),
         "deadlines": Deadlines(**document["deadlines"]),
-        "confirmations": document.get("confirmations", 0),
+        "confirmations": document.get("confirmations"),
         "max_voids": document.get("max_voids", 3),
     }
 
