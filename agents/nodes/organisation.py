@@ -154,11 +154,12 @@ class OrganisationNode:
             self._refused, self._refused_at, self._refused_block, self._refusals = error.name, now, self._latest, 0
         self._refusals += 1
         kind = REFUSALS.get(error.name, Refusal.LOST)
-        if self._head < self._refused_block:
-            self._refused_at = now  # what refused it is not yet deep enough to be seen
+        visible = self._head >= self._refused_block
+        if not visible:
+            self._refused_at = now  # the block that refused it is not yet deep enough to count
         bounded = _bounded(study, action) and kind is not Refusal.OURS
         if kind is Refusal.RACE:
-            hopeless = now - self._refused_at >= self.options.patience
+            hopeless = visible and now - self._refused_at >= self.options.patience
         else:
             hopeless = bounded or self._refusals >= MAX_SAME_REFUSALS
         if hopeless and not bounded:

@@ -11,13 +11,17 @@ from typing import Any
 import pytest
 
 from defedbio.chain import events as ev
+from defedbio.chain.abi import contract_abi
 from defedbio.chain.events import Event
 from defedbio.chain.feed import FeedState
 from defedbio.chain.records import Head
 from defedbio.domain import Phase
-from defedbio.errors import ChainUnreachable, ContractRefused, DefedError, StudyHalted, Unreachable
+from defedbio.errors import ChainUnreachable, ContractRefused, DefedError, InternalFault, InvalidInput, StudyHalted, Unreachable
 from defedbio.nodes.organisation import MAX_SAME_REFUSALS, LoopOptions, OrganisationNode
-from tests.agents.protocol.in_process import PEOPLE, InProcess, Ledger
+from defedbio.nodes.refusals import REFUSALS, Refusal
+from defedbio.protocol import actions as act
+from defedbio.protocol.decide import Clock
+from tests.agents.protocol.in_process import NOW, PEOPLE, InProcess, Ledger
 
 
 @dataclass
@@ -27,6 +31,7 @@ class Feed:
     ledger: Ledger
     trouble: list[DefedError] = field(default_factory=list)
     forked_at: int | None = None
+    confirmations: int = 0
     polls: int = 0
     _told: int = 0
 
@@ -41,8 +46,8 @@ class Feed:
         events = tuple(self.ledger.events)
         fork, self.forked_at = self.forked_at, None
         fresh, self._told = events[self._told :], len(events)
-        head = Head(len(events), bytes(32), 0)
-        return FeedState(events, fresh, fork, head, head)
+        head, latest = (Head(number, bytes(32), 0) for number in (len(events) - self.confirmations, len(events)))
+        return FeedState(events, fresh, fork, head, latest)
 
 
 @pytest.fixture
@@ -117,7 +122,20 @@ def test_a_race_that_never_ends_is_raised_after_patience(together: InProcess) ->
         made.turn()
 
 
-def test_other_refusals_stop_the_node(together: InProcess) -> None:
+def test_a_race_is_given_time_until_what_was_lost_to_is_deep_enough_to_be_seen(together: InProcess) -> None:
+    """C1: with confirmations, the block that refused this node counts long after the refusal."""
+    made, feed = node(together, patience=0.0)
+    feed.confirmations = 1
+    for _ in range(3):
+        together.recorder(0).refuse["open_round"] = ContractRefused("RoundManagerRoundRunning")
+        assert made.turn() is False
+    together.ledger.emit(ev.MemberAdmitted, PEOPLE[0], 5)
+    together.recorder(0).refuse["open_round"] = ContractRefused("RoundManagerRoundRunning")
+    with pytest.raises(ContractRefused, match="RoundRunning"):
+        made.turn()
+
+
+def test_what_the_operator_must_see_to_stops_the_node(together: InProcess) -> None:
     made, _ = node(together, patience=60.0)
     for _ in range(MAX_SAME_REFUSALS - 1):
         together.recorder(0).refuse["open_round"] = ContractRefused("RoundManagerNotEnrolled")
@@ -125,6 +143,74 @@ def test_other_refusals_stop_the_node(together: InProcess) -> None:
     together.recorder(0).refuse["open_round"] = ContractRefused("RoundManagerNotEnrolled")
     with pytest.raises(ContractRefused, match="NotEnrolled"):
         made.turn()
+
+
+def test_every_refusal_that_a_node_can_meet_is_in_the_table() -> None:
+    errors = {entry["name"] for entry in contract_abi("RoundManager") if entry["type"] == "error"}
+    assert set(REFUSALS) == errors | {"StudyRegistryUnknownStudy"}, "the RoundManager asks the StudyRegistry whether enrolment is closed"
+
+
+def in_a_round(together: InProcess, patience: float = 60.0) -> OrganisationNode:
+    """Organisation 0 has its update ready to commit."""
+    made, _ = node(together, patience)
+    made.clock = lambda study: Clock(NOW, 0.0)  # type: ignore[method-assign]
+    while not isinstance(together.next_action(0), act.Commit):
+        made.turn()
+    return made
+
+
+@pytest.mark.parametrize("name", sorted(REFUSALS))
+def test_no_refusal_that_others_can_bring_about_ends_the_node(together: InProcess, name: str) -> None:
+    """A step that is lost is tried no more in its phase; the round's deadline bounds the wait for a race."""
+    made = in_a_round(together, patience=0.0 if REFUSALS[name] is Refusal.RACE else 60.0)
+    together.recorder(0).refuse["commit"] = ContractRefused(name)
+    made.turn()
+    if REFUSALS[name] is Refusal.OURS:
+        made.turn()
+        assert PEOPLE[0] in together.ledger.round(1).commitments, "tried again, a few times"
+        return
+    made.turn()
+    assert PEOPLE[0] not in together.ledger.round(1).commitments
+    (said,) = [n["message"] for n in together.notes if "sits Commit out" in n.get("message", "")]
+    assert name in said
+    together.ledger.enter(1, Phase.COMMITTED)
+    together.ledger.emit(ev.RoundVoided, 1, 1, Phase.COMMITTED)
+    together.recorder(1).open_round("next", 1)
+    while PEOPLE[0] not in together.ledger.round(2).commitments:
+        made.turn()
+
+
+@pytest.mark.parametrize("fault", [InternalFault("two records disagree"), OverflowError("row 17.25"), KeyError("row 17.25")])
+def test_a_fault_that_a_peer_may_have_found_costs_a_step_of_the_round(
+    together: InProcess, fault: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = in_a_round(together)
+    together.recorder(0).refuse["commit"] = fault
+    made.turn()
+    (said,) = [n for n in together.notes if "sits Commit out" in n.get("message", "")]
+    assert said["event"] == "node.trouble" and "17.25" not in str(said)
+    made.turn()
+    assert PEOPLE[0] not in together.ledger.round(1).commitments
+
+
+def test_a_fault_outside_of_rounds_ends_the_node_with_a_word_and_without_what_it_says(together: InProcess) -> None:
+    made, _ = node(together)
+    together.recorder(0).refuse["open_round"] = OverflowError("row 17.25")
+    with pytest.raises(InternalFault, match="OverflowError at in_process.py") as raised:
+        made.run()
+    assert "17.25" not in str(raised.value)
+
+
+def test_a_full_disk_ends_the_node_with_a_clear_word(together: InProcess) -> None:
+    made = in_a_round(together)
+    pages = made.tools.journal._db.execute("PRAGMA page_count").fetchone()[0]
+    made.tools.journal._db.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(InvalidInput, match="the journal 0.sqlite cannot be used: database or disk is full"):
+        made.tools.journal.put_bytes("large", bytes(1 << 20))
+    made.tools.journal._db.execute("PRAGMA max_page_count=1000000")
+    together.recorder(0).refuse["commit"] = InvalidInput("the journal cannot be used")
+    with pytest.raises(InvalidInput):
+        made.run()
 
 
 def test_c1_a_reorganisation_folds_again(together: InProcess) -> None:
