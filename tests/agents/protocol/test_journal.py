@@ -6,12 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from defedbio.config import write_private
 from defedbio.errors import InvalidInput
 from defedbio.protocol.journal import Journal
+from tests.agents.protocol.power import Image, recorded, restore
 
 WRITER = """
 import sys
@@ -63,3 +67,79 @@ def test_values_and_deletion(tmp_path: Path) -> None:
     assert journal.get_bytes("round/1/blob") is None and journal.get("a") == {"x": 2}
     assert oct(os.stat(tmp_path / "j.sqlite").st_mode & 0o777) == "0o600"
     journal.close()
+
+
+def values(folder: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """What a new process finds."""
+    journal = Journal(folder / "home" / "studies" / "1" / "journal.sqlite")
+    try:
+        return {key: found for key in keys if (found := journal.get(key)) is not None}
+    finally:
+        journal.close()
+
+
+def restored(images: Iterable[Image], folder: Path) -> Iterator[Path]:
+    different = {repr(sorted(image.items())): image for image in images}
+    for number, image in enumerate(different.values()):
+        yield restore(image, folder / f"image {number}")
+
+
+KEYS = ("round/1/release", "round/1/share", "round/1/commit/00", "round/1/share")
+VALUES = [{"written": n, "long": "x" * 9_000 * n} for n in range(len(KEYS))]
+
+
+def test_p5_a_cut_of_power_after_a_write_loses_nothing(tmp_path: Path) -> None:
+    disk_folder = tmp_path / "disk"
+    disk_folder.mkdir()
+    with recorded(disk_folder) as disk:
+        journal = Journal(disk_folder / "home" / "studies" / "1" / "journal.sqlite")
+        written: dict[str, Any] = {}
+        for number, (key, value) in enumerate(zip(KEYS, VALUES, strict=True)):
+            journal.put(key, value)
+            written[key] = value
+            (tmp_path / str(number)).mkdir()
+            for folder in restored(list(disk.images()), tmp_path / str(number)):
+                assert values(folder, KEYS) == written
+        journal.close()
+
+
+def test_c4_a_cut_of_power_in_the_middle_of_a_write_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+    disk_folder, images = tmp_path / "disk", []
+    disk_folder.mkdir()
+    with recorded(disk_folder) as disk:
+        journal = Journal(disk_folder / "home" / "studies" / "1" / "journal.sqlite")
+        journal.put("round/1/share", VALUES[1])
+        disk.cut = lambda: images.extend(disk.images())
+        journal.put("round/1/share", VALUES[2])
+        disk.cut = lambda: None
+        journal.close()
+    found = [values(folder, KEYS)["round/1/share"] for folder in restored(images, tmp_path)]
+    assert VALUES[1] in found and VALUES[2] in found
+    assert all(value in VALUES[1:3] for value in found)
+
+
+def test_a_journal_that_does_not_sync_is_found_out(tmp_path: Path) -> None:
+    """The two tests above see what a disk would lose."""
+    disk_folder = tmp_path / "disk"
+    disk_folder.mkdir()
+    with recorded(disk_folder) as disk:
+        journal = Journal(disk_folder / "home" / "studies" / "1" / "journal.sqlite")
+        journal._db.execute("PRAGMA synchronous=OFF")
+        journal.put("round/1/release", VALUES[0])
+        found = [values(folder, KEYS) for folder in restored(list(disk.images()), tmp_path)]
+        journal.close()
+    assert {} in found
+
+
+def test_a_private_file_survives_a_cut_of_power_with_its_folders(tmp_path: Path) -> None:
+    """Keys and acceptances: whole or absent while they are written, there for good when that returned."""
+    disk_folder, images = tmp_path / "disk", []
+    disk_folder.mkdir()
+    target = Path("home", "shares", "1.json")
+    with recorded(disk_folder) as disk:
+        disk.cut = lambda: images.extend(disk.images())
+        write_private(disk_folder / target, {"box": "x" * 5_000})
+        after = list(disk.images())
+    whole = (disk_folder / target).read_bytes()
+    assert after and all(image[str(target)] == whole for image in after)
+    assert all(image.get(str(target), whole) == whole for image in images) and any(str(target) not in image for image in images)
