@@ -8,7 +8,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 # Their tests read one finished study.
-TOGETHER = ("test_audit.py", "test_client.py", "test_models.py")
+TOGETHER = ("test_audit.py", "test_client.py", "test_models.py", "test_secrets.py")
 
 
 class Scheduling(LoadScopeScheduling):
