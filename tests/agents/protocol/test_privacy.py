@@ -11,7 +11,7 @@ import pytest
 
 from defedbio.chain.bindings.round_manager import privacy_units
 from defedbio.domain import Phase
-from defedbio.errors import InvalidInput
+from defedbio.errors import ChainUnreachable, InvalidInput
 from defedbio.learning.privacy.budget import loss_after
 from defedbio.protocol import actions as act
 from defedbio.protocol.perform import perform
@@ -88,6 +88,62 @@ def test_a_crash_and_a_restart_charge_a_round_once(world: InProcess) -> None:
     charged = world.tools[2].journal.get("study/privacy")
     assert charged is not None and len(charged["rounds"]) == 1
     assert world.next_action(2) == act.DeclarePrivacy(1)
+
+
+def charged(world: InProcess, index: int) -> int:
+    return len((world.tools[index].journal.get("study/privacy") or {"rounds": []})["rounds"])
+
+
+def void_and_open(world: InProcess, number: int) -> None:
+    world.recorder(0).advance(f"void {number}", number)
+    world.recorder(0).open_round(f"open {number + 1}", 1)
+
+
+def test_a_round_that_came_to_nothing_before_the_reveal_costs_nothing(world: InProcess) -> None:
+    """A commitment tells nothing: the budget of two rounds is there for the two that publish an update."""
+    for number in (1, 2, 3):
+        world.play(reached(number, Phase.COMMITTED))
+        assert not world.store(1).blobs and charged(world, 1) == 1
+        void_and_open(world, number)
+    study = world.play(reached(4, Phase.REVEALED))
+    totals = {view.privacy[PEOPLE[1]].epsilon_total for view in study.rounds.values()}
+    assert len(totals) == 1, "declared totals never fall, and need not rise"
+    assert world.store(1).blobs and charged(world, 1) == 1
+
+
+def test_a_round_that_came_to_nothing_after_the_reveal_stays_charged(world: InProcess) -> None:
+    """A published ciphertext cannot be called back. Whoever voids rounds from then on spends the others' budget, and no more than that."""
+    for number in (1, 2):
+        world.play(reached(number, Phase.REVEALED))
+        assert charged(world, 1) == number
+        void_and_open(world, number)
+    for index in range(4):
+        assert world.next_action(index) == act.PrepareUpdate(3)
+        world.step(index)
+    assert not world.ledger.round(3).commitments and charged(world, 1) == 2
+
+
+def test_a_crash_between_publishing_and_revealing_keeps_the_charge(world: InProcess) -> None:
+    world.play(reached(1, Phase.COMMITTED))
+    world.recorder(1).refuse["reveal"] = ChainUnreachable("killed here")
+    with pytest.raises(ChainUnreachable):
+        world.step(1)
+    world.restart(1)
+    void_and_open(world, 1)
+    perform(world.tools[1], world.ledger.study(), act.PrepareUpdate(2))
+    assert charged(world, 1) == 2
+
+
+def test_a_voided_round_that_comes_back_is_charged_again_before_it_publishes(world: InProcess) -> None:
+    """A reorganisation can take the voiding back, when the charge has been given to the next round already."""
+    world.play(reached(1, Phase.COMMITTED))
+    before = list(world.ledger.events)
+    void_and_open(world, 1)
+    perform(world.tools[1], world.ledger.study(), act.PrepareUpdate(2))
+    assert charged(world, 1) == 1
+    world.ledger.events[:] = before
+    world.step(1)
+    assert charged(world, 1) == 2 and len(world.ledger.round(1).reveals) == 1
 
 
 def test_an_auditor_names_who_declared_nothing_or_too_much(world: InProcess) -> None:
