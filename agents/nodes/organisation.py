@@ -142,7 +142,9 @@ class OrganisationNode:
             # A fault of ours that a peer's input may have found. Its text may hold data, so it is not told.
             fault = f"{type(error).__name__} at {_place(error)}"
             if not _bounded(study, action):
-                raise InternalFault(f"{fault}, in {type(action).__name__}", "report it; a restart goes on where the journal ends") from error
+                raise InternalFault(
+                    f"{fault}, in {type(action).__name__}", "report it; a restart goes on where the journal ends"
+                ) from error
             self._give_up(study, action, fault)
         self.stop.wait(self.options.poll_seconds)
         return False

@@ -1,6 +1,6 @@
 """What a node does about each error by which the contracts can refuse its transactions: one table, so that none is forgotten.
 
-Other members can bring about the first two kinds, by ordering transactions or by luck of the chain: they cost a wait or a step of one round.
+Other members can bring about the first two kinds, by ordering transactions or by luck: these cost a wait, or a step of one round.
 """
 
 from __future__ import annotations

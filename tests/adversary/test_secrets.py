@@ -98,7 +98,9 @@ def test_a_whole_round_is_searched_for_every_secret(attack: Attack, arena: Arena
     with attack.seen("by this test, which finds what it plants"):
         planted = canaries.found(b"..." + str(training_seed(next(raw for raw in drawn if len(raw) == 32 and raw not in salts))).encode())
         assert len(planted) == 1
-        assert Canaries({salts[0].hex().encode(): "salt"}).found(target.journal.get_bytes(target.tools.record(arena.round(1), "update")) or b"")
+        assert Canaries({salts[0].hex().encode(): "salt"}).found(
+            target.journal.get_bytes(target.tools.record(arena.round(1), "update")) or b""
+        )
     with attack.works("the round finalises and can be verified"):
         assert all(check.ok for check in arena.verify(1))
     with attack.unlearnt("any key, share, seed, random number or value of the data, nor a salt before its reveal"):
@@ -215,7 +217,9 @@ def test_a_home_under_the_most_open_umask(attack: Attack, arena: Arena, tmp_path
             made = [path for path in tmp_path.joinpath("above").rglob("*") if not path.is_socket()]
             modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in (tmp_path / "above", *made)}
     with attack.seen("by this test, which finds the most open file"):
-        assert {"account.json", "transport.json", "journal.sqlite", "journal.sqlite-journal", "agent.log.1", "tx.sqlite"} <= {p.name for p in made}
+        assert {"account.json", "transport.json", "journal.sqlite", "journal.sqlite-journal", "agent.log.1", "tx.sqlite"} <= {
+            p.name for p in made
+        }
         assert stat.S_IMODE(source.stat().st_mode) & 0o044, "what a node did not make stays as it was"
     with attack.works("the owner's own use of them"):
         assert Accounts(Session(home.root)).show().address
@@ -232,7 +236,7 @@ def waiting_for_its_password(home: Path) -> tuple[subprocess.Popen[bytes], int]:
     def unlimited() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
 
-    process = subprocess.Popen(argv, cwd=home, env={**os.environ, "PYTHONPATH": os.getcwd()}, stderr=subprocess.DEVNULL, preexec_fn=unlimited)
+    process = subprocess.Popen(argv, cwd=home, stderr=subprocess.DEVNULL, preexec_fn=unlimited)
     return process, os.open(fifo, os.O_WRONLY)
 
 
@@ -252,7 +256,9 @@ def test_a_crash_leaves_no_memory_behind(attack: Attack, tmp_path: Path) -> None
         if limits:
             (row,) = [line.split() for line in limits.splitlines() if line.startswith("Max core file size")]
             assert row[4:6] == ["0", "0"]
-            code = "import ctypes; from defedbio.cli.main import keep_memory_private as k; k(); print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+            code = (
+                "import ctypes; from defedbio.cli.main import keep_memory_private as k; k(); print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+            )
             assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0\n"
     with attack.works("other programs' dumps, where the machine writes them: only ours are held back"):
         if sys.platform == "linux" and CORE_PATTERN.read_text().strip() == "core" and resource.getrlimit(resource.RLIMIT_CORE)[1] != 0:

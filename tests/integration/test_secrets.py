@@ -91,7 +91,9 @@ def test_a_study_of_real_processes_is_searched(attack: Attack, consortium: Conso
         try:
             finished.watch.wait_for(lambda who, record: "follows study" in record.get("message", ""))
             agent.popen.send_signal(signal.SIGSTOP)
-            pids = [pid for process in consortium.processes.values() if process.popen.poll() is None for pid in descendants(process.popen.pid)]
+            pids = [
+                pid for process in consortium.processes.values() if process.popen.poll() is None for pid in descendants(process.popen.pid)
+            ]
             shown = {pid: (Path(f"/proc/{pid}/cmdline").read_bytes(), Path(f"/proc/{pid}/environ").read_bytes()) for pid in pids}
             limits = {pid: Path(f"/proc/{pid}/limits").read_text("utf-8") for pid in pids}
             opened = [raw for pid in pids for raw in open_files(pid)]

@@ -196,7 +196,7 @@ def test_a_fault_that_a_peer_may_have_found_costs_a_step_of_the_round(
 def test_a_fault_outside_of_rounds_ends_the_node_with_a_word_and_without_what_it_says(together: InProcess) -> None:
     made, _ = node(together)
     together.recorder(0).refuse["open_round"] = OverflowError("row 17.25")
-    with pytest.raises(InternalFault, match="OverflowError at in_process.py") as raised:
+    with pytest.raises(InternalFault, match=r"OverflowError at in_process\.py") as raised:
         made.run()
     assert "17.25" not in str(raised.value)
 
@@ -205,7 +205,7 @@ def test_a_full_disk_ends_the_node_with_a_clear_word(together: InProcess) -> Non
     made = in_a_round(together)
     pages = made.tools.journal._db.execute("PRAGMA page_count").fetchone()[0]
     made.tools.journal._db.execute(f"PRAGMA max_page_count={pages}")
-    with pytest.raises(InvalidInput, match="the journal 0.sqlite cannot be used: database or disk is full"):
+    with pytest.raises(InvalidInput, match=r"the journal 0\.sqlite cannot be used: database or disk is full"):
         made.tools.journal.put_bytes("large", bytes(1 << 20))
     made.tools.journal._db.execute("PRAGMA max_page_count=1000000")
     together.recorder(0).refuse["commit"] = InvalidInput("the journal cannot be used")

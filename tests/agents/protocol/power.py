@@ -1,10 +1,11 @@
-"""What a cut of power leaves of the files that this process writes: SQLite's file system and `os.fsync`, made to tell what they made durable.
+"""What a cut of power leaves of the files that this process writes: SQLite's file system and `os.fsync`, made to tell what is durable.
 
 Of a file, the bytes at its last sync are safe; of a folder, the names at its last. What was written since may be on the disk or may not.
 """
 
 from __future__ import annotations
 
+import _sqlite3
 import ctypes
 import itertools
 import os
@@ -13,8 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import _sqlite3
 
 Image = dict[str, bytes | None]  # by path below the root; None is a folder
 
@@ -69,7 +68,9 @@ class Disk:
             for names in (self._names, None):
                 yield dict(self._below(self.root, contents, names))
 
-    def _below(self, folder: Path, contents: dict[int, bytes], names: dict[Path, dict[str, int]] | None) -> Iterator[tuple[str, bytes | None]]:
+    def _below(
+        self, folder: Path, contents: dict[int, bytes], names: dict[Path, dict[str, int]] | None
+    ) -> Iterator[tuple[str, bytes | None]]:
         for name, inode in (_entries(folder) if names is None else names.get(folder, {})).items():
             path = folder / name
             if path.is_dir():
@@ -119,6 +120,7 @@ def _sqlite(disk: Disk) -> Iterator[None]:
     library.sqlite3_vfs_find.restype = ctypes.POINTER(_Vfs)
     vfs = library.sqlite3_vfs_find(None).contents
     true_open, true_delete = OPEN(vfs.open), DELETE(vfs.delete)
+
     def open_(self: int, name: int, file: int, flags: int, out: int) -> int:
         result = true_open(self, name, file, flags, out)
         pointer = POINTER.from_address(file)

@@ -55,9 +55,9 @@ def test_p6_the_models_are_those_of_the_plain_sums(world: InProcess, monkeypatch
     monkeypatch.setattr(encoding, "encode", recorded)
     study = world.play(lambda s: s.complete)
     state = genesis(frame().spec)
-    for view, updates in zip(study.finalised, (plain[:4], plain[4:]), strict=True):
+    for view, sent in zip(study.finalised, (plain[:4], plain[4:]), strict=True):
         step = frame().step(view)
-        decoded = encoding.decode(np.sum(updates, axis=0), step.segments, 4)
+        decoded = encoding.decode(np.sum(sent, axis=0), step.segments, 4)
         state = finalise(frame().spec, step, state, Sums({step.segments[0].name: decoded.vectors[0]}, decoded.weight))
         assert world.tools[0].fetcher.model_bytes(view) == state.to_bytes()
     assert len(plain) == 8 and decoded.weight == 20 + 25 + 30 + 35
