@@ -12,7 +12,6 @@ from defedbio.chain.network import CONFIRMATIONS, confirmations_on
 from defedbio.chain.records import Head
 from defedbio.client.studies import _check_pace
 from defedbio.errors import InvalidInput
-from defedbio.network.describe import describe
 from tests.agents.protocol.in_process import frame, frame_of
 
 SECONDS = 12
@@ -48,9 +47,3 @@ def test_c1_phases_too_short_for_the_confirmations_are_refused_with_what_to_do()
     _check_pace(chain(1), frame_of({"confirmations": 2}).spec)
     with pytest.raises(InvalidInput, match="after 3 blocks"):
         _check_pace(chain(1), frame_of({"confirmations": 3}).spec)
-
-
-def test_c1_whoever_accepts_a_study_is_told() -> None:
-    assert "act on what 12 blocks follow; at once on a local development chain" in describe(1, frame().spec)
-    assert "act on what 5 blocks follow" in describe(1, frame_of({"confirmations": 5}).spec)
-    assert "act on every block at once" in describe(1, frame_of({"confirmations": 0}).spec)

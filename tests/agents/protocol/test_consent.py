@@ -98,6 +98,8 @@ def test_every_rule_is_said() -> None:
     text = str(asked(StudySpec.from_bytes(json.dumps(document).encode())))
     assert "a sum of at least 5 organisations' updates, of 9 seats" in text
     assert "12 confirmations before a node acts; it stops after 7 void rounds in a row" in text
+    unsaid = str(asked(frame().spec))
+    assert "12 confirmations (none on a local development chain) before a node acts" in unsaid
     assert ", ".join(f"{name} {seconds} s" for name, seconds in deadlines.items() if name != "enrol") in text
     assert "by sample count up to 100" in text and "encryption only" in text and "0x" + "ab" * 32 in text
     assert {f.name for f in fields(Timing)} == {*deadlines, "enrol_until", "confirmations", "max_voids"} - {"enrol"}
