@@ -60,13 +60,9 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show a study's spec, rules, participants and progress, the spec checked against the chain's hash."""
-    studies = connect(network=network, rpc=rpc, ipfs=ipfs).study
-    shown = studies.show(study)
-    if json:
-        emit({**shown.as_dict(), "consent": studies.consent(study).as_dict()}, json, "")
-    else:
-        progress = f"{len(shown.participants)} of {shown.seats} seats taken, {shown.steps_done} of {shown.steps} rounds finalised"
-        say(f"{studies.describe(study)}\n{progress}")
+    shown = connect(network=network, rpc=rpc, ipfs=ipfs).study.show(study)
+    progress = f"{len(shown.participants)} of {shown.seats} seats taken, {shown.steps_done} of {shown.steps} rounds finalised"
+    emit(shown.as_dict(), json, f"{shown.consent}\n{progress}")
 
 
 @app.command()
@@ -81,10 +77,8 @@ def join(
     json: JsonOption = False,
 ) -> None:
     """Read what one consents to, accept it, enrol (S2). The node refuses any study that was not accepted here."""
-    shown: list[Consent] = []
 
     def confirm(consent: Consent) -> bool:
-        shown.append(consent)
         if not json:
             say(str(consent))
         elif not yes:
@@ -95,4 +89,4 @@ def join(
     if joined is None:
         raise typer.Exit(1)
     text = f"enrolled as participant {joined.position} of {joined.seats}\nNext: `defedbio data check`, then `defedbio run --study {study}`."
-    emit({**joined.as_dict(), "consent": shown[0].as_dict()}, json, text)
+    emit(joined.as_dict(), json, text)

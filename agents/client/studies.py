@@ -39,7 +39,8 @@ class Created(Value):
 
 @dataclass(frozen=True)
 class StudySummary(Value):
-    """`participants` are addresses in the order of enrolment; a study has `steps` rounds, `steps_done` of them finalised."""
+    """`participants` are addresses in the order of enrolment; a study has `steps` rounds, `steps_done` of them finalised. `consent` is what
+    they said yes to."""
 
     study: int
     name: str
@@ -51,16 +52,18 @@ class StudySummary(Value):
     steps: int
     steps_done: int
     complete: bool
+    consent: Consent
 
 
 @dataclass(frozen=True)
 class Enrolment(Value):
-    """`position` counts from 1."""
+    """`position` counts from 1; `consent` is what was accepted."""
 
     study: int
     position: int
     seats: int
     spec_hash: str
+    consent: Consent
 
 
 class Studies:
@@ -118,6 +121,7 @@ class Studies:
             steps=on_chain.rules.steps,
             steps_done=len(view.finalised),
             complete=view.complete,
+            consent=_consent(connection, on_chain, spec),
         )
 
     def spec(self, study: int) -> StudySpec:
@@ -164,7 +168,8 @@ class Studies:
             raise InvalidInput(f"study {study} was not accepted", "read study.describe, then pass accept=True, or confirm to decide")
         with self._session.signing() as connection:
             on_chain, spec = connection.spec(study)
-            if not accept and confirm is not None and not confirm(_consent(connection, on_chain, spec)):
+            consent = _consent(connection, on_chain, spec)
+            if not accept and confirm is not None and not confirm(consent):
                 return None
             network, address = self._session.network, connection.client.address
             folder = self._session.home.study(network.chain_id, network.contracts["RoundManager"], study)
@@ -172,7 +177,7 @@ class Studies:
             if connection.studies.participant_index(study, address) == 0:
                 connection.send(connection.studies.enrol(f"study/{study}/enrol/{address}", study, on_chain.spec_hash))
             position = connection.studies.participant_index(study, address)
-        return Enrolment(study, position, spec.seats, hex_of(on_chain.spec_hash))
+        return Enrolment(study, position, spec.seats, hex_of(on_chain.spec_hash), consent)
 
 
 def _check_pace(client: ChainClient, spec: StudySpec) -> None:

@@ -45,7 +45,7 @@ def test_the_registry_of_a_finished_study(consortium: Consortium, finished: Stud
     assert got["hash"] == rows[1]["hash"] and Path(got["signature"]).is_file() and Path(got["page"]).is_file()
     online = consortium.cli(beta, "model", "card", str(file))
     assert online["verified"] and online["signer"] == alpha.address
-    assert [c["name"] for c in online["checks"]] == ["file", "signature", "chain", "spec"]
+    assert [c["name"] for c in online["checks"]] == ["file", "signature", "chain", "study", "names", "metrics"]
     assert online["card"]["names"][beta.address] == "beta"
     assert len(online["card"]["chain"]["attested_by"]) >= 3
     nowhere = {**consortium.environment(beta), "DEFEDBIO_NETWORK": str(tmp_path / "none"), "DEFEDBIO_RPC": "http://127.0.0.1:1"}
