@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from defedbio import foreign_json
 from defedbio.errors import InvalidInput, NotFound
 
 DEFAULT_HOME = Path("~/.defedbio")
 DEFAULT_NETWORK_FILE = Path("build/networks/development.json")
 DEFAULT_IPFS_API = "/ip4/127.0.0.1/tcp/5001"
+MAX_DOCUMENT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -109,18 +111,15 @@ def write_private_bytes(path: Path, raw: bytes, replace: bool = False) -> None:
 
 
 def read_json(path: Path, what: str, hint: str) -> dict[str, Any]:
-    """Read a JSON object.
+    """Read a JSON object of at most `MAX_DOCUMENT_BYTES`.
 
     Raises:
         NotFound: if the file is absent, with `hint`.
         InvalidInput: if it is not a JSON object.
     """
     try:
-        document = json.loads(path.read_text("utf-8"))
+        return foreign_json.read_file(path, f"{what} at {path}", MAX_DOCUMENT_BYTES)
     except FileNotFoundError:
         raise NotFound(f"no {what} at {path}", hint) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise InvalidInput(f"{what} at {path} cannot be read: {type(error).__name__}") from None
-    if not isinstance(document, dict):
-        raise InvalidInput(f"{what} at {path} is not a JSON object")
-    return document

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from math import inf
 
 from defedbio.errors import InvalidInput
 
@@ -136,14 +137,14 @@ class Quantisation:
     def __post_init__(self) -> None:
         if not 8 <= self.slot_bits <= 62:
             raise InvalidInput("slot_bits must be 8..62")
-        if not self.scale > 0 or self.weight_cap < 1:
+        if not 0 < self.scale < inf or not self.weight_cap >= 1:
             raise InvalidInput("scale must be positive and weight_cap at least 1")
         if self.clip_norm is None and self.max_abs is None:
             raise InvalidInput("a quantisation needs clip_norm or max_abs")
         if not 0 <= self.noise <= MAX_NOISE:
             raise InvalidInput(f"the deviation of the noise must be 0..{MAX_NOISE} units", "narrow the slots or lower the scale")
-        if any(bound is not None and not bound > 0 for bound in (self.clip_norm, self.max_abs)):
-            raise InvalidInput("clip_norm and max_abs must be positive")
+        if not all(bound is None or 0 < bound * self.scale < inf for bound in (self.clip_norm, self.max_abs)):
+            raise InvalidInput("clip_norm and max_abs must be positive, and numbers in units of the scale too")
 
     @property
     def bound(self) -> int:
@@ -162,7 +163,7 @@ class Quantisation:
         Raises:
             InvalidInput: if the sum could overflow a slot.
         """
-        if participants * slack * self.bound >= 1 << (self.slot_bits - 1):
+        if not participants * slack * self.bound < 1 << (self.slot_bits - 1):
             raise InvalidInput(
                 f"{participants} contributions of up to {self.bound} overflow {self.slot_bits}-bit slots",
                 "lower the scale, the bound or the weight cap, or widen the slots",

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from functools import cache
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from defedbio.errors import DefedError, InvalidInput
+from defedbio.text import printable
 
 MAX_DEPTH = 64
 # The longest integer of the protocol is one of 256 bits, and every float can be written in 24 characters.
 MAX_NUMBER_CHARACTERS = 80
+SHOWN_PROBLEM = 300
 
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -55,14 +59,34 @@ def read_object(raw: bytes, what: str, most: int, fault: type[DefedError] = Inva
     return document
 
 
-def read_file(path: Path, what: str, most: int, fault: type[DefedError] = InvalidInput) -> Any:
-    """As `read`, of a file, of which no more than `most` bytes are taken in.
+def read_file(path: Path, what: str, most: int, fault: type[DefedError] = InvalidInput) -> dict[str, Any]:
+    """As `read_object`, of a file, of which hardly more than `most` bytes are taken in.
 
     Raises:
         OSError: if it cannot be read.
     """
     with path.open("rb") as stream:
-        return read(stream.read(most + 1), what, most, fault)
+        return read_object(stream.read(most + 1), what, most, fault)
+
+
+class Schema:
+    """A JSON Schema (2020-12), by which an integer is an int and a pattern is of the whole text.
+
+    Loads its package when the first document is checked: not every program has one.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._document = json.loads(text)
+        self._made: Any = None
+
+    def check(self, document: Any, what: str, fault: type[DefedError] = InvalidInput) -> None:
+        """Raises `fault`, naming `what` and the first place where it breaks the schema."""
+        if self._made is None:
+            self._made = _strict()(self._document)
+        problem = min(self._made.iter_errors(document), key=lambda e: list(map(str, e.absolute_path)), default=None)
+        if problem is not None:
+            where = "/".join(map(str, problem.absolute_path))[:SHOWN_PROBLEM] or "the document"
+            raise fault(printable(f"{what} breaks its schema at {where}: {problem.message[:SHOWN_PROBLEM]}"))
 
 
 class _Refused(ValueError):
@@ -115,3 +139,16 @@ def _encodable(document: Any) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+@cache
+def _strict() -> Any:
+    """The package takes 24.0 for an integer, and a `$` in front of a last line end for the end."""
+    from jsonschema import Draft202012Validator, ValidationError, validators
+
+    def pattern(validator: Any, wanted: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        if isinstance(instance, str) and not re.fullmatch(wanted, instance):
+            yield ValidationError(f"{instance!r} does not match {wanted!r}")
+
+    types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda checker, value: type(value) is int)
+    return validators.extend(Draft202012Validator, {"pattern": pattern}, type_checker=types)  # type: ignore[no-untyped-call]

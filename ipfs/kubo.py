@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
@@ -17,9 +17,11 @@ import ipfshttpclient
 import multiaddr
 import requests
 import urllib3.exceptions
+from ipfshttpclient import encoding
 from ipfshttpclient import exceptions as rpc
 from requests.adapters import HTTPAdapter
 
+from defedbio import foreign_json
 from defedbio.errors import BlobMismatch, BlobUnavailable, InvalidInput, MalformedBlob, StoreUnreachable, Unreachable
 from defedbio.ipfs.cid import Cid, check_cid, cid_of, file_size_below, parse_cid
 from defedbio.ipfs.store import NodeIdentity
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _PIECE_BYTES = 65536
+_ANSWER_BYTES = 1 << 26
 _ROOT_BLOCK_BYTES = 2 * 1024 * 1024  # Bitswap carries no larger block
 _GRACE = 2.0  # seconds by which the node's own deadline is waited out
 _COLLECTION = 600.0
@@ -327,6 +330,30 @@ def _check_peer_address(address: str) -> None:
         raise InvalidInput(f"not a multiaddress: {address[:200]!r}") from error
     if not names or names[-1] != "p2p":
         raise InvalidInput(f"the multiaddress does not end in /p2p/<peer id>: {address}")
+
+
+class _Json(encoding.Json):  # type: ignore[misc]
+    """Answers are documents, one a line; the library's own reader takes whatever Python does, and raises what Python does."""
+
+    def __init__(self) -> None:
+        self._raw = bytearray()
+
+    def parse_partial(self, raw: bytes) -> Generator[Any, Any, Any]:
+        self._raw += raw
+        if len(self._raw) > _ANSWER_BYTES:
+            raise rpc.DecodingError("json", ValueError("the answer is too long"))
+        yield from ()
+
+    def parse_finalize(self) -> Generator[Any, Any, Any]:
+        try:
+            for line in bytes(self._raw).splitlines():
+                if line.strip():
+                    yield foreign_json.read(line, "the answer", _ANSWER_BYTES)
+        except InvalidInput as error:
+            raise rpc.DecodingError("json", error) from error
+
+
+encoding.__encodings["json"] = _Json
 
 
 class _PiecewiseResponse(requests.Response):

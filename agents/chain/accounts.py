@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from eth_utils.address import is_address, to_checksum_address
 
+from defedbio import foreign_json
 from defedbio.config import private_folder, sync_folder
 from defedbio.errors import InvalidInput, InvalidKey, WrongPassword
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
 DEFAULT_ITERATIONS = 262144
+_MAX_BYTES = 1 << 16
 
 
 def create_keystore(path: str | os.PathLike[str], password: str, *, iterations: int = DEFAULT_ITERATIONS) -> str:
@@ -82,11 +84,6 @@ def keystore_address(path: str | os.PathLike[str]) -> str:
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        return foreign_json.read_file(Path(path), f"the keystore {path}", _MAX_BYTES, InvalidKey)
     except OSError as error:
         raise InvalidKey(f"cannot read the keystore {path}: {error.strerror}") from error
-    except ValueError:
-        raise InvalidKey(f"{path} is not a keystore") from None
-    if not isinstance(document, dict):
-        raise InvalidKey(f"{path} is not a keystore")
-    return document

@@ -13,9 +13,11 @@ from typing import Any
 
 from eth_utils.address import is_address, to_checksum_address
 
+from defedbio import foreign_json
 from defedbio.errors import InvalidInput
 
 FORMAT = "defedbio-network/2"
+MAX_BYTES = 1 << 16
 _FIELDS = frozenset({"format", "chain_id", "rpc", "contracts"})
 
 # The table of our contracts by their Solidity names, in the order in which they are deployed. A further contract is a row here, its
@@ -95,7 +97,7 @@ class Network:
     contracts: Contracts
 
     def __post_init__(self) -> None:
-        if not _is_count(self.chain_id) or not 0 < self.chain_id < 1 << 64:
+        if not _is_count(self.chain_id) or self.chain_id == 0:
             raise InvalidInput("chain_id must be an integer from 1")
         if not isinstance(self.rpc, str) or not self.rpc.startswith(("http://", "https://")):
             raise InvalidInput("rpc must be an http or https URL")
@@ -116,11 +118,11 @@ class Network:
         Raises:
             InvalidInput: saying what is wrong.
         """
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise InvalidInput(f"the network file is not JSON: {error}") from None
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
+        return cls._from(foreign_json.read_object(text.encode("utf-8", "surrogatepass"), "the network file", MAX_BYTES))
+
+    @classmethod
+    def _from(cls, document: dict[str, Any]) -> Network:
+        if document.get("format") != FORMAT:
             raise _other_format(document)
         _same_fields(document, _FIELDS, "the network file")
         contracts = document["contracts"]
@@ -152,19 +154,17 @@ class Network:
             InvalidInput: if it cannot be read or is not one.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            raise InvalidInput(f"cannot read the network file {path}: {reason}") from error
-        return cls.from_json(text)
+            return cls._from(foreign_json.read_file(Path(path), "the network file", MAX_BYTES))
+        except OSError as error:
+            raise InvalidInput(f"cannot read the network file {path}: {error.strerror}") from error
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return type(value) is int and 0 <= value < 1 << 64
 
 
-def _other_format(document: object) -> InvalidInput:
-    if isinstance(document, dict) and document.get("format") == "defedbio-network/1":
+def _other_format(document: dict[str, Any]) -> InvalidInput:
+    if document.get("format") == "defedbio-network/1":
         return InvalidInput(
             "the network file is of format 'defedbio-network/1', and this version reads 'defedbio-network/2'",
             "ask whoever deployed the contracts for a new one; or put /2 for /1, write every contract as "
@@ -186,4 +186,4 @@ def _deployed(name: str, document: object) -> Deployed:
 def _same_fields(found: Mapping[str, Any], expected: frozenset[str], where: str) -> None:
     missing, unknown = expected - found.keys(), found.keys() - expected
     if missing or unknown:
-        raise InvalidInput(f"{where}: missing {sorted(missing)}, unknown {sorted(unknown)}")
+        raise InvalidInput(f"{where}: missing {sorted(missing)}, unknown {str(sorted(unknown))[:200]}")

@@ -5,16 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from defedbio import foreign_json
 from defedbio.chain.parse import UNREADABLE
 from defedbio.chain.records import ClientOptions
 from defedbio.errors import ChainUnreachable, InternalFault, InvalidInput
-
-# A third of a second, which only those pay who ask a node: evidence and local files are checked without.
-if TYPE_CHECKING:
-    from web3.types import RPCEndpoint
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +19,7 @@ T = TypeVar("T")
 
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RATE_LIMIT_CODES = frozenset({-32005, -32097, 429})
+_MAX_ANSWER_BYTES = 1 << 28  # the logs of 2,000 full blocks, or the receipts of one
 
 
 class RpcError(Exception):
@@ -36,6 +34,7 @@ class RpcError(Exception):
 
 class Rpc:
     def __init__(self, url: str, options: ClientOptions, sleep: Callable[[float], None] = time.sleep) -> None:
+        # A third of a second, which only those pay who ask a node: evidence and local files are checked without.
         from web3 import HTTPProvider
 
         try:
@@ -51,7 +50,9 @@ class Rpc:
         if parts.username is not None:
             settings["auth"] = (unquote(parts.username), unquote(parts.password or ""))
         bare = urlunsplit((parts.scheme, host + port, parts.path, parts.query, ""))
-        self._provider = HTTPProvider(bare, request_kwargs=settings, exception_retry_configuration=None)
+        provider: Any = HTTPProvider(bare, request_kwargs=settings, exception_retry_configuration=None)
+        provider.decode_rpc_response = _read_answer
+        self._provider = provider
         self._options = options
         self._sleep = sleep
         # web3 logs the endpoint and every answer at DEBUG
@@ -106,7 +107,7 @@ class Rpc:
         from web3.exceptions import Web3Exception
 
         try:
-            answer = cast(Any, self._provider.make_request(cast("RPCEndpoint", method), list(params)))
+            answer = self._provider.make_request(method, list(params))
         except requests.HTTPError as error:
             status = error.response.status_code if error.response is not None else 0
             if status in _PASSING_STATUS:
@@ -114,7 +115,7 @@ class Rpc:
             raise ChainUnreachable(f"the Ethereum node at {self.shown} refuses requests: HTTP status {status}") from None
         except (requests.RequestException, OSError, Web3Exception) as error:
             raise _Passing(type(error).__name__) from None
-        except (ValueError, RecursionError):
+        except (ChainUnreachable, ValueError):
             raise _Passing("an answer that is not JSON") from None
         if not isinstance(answer, dict) or ("error" not in answer and "result" not in answer):
             raise _Passing("an answer that is not JSON-RPC")
@@ -124,9 +125,13 @@ class Rpc:
         if not isinstance(refusal, dict):
             raise RpcError(0, str(refusal))
         code, message = refusal.get("code"), str(refusal.get("message", ""))
-        if code in _RATE_LIMIT_CODES and method != "eth_getLogs":
+        if isinstance(code, int) and code in _RATE_LIMIT_CODES and method != "eth_getLogs":
             raise _Passing(f"error {code}")
         raise RpcError(code if isinstance(code, int) else 0, message, refusal.get("data"))
+
+
+def _read_answer(raw: bytes) -> Any:
+    return foreign_json.read(raw, "the answer", _MAX_ANSWER_BYTES, ChainUnreachable)
 
 
 class _Passing(Exception):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +18,7 @@ from defedbio.cli.common import HOME, NETWORK, HomeOption, IpfsOption, JsonOptio
 from defedbio.config import DEFAULT_IPFS_API
 from defedbio.domain import Phase
 from defedbio.errors import ChainUnreachable
+from defedbio.text import moment
 
 if TYPE_CHECKING:
     from defedbio.client.status import Status
@@ -107,7 +107,7 @@ def _rows(status: Status, now: float) -> list[tuple[str, Any]]:
 
 
 def now_text(at: float) -> str:
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    return moment(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def _agent(status: Status, now: float) -> Text:
@@ -197,7 +197,7 @@ def _note(record: dict[str, Any]) -> Text:
 
 
 def _clock(record: dict[str, Any]) -> str:
-    return datetime.fromtimestamp(float(record["at"])).strftime("%H:%M:%S")
+    return moment(float(record["at"])).astimezone().strftime("%H:%M:%S")
 
 
 def span(seconds: float) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from defedbio import foreign_json
 from defedbio.crypto import numbers, sealing
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.numbers import Rand
@@ -100,13 +101,8 @@ class CeremonyTranscript:
         Raises:
             BadTranscript: for unknown or missing fields, wrong sizes, impossible values or another encoding.
         """
-        if len(data) > MAX_BYTES:
-            raise BadTranscript("the transcript is too long")
-        try:
-            value = json.loads(data)
-        except (ValueError, RecursionError):
-            raise BadTranscript("the transcript is not JSON") from None
-        if not isinstance(value, dict) or set(value) != _FIELDS:
+        value = foreign_json.read_object(data, "the transcript", MAX_BYTES, BadTranscript)
+        if set(value) != _FIELDS:
             raise BadTranscript("the transcript has missing or unknown fields")
         if value["format"] != FORMAT or value["kind"] != KIND:
             raise BadTranscript("the transcript has a format or kind that this version does not read")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -14,8 +13,8 @@ from markupsafe import Markup
 
 from defedbio.domain import BitSet
 from defedbio.explorer.index import Index
+from defedbio.text import moment
 
-LATEST_SECONDS = 253_402_300_799  # the last second that a calendar date can be written for
 _PAGES = {"study": "study", "round": "round", "parent": "round", "epoch": "epoch", "key_epoch": "epoch"}
 
 
@@ -33,8 +32,8 @@ class Renderer:
             "hex": lambda value: "0x" + value.hex() if value else "",
             "short": short,
             "absolute": absolute,
-            "clock": lambda seconds: _date(seconds).strftime("%H:%M:%S"),
-            "iso": lambda seconds: _date(seconds).isoformat(),
+            "clock": lambda seconds: moment(seconds).strftime("%H:%M:%S"),
+            "iso": lambda seconds: moment(seconds).isoformat(),
             "ago": lambda seconds: ago(self._clock() - seconds),
             "count": lambda number: f"{number:,}".replace(",", "\N{THIN SPACE}"),
             "size": size,
@@ -86,11 +85,7 @@ def short(text: str, ends: int = 6) -> str:
 
 
 def absolute(seconds: float) -> str:
-    return _date(seconds).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _date(seconds: float) -> datetime:
-    return datetime.fromtimestamp(min(seconds, LATEST_SECONDS), UTC)
+    return moment(seconds).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def ago(seconds: float) -> str:

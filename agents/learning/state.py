@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from defedbio import foreign_json
 from defedbio.errors import InvalidInput, MalformedBlob
 from defedbio.learning import statistics
 from defedbio.learning.parameters import Weights, count, parameters, unflatten
@@ -23,6 +24,7 @@ FORMAT = "defedbio-model/1"
 METADATA_KEY = "defedbio"
 SCALER_NAMES = ("scaler.mean", "scaler.std")
 _LENGTH_BYTES = 8
+_MAX_HEADER_BYTES = 1 << 23  # of 10,000 tensors with names of 200 letters
 _DTYPES: dict[str, str] = {"F32": "<f4", "F64": "<f8"}
 
 
@@ -179,16 +181,12 @@ def _read_header(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     length = int.from_bytes(data[:_LENGTH_BYTES], "little")
     if len(data) < _LENGTH_BYTES or length > len(data) - _LENGTH_BYTES:
         raise MalformedBlob("the model's header is longer than its bytes")
-    try:
-        header = json.loads(data[_LENGTH_BYTES : _LENGTH_BYTES + length].decode("utf-8"))
-        metadata = json.loads(header["__metadata__"][METADATA_KEY])
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        raise MalformedBlob("the model's header is not JSON") from None
-    except (KeyError, TypeError):
-        raise MalformedBlob("the model's header has no DeFed-Bio metadata") from None
-    if not isinstance(metadata, dict):
+    header = foreign_json.read_object(data[_LENGTH_BYTES : _LENGTH_BYTES + length], "the model's header", _MAX_HEADER_BYTES, MalformedBlob)
+    named = header.get("__metadata__")
+    text = named.get(METADATA_KEY) if isinstance(named, dict) else None
+    if not isinstance(text, str):
         raise MalformedBlob("the model's header has no DeFed-Bio metadata")
-    return header, metadata
+    return header, foreign_json.read_object(text.encode(), "the model's metadata", _MAX_HEADER_BYTES, MalformedBlob)
 
 
 def _check_metadata(metadata: dict[str, Any], spec: StudySpec) -> int:

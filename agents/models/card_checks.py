@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import isclose
 from pathlib import Path
 
+from defedbio import foreign_json
 from defedbio.chain.signing import card_signer
 from defedbio.errors import BlobMismatch, BlobUnavailable, InvalidInput, NotFound, PeerFault, StoreUnreachable
 from defedbio.models.cards import MAX_CARD_BYTES, Card, chain_facts, named, study_facts
@@ -111,10 +111,10 @@ def check_signature(file: Path, card: Card) -> str:
     if not path.exists():
         return ""
     try:
-        document = json.loads(read_file(path, MAX_SIGNATURE_BYTES))
+        document = foreign_json.read_object(read_file(path, MAX_SIGNATURE_BYTES), str(path), MAX_SIGNATURE_BYTES)
         found, signer, signature = document["typed_data"], str(document["signer"]), bytes.fromhex(document["signature"].removeprefix("0x"))
         domain, message = dict(found["domain"]), dict(found["message"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise InvalidInput(f"{path} is no signature of a model card") from None
     wanted = card.statement.typed_data()
     for what, name in (("chain", "chainId"), ("contract", "verifyingContract")):

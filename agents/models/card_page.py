@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 from defedbio.models.cards import Card
+from defedbio.text import moment, printable
 
 SHOWN_ANCESTORS = 10
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", ":": "&#58;"}
@@ -41,7 +41,7 @@ def page_of(card: Card) -> str:
 
 def escape(text: str) -> str:
     """One line of plain text in Markdown: no markup, HTML, link or control character of the text's own takes effect."""
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split()))
+    shown = printable(" ".join(text.split()))
     return "".join(_ENTITIES.get(c) or (f"\\{c}" if c in _PUNCTUATION else c) for c in shown)
 
 
@@ -74,7 +74,7 @@ def _front_matter(card: Card) -> list[str]:
 
 def _yaml(text: str) -> str:
     """A double-quoted scalar of printable text."""
-    return json.dumps("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text), ensure_ascii=False)
+    return json.dumps(printable(text), ensure_ascii=False)
 
 
 def _intended(study: dict[str, Any]) -> list[str]:
@@ -174,7 +174,7 @@ def _lineage(chain: dict[str, Any], study: dict[str, Any]) -> list[str]:
 def _record(card: Card) -> list[str]:
     chain, file = card.chain, card.file
     final = chain["finalised"]
-    when = datetime.fromtimestamp(min(final["time"], 1 << 37), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    when = moment(final["time"]).strftime("%Y-%m-%d %H:%M:%S UTC")
     facts = {
         "file": f"{file['format']}, {file['bytes']:,} bytes",
         "sha256": f"`{file['sha256']}`",

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from defedbio import foreign_json
 from defedbio.chain.events import block_time
 from defedbio.chain.parse import to_hex
 from defedbio.chain.signing import CardStatement
@@ -21,9 +22,6 @@ from defedbio.models.registry import Measured, Model, Tuning, lineage
 from defedbio.protocol.reading import Reader
 from defedbio.protocol.view import RoundView, StudyView
 from defedbio.spec import StudySpec
-
-if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator
 
 FORMAT = "defedbio-model-card/1"
 MODEL_FORMAT = "defedbio-model/1"
@@ -49,16 +47,8 @@ class Card:
     @classmethod
     def from_bytes(cls, raw: bytes) -> Card:
         """Raises InvalidInput for what is no card in canonical form."""
-        if len(raw) > MAX_CARD_BYTES:
-            raise InvalidInput(f"a model card has at most {MAX_CARD_BYTES} bytes")
-        try:
-            document = json.loads(raw.decode("ascii"), parse_constant=_no_constant)
-        except (ValueError, RecursionError):
-            raise InvalidInput("the model card is not JSON in ASCII") from None
-        problem = next(iter(sorted(_validator().iter_errors(document), key=lambda e: list(map(str, e.absolute_path)))), None)
-        if problem is not None:
-            where = "/".join(map(str, problem.absolute_path)) or "the document"
-            raise InvalidInput(f"the model card breaks its schema at {where[:100]}")
+        document = foreign_json.read(raw, "the model card", MAX_CARD_BYTES)
+        _schema().check(document, "the model card")
         if _canonical(document) != raw:
             raise InvalidInput("the model card is not in canonical form", "it was changed after it was written")
         return cls(raw, document)
@@ -242,12 +232,6 @@ def _canonical(document: dict[str, Any]) -> bytes:
     return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n").encode("ascii")
 
 
-def _no_constant(name: str) -> float:
-    raise ValueError(name)
-
-
 @cache
-def _validator() -> Draft202012Validator:
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator(json.loads(files("defedbio.models").joinpath("model-card.schema.json").read_text("utf-8")))
+def _schema() -> foreign_json.Schema:
+    return foreign_json.Schema(files("defedbio.models").joinpath("model-card.schema.json").read_text("utf-8"))

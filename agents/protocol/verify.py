@@ -100,7 +100,7 @@ class _Audit:
             declared = self.view.privacy.get(reveal.participant)
             if declared is None:
                 raise Refused("an organisation in the sum declared no privacy loss", reveal.participant)
-            if declared.epsilon_total > agreed.epsilon * (1 + 1e-6) or declared.delta > agreed.delta * (1 + 1e-6):
+            if not (declared.epsilon_total <= agreed.epsilon * (1 + 1e-6) and declared.delta <= agreed.delta * (1 + 1e-6)):
                 raise Refused(f"an organisation declared epsilon {declared.epsilon_total:g}, beyond the budget", reveal.participant)
         most = max(self.view.privacy[r.participant].epsilon_total for r in self.view.frozen_reveals())
         return f"declared by all in the sum: epsilon at most {most:.4g} of {agreed.epsilon:g}, delta {agreed.delta:g}"

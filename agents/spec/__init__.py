@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from defedbio import foreign_json
 from defedbio.domain import MAX_NOISE, NOISE_TAIL, Quantisation
 from defedbio.errors import InvalidInput, InvalidSpec
 from defedbio.spec.features import (
@@ -34,9 +34,6 @@ from defedbio.spec.learning import (
 )
 from defedbio.spec.privacy import Privacy, RecordPrivacy, SumPrivacy, privacy_from
 from defedbio.spec.tasks import BinarySpec, MulticlassSpec, MultitaskSpec, RegressionSpec, SurvivalSpec, TaskSpec, task_from
-
-if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator
 
 __all__ = [
     "NORM_PROOF_SLACK",
@@ -158,16 +155,8 @@ class StudySpec:
         Raises:
             InvalidSpec: saying where it breaks the schema or a rule.
         """
-        if len(raw) > MAX_SPEC_BYTES:
-            raise InvalidSpec(f"a study spec may have at most {MAX_SPEC_BYTES} bytes")
-        try:
-            document = json.loads(raw.decode("utf-8"), object_pairs_hook=_without_duplicates)
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InvalidSpec(f"the study spec is not JSON: {error}") from None
-        problem = next(iter(sorted(_validator().iter_errors(document), key=lambda e: list(map(str, e.absolute_path)))), None)
-        if problem is not None:
-            where = "/".join(map(str, problem.absolute_path)) or "the document"
-            raise InvalidSpec(f"study spec, {where}: {problem.message}")
+        document = foreign_json.read(raw, "the study spec", MAX_SPEC_BYTES, InvalidSpec)
+        _schema().check(document, "the study spec", InvalidSpec)
         try:
             return cls(raw=raw, **_fields(document))
         except InvalidSpec:
@@ -227,15 +216,6 @@ def widest_scale(slot_bits: int, bound: float, participants: int, spare: int = 0
     return ((1 << (slot_bits - 1)) / (participants * NORM_PROOF_SLACK) - 2 - spare) / bound
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise InvalidSpec("the study spec names a field twice")
-    return result
-
-
 @cache
-def _validator() -> Draft202012Validator:
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator(json.loads(files("defedbio.spec").joinpath("study.schema.json").read_text("utf-8")))
+def _schema() -> foreign_json.Schema:
+    return foreign_json.Schema(files("defedbio.spec").joinpath("study.schema.json").read_text("utf-8"))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import Any, ClassVar
 
+from defedbio.domain import MAX_NOISE
+
 
 @dataclass(frozen=True)
 class RecordPrivacy:
@@ -44,8 +46,9 @@ class SumPrivacy:
         return self.noise_multiplier * clip_norm / sqrt(self.honest)
 
     def units(self, clip_norm: float, scale: float) -> int:
-        """That deviation in units of the quantisation, rounded up."""
-        return ceil(self.share(clip_norm) * scale)
+        """That deviation in units of the quantisation, rounded up; all that no quantisation takes is one more than `MAX_NOISE`."""
+        units = self.share(clip_norm) * scale
+        return ceil(units) if units <= MAX_NOISE else MAX_NOISE + 1
 
 
 Privacy = RecordPrivacy | SumPrivacy

@@ -89,9 +89,9 @@ def test_an_object_is_an_object(raw: bytes) -> None:
 
 def test_of_a_file_no_more_is_taken_in_than_it_may_have(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
-    file.write_bytes(b"[1]")
-    assert read_file(file, "it", 3) == [1]
-    with pytest.raises(InvalidInput, match="more than 2 bytes"):
-        read_file(file, "it", 2)
+    file.write_bytes(b'{"a":1}')
+    assert read_file(file, "it", 7) == {"a": 1}
+    with pytest.raises(InvalidInput, match="more than 6 bytes"):
+        read_file(file, "it", 6)
     with pytest.raises(InvalidInput, match="more than 64 bytes"):
         read_file(Path("/dev/zero"), "it", 64)

@@ -6,12 +6,13 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
+from defedbio import foreign_json
 from defedbio.config import private_folder
 from defedbio.errors import InvalidInput
 from defedbio.report import Reporter
@@ -60,12 +61,10 @@ def last_records(path: Path) -> list[dict[str, Any]]:
         return []
     found = []
     for line in lines:
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict) and {"at", "phase", "status"} <= record.keys():
-            found.append(record)
+        with suppress(InvalidInput):
+            record = foreign_json.read_object(line, "a record", TAIL_BYTES)
+            if {"phase", "status"} <= record.keys() and isinstance(record.get("at"), int | float):
+                found.append(record)
     return found
 
 

@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from defedbio import foreign_json
 from defedbio.config import private_folder
+from defedbio.errors import InvalidInput
 
 FILE = "agent.json"
+MAX_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def running_agent(folder: Path) -> RunningAgent | None:
 
 def _read(descriptor: int) -> RunningAgent | None:
     try:
-        document = json.loads(os.pread(descriptor, 4096, 0))
+        document = foreign_json.read_object(os.pread(descriptor, MAX_BYTES + 1, 0), FILE, MAX_BYTES)
         return RunningAgent(int(document["pid"]), float(document["started"]), str(document["metrics"]))
-    except (ValueError, KeyError, TypeError):
+    except (InvalidInput, ValueError, KeyError, TypeError):
         return None

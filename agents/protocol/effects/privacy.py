@@ -32,7 +32,8 @@ def charge(tools: Tools, study: StudyView, view: RoundView) -> None:
     free = {_name(r) for r in study.rounds.values() if r.phase == Phase.VOIDED and not _published(tools, r)}
     charged = [name for name in charged if name not in free]
     total = loss_after(tools.frame.spec, len(charged) + 1).epsilon_total
-    if total > privacy.epsilon:
+    # A loss or a budget that is no number is a budget that is spent.
+    if not total <= privacy.epsilon:
         raise InvalidData(
             f"the privacy budget is spent: another round makes epsilon {total:.4g}, and the study allows {privacy.epsilon:g}",
             "nothing to do: this organisation's records have told as much as was agreed",

@@ -87,8 +87,8 @@ def test_addresses_must_be_four_different_ones() -> None:
 def test_a_network_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot read the network file"):
         Network.load(tmp_path / "none.json")
-    for text in ("{", "[" * 100_000):
-        with pytest.raises(InvalidInput, match="not JSON"):
+    for text, reason in (("{", "not JSON"), ("[" * 10_000, "nested"), ("[" * 100_000, "more than"), ('{"a": "\ud800"}', "not UTF-8")):
+        with pytest.raises(InvalidInput, match=reason):
             Network.from_json(text)
 
 

@@ -108,10 +108,12 @@ def test_what_is_no_transcript_is_refused(data) -> None:
 
 def test_other_encodings_of_the_same_transcript_are_refused(transcript) -> None:
     data = transcript.to_bytes()
-    for other in (data + b"\n", json.dumps(json.loads(data), indent=1, sort_keys=True).encode(), data.replace(b'"v":', b'"v":"0x00","v":')):
+    for other in (data + b"\n", json.dumps(json.loads(data), indent=1, sort_keys=True).encode()):
         with pytest.raises(BadTranscript, match="canonical"):
             CeremonyTranscript.from_bytes(other, minimum_bits=512)
-    with pytest.raises(BadTranscript, match="too long"):
+    with pytest.raises(BadTranscript, match="names a field twice"):
+        CeremonyTranscript.from_bytes(data.replace(b'"v":', b'"v":"0x00","v":'), minimum_bits=512)
+    with pytest.raises(BadTranscript, match="has more than"):
         CeremonyTranscript.from_bytes(b" " * (ceremony.MAX_BYTES + 1))
 
 

@@ -15,13 +15,13 @@ from typing import Any, Self, get_args
 import numpy as np
 import pandas as pd
 import pytest
-from jsonschema import Draft202012Validator
 
 from defedbio import spec as specs
 from defedbio.chain.values import KeyEpoch, Study
 from defedbio.client.simulation import Simulation, simulate
 from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus
 from defedbio.errors import InvalidData, InvalidSpec
+from defedbio.foreign_json import Schema
 from defedbio.learning.data import ADAPTERS, open_adapter
 from defedbio.learning.data.files import Cells, first_rows, read_columns
 from defedbio.learning.data.port import Problem
@@ -109,7 +109,7 @@ def sequences(monkeypatch: pytest.MonkeyPatch) -> StudySpec:
     """A study of the new kind, with everything that lists features."""
     schema = _schema()
     schema["properties"]["features"]["oneOf"].append(ENTRY)
-    monkeypatch.setattr(specs, "_validator", lambda: Draft202012Validator(schema))
+    monkeypatch.setattr(specs, "_schema", lambda: Schema(json.dumps(schema)))
     monkeypatch.setitem(KINDS, "sequence", SequenceFeatures)
     monkeypatch.setitem(ADAPTERS, "sequence", lambda: SequenceAdapter)
     return _study()
