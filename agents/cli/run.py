@@ -48,6 +48,10 @@ def run(
     metrics_port: Annotated[
         int | None, typer.Option("--metrics-port", min=0, max=65535, help="Port of the metrics; 0 a free one. 9460, or a free one.")
     ] = None,
+    metrics_allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--metrics-allow-host", help="Another host name under which the metrics may be asked for. Repeatable."),
+    ] = None,
     log_file: Annotated[
         Path | None, typer.Option("--log-file", help="JSON records, at most four files of 10 MB. agent.log in the study's folder.")
     ] = None,
@@ -79,6 +83,7 @@ def run(
         metrics=metrics,
         metrics_host=metrics_host,
         metrics_port=metrics_port,
+        metrics_allow_host=metrics_allow_host or (),
         log_file=log_file,
         hook_command=hook_command or (),
         hook_url=hook_url or (),

@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 
 from defedbio.client.session import Session
 from defedbio.explorer.application import application
+from defedbio.web.hardening import names
 from defedbio.web.server import serve, serving
 
 LOOPBACK, PORT = "127.0.0.1", 8420
@@ -46,4 +47,4 @@ class Explorer:
         serve(self._application(host, allow_host), host, port, on_ready)
 
     def _application(self, host: str, others: Sequence[str]) -> Starlette:
-        return application(self._session.reader(), ["127.0.0.1", "localhost", "[::1]", host, *others])
+        return application(self._session.reader(), names(host, others))

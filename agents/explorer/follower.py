@@ -12,6 +12,7 @@ from defedbio.errors import DefedError, NotFound
 from defedbio.explorer.index import Index
 from defedbio.explorer.lookups import SWEEP_SECONDS, Lookups
 from defedbio.protocol.view import RoundView, StudyView
+from defedbio.threads import Pauses, kept_up
 
 IDLE_SECONDS = 15.0
 TELL_SECONDS = 3.0
@@ -21,8 +22,8 @@ MOST_STUDIES = 100  # whose rounds are read without anybody looking
 class Follower:
     """`trouble` is why the chain cannot be read now, "" while it can."""
 
-    def __init__(self, index: Index, lookups: Lookups, poll_seconds: float) -> None:
-        self._index, self._lookups, self._poll_seconds = index, lookups, poll_seconds
+    def __init__(self, index: Index, lookups: Lookups, poll_seconds: float, pauses: Pauses | None = None) -> None:
+        self._index, self._lookups, self._poll_seconds, self._pauses = index, lookups, poll_seconds, pauses
         self._stopped = threading.Event()
         self._wanted: deque[int] = deque(maxlen=1000)
         self.trouble = ""
@@ -32,8 +33,8 @@ class Follower:
         return self._stopped.is_set()
 
     def start(self) -> None:
-        for work in (self._follow, self._fill):
-            threading.Thread(target=work, name=work.__name__, daemon=True).start()
+        kept_up(self._follow, "following the chain", self._stopped, self._pauses, self._say)
+        kept_up(self._fill, "asking ahead", self._stopped, self._pauses)
 
     def stop(self) -> None:
         self._stopped.set()
@@ -51,10 +52,13 @@ class Follower:
                 self._index.poll()
             except DefedError as error:
                 trouble = error.message
-            if trouble != self.trouble:
-                self.trouble = trouble
-                self._index.touch()
+            self._say(trouble)
             self._stopped.wait(self._poll_seconds)
+
+    def _say(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            self.trouble = trouble
+            self._index.touch()
 
     def _fill(self) -> None:
         """Go through what is not known yet, the newest first; again from the start as soon as there is something newer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -10,7 +11,9 @@ from concurrent.futures import Executor, Future, wait
 from math import inf
 from typing import Generic, TypeVar
 
-from defedbio.errors import DefedError, Unreachable
+from defedbio.errors import DefedError, InternalFault, Unreachable
+
+log = logging.getLogger(__name__)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -19,7 +22,8 @@ V = TypeVar("V")
 class Lookup(Generic[K, V]):
     """`ask` gives one key's value and runs in `pool`, once at a time for a key.
 
-    The newest `size` answers are remembered for `keep` seconds, a refusal (DefedError) for `patience` seconds.
+    The newest `size` answers are remembered for `keep` seconds, a refusal (DefedError) for `patience` seconds. Whatever else `ask` raises
+    is a refusal too, and logged.
     """
 
     def __init__(
@@ -79,6 +83,11 @@ class Lookup(Generic[K, V]):
         except DefedError as error:
             told = error
             return error
+        except Exception as error:
+            log.error("asking for %s failed with %s", key, type(error).__name__)
+            log.debug("asking for %s", key, exc_info=True)
+            told = InternalFault(f"this explorer failed at it: {type(error).__name__}", "its maintainers should hear of it")
+            return told
         finally:
             with self._lock:
                 self._asked.pop(key, None)

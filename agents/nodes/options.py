@@ -20,6 +20,7 @@ class RunOptions:
         poll: seconds between looks at a quiet chain; after news the next ones are sooner.
         patience: seconds that chain or IPFS may stay away before the agent ends.
         metrics, metrics_host, metrics_port: serve Prometheus metrics, by default on loopback port 9460 or a free one.
+        metrics_allow_host: names under which they may be asked for, besides loopback's and the address listened on.
         log_file: JSON records; agent.log in the study's folder when absent.
         hook_command, hook_url: programs and addresses that get every event; addresses need `hook_secret_file`.
 
@@ -34,6 +35,7 @@ class RunOptions:
     metrics: bool = True
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None
+    metrics_allow_host: Sequence[str] = ()
     log_file: StrPath | None = None
     hook_command: Sequence[str] = ()
     hook_url: Sequence[str] = field(default=(), repr=False)  # it may carry a credential

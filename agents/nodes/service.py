@@ -17,13 +17,14 @@ from defedbio.nodes.organisation import LoopOptions
 from defedbio.nodes.participation import assemble
 from defedbio.nodes.watching.hooks import Hooks, Receiver
 from defedbio.nodes.watching.logs import LOG_FILE, LogFile, bridged
-from defedbio.nodes.watching.metrics import DEFAULT_PORT, MetricsServer, NodeMetrics
+from defedbio.nodes.watching.metrics import DEFAULT_PORT, NodeMetrics
 from defedbio.nodes.watching.receivers import Command, WebHook
 from defedbio.nodes.watching.running import announced
 from defedbio.nodes.watching.vitals import HasPeers, watched
 from defedbio.protocol.journal import Journal
 from defedbio.protocol.reading import Reader
 from defedbio.report import Reporter, Sink, Tee
+from defedbio.web.hardening import unspecified
 
 LAST_WORDS_SECONDS = 5.0
 COMPLETE_SECONDS = 40.0  # a hook's tries and pauses: nobody starts a node again whose study is complete
@@ -97,19 +98,20 @@ class NodeService:
         """The URL of the metrics, empty without any."""
         if not self.options.metrics:
             return ""
-        server, remark = self._listen(metrics)
-        stack.callback(server.close)
-        report.note(f"metrics at {server.url}{remark}")
-        return server.url
+        url, remark = self._listen(metrics, stack)
+        if unspecified(self.options.metrics_host) and not self.options.metrics_allow_host:
+            remark += "; under loopback's names only: name others with --metrics-allow-host"
+        report.note(f"metrics at {url}{remark}")
+        return url
 
-    def _listen(self, metrics: NodeMetrics) -> tuple[MetricsServer, str]:
-        host, port = self.options.metrics_host, self.options.metrics_port
+    def _listen(self, metrics: NodeMetrics, stack: ExitStack) -> tuple[str, str]:
+        host, port, names = self.options.metrics_host, self.options.metrics_port, self.options.metrics_allow_host
         if port is not None:
-            return metrics.serve(host, port), ""
+            return stack.enter_context(metrics.serve(host, port, names)), ""
         try:
-            return metrics.serve(host, DEFAULT_PORT), ""
+            return stack.enter_context(metrics.serve(host, DEFAULT_PORT, names)), ""
         except InvalidInput:
-            return metrics.serve(host, 0), f": port {DEFAULT_PORT} is taken"
+            return stack.enter_context(metrics.serve(host, 0, names)), f": port {DEFAULT_PORT} is taken"
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from ipaddress import ip_address
 
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
@@ -22,6 +23,33 @@ HEADERS = {
 }
 
 
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+
+
+def unspecified(host: str) -> bool:
+    """Whether a server that listens on this address takes connections to every address of the machine."""
+    try:
+        return not host or ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def names(host: str, others: Sequence[str] = ()) -> list[str]:
+    """The names under which a server on the address `host` may be asked: those of loopback, its own address if that is one, and `others`.
+
+    0.0.0.0 is no name: browsers take it for this machine whatever page they show.
+    """
+    own = [] if unspecified(host) else [host]
+    return [*LOOPBACK_NAMES, *(f"[{name}]" if _is_ip6(name) else name for name in (*own, *others))]
+
+
+def _is_ip6(name: str) -> bool:
+    try:
+        return ip_address(name).version == 6
+    except ValueError:
+        return False
+
+
 def hardening(hosts: Sequence[str]) -> list[Middleware]:
     """For a read-only application. `hosts` are the names under which a browser may ask; others are refused, against DNS rebinding.
 
@@ -29,8 +57,8 @@ def hardening(hosts: Sequence[str]) -> list[Middleware]:
         InvalidInput: if one of them is empty or a pattern.
     """
     if any(not name or "*" in name for name in hosts):
-        raise InvalidInput("host names must be named one by one", "pass --host with an address, and --allow-host once for each name")
-    return [Middleware(Hardened), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))]
+        raise InvalidInput("host names must be named one by one", "name an address, and each host name by itself")
+    return [Middleware(Hardened), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)]
 
 
 class Hardened:

@@ -10,10 +10,13 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from defedbio.errors import InvalidInput
+from defedbio.errors import InternalFault, InvalidInput
+from defedbio.threads import kept_up
+from defedbio.web.hardening import unspecified
 
 GRACE_SECONDS = 2
 MOST_CONNECTIONS = 500
+PORT_HINT = "pass another --port, or stop what is there"
 
 
 def serve(app: ASGIApp, host: str, port: int, ready: Callable[[str], None]) -> None:
@@ -22,32 +25,45 @@ def serve(app: ASGIApp, host: str, port: int, ready: Callable[[str], None]) -> N
     Raises:
         InvalidInput: if the address cannot be listened on.
     """
-    server, listener, url = _server(app, host, port)
+    settings, listener, url = _prepared(app, host, port)
     ready(url)
-    server.run(sockets=[listener])
+    uvicorn.Server(settings).run(sockets=[listener])
 
 
 @contextmanager
-def serving(app: ASGIApp, host: str, port: int) -> Iterator[str]:
-    """Serve in a thread meanwhile; gives the address.
+def serving(app: ASGIApp, host: str, port: int, hint: str = PORT_HINT) -> Iterator[str]:
+    """Serve in a thread meanwhile; gives the address. `hint` says what to do where it cannot be listened on.
 
     Raises:
         InvalidInput: if the address cannot be listened on.
     """
-    server, listener, url = _server(app, host, port)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="web", daemon=True)
-    thread.start()
+    settings, listener, url = _prepared(app, host, port, hint)
+    server, stopped = uvicorn.Server(settings), threading.Event()
+
+    def work() -> None:
+        nonlocal server
+        server = uvicorn.Server(settings)
+        server.should_exit = stopped.is_set()
+        try:
+            server.run(sockets=[listener])
+        except SystemExit:  # which a thread would take for its end
+            raise InternalFault("the web server did not start") from None
+
+    thread = kept_up(work, "web", stopped)
     try:
         yield url
     finally:
+        stopped.set()
         server.should_exit = True
         thread.join()
+        listener.close()
 
 
-def _server(app: ASGIApp, host: str, port: int) -> tuple[uvicorn.Server, socket.socket, str]:
-    """The server, the socket on which connections are accepted already, and the address."""
-    listener = _listener(host, port)
-    shown = f"[{host}]" if ":" in host else host
+def _prepared(app: ASGIApp, host: str, port: int, hint: str = PORT_HINT) -> tuple[uvicorn.Config, socket.socket, str]:
+    """How to serve, the socket on which connections are accepted already, and the address at which this machine reaches it."""
+    listener = _listener(host, port, hint)
+    reached = host if not unspecified(host) else "::1" if ":" in host else "127.0.0.1"
+    shown = f"[{reached}]" if ":" in reached else reached
     settings = uvicorn.Config(
         app,
         log_level="warning",
@@ -56,10 +72,10 @@ def _server(app: ASGIApp, host: str, port: int) -> tuple[uvicorn.Server, socket.
         server_header=False,
         limit_concurrency=MOST_CONNECTIONS,
     )
-    return uvicorn.Server(settings), listener, f"http://{shown}:{listener.getsockname()[1]}/"
+    return settings, listener, f"http://{shown}:{listener.getsockname()[1]}/"
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def _listener(host: str, port: int, hint: str) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -67,7 +83,5 @@ def _listener(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         listener.listen()
     except OSError as error:
-        raise InvalidInput(
-            f"cannot listen on {host} port {port}: {error.strerror or error}", "pass another --port, or stop what is there"
-        ) from None
+        raise InvalidInput(f"cannot listen on {host} port {port}: {error.strerror or error}", hint) from None
     return listener

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from defedbio.nodes.watching.receivers import DeliveryFailed
 from defedbio.report import Reporter
+from defedbio.threads import kept_up
 
 FORMAT = "defedbio-event/1"
 ONCE = "once/"
@@ -103,8 +104,7 @@ class _Delivery:
         self._taken: set[str] = set()
         self._no_more, self._ended = threading.Event(), threading.Event()
         self._writing = threading.Lock()
-        self._thread = threading.Thread(target=self._work, name="hook", daemon=True)
-        self._thread.start()
+        self._thread = kept_up(self._work, "hook", self._ended)
 
     def take(self, event: dict[str, Any]) -> None:
         if event["id"] in self._taken or event.get("block", self._since + 1) <= self._since:
@@ -136,7 +136,11 @@ class _Delivery:
                 if self._no_more.is_set():
                     return
                 continue
-            self._deliver(event)
+            try:
+                self._deliver(event)
+            except Exception:
+                self._tell(event, "failed", "its thread died")
+                raise
 
     def _deliver(self, event: dict[str, Any]) -> None:
         pause, reason = self._policy.first_backoff, ""

@@ -9,18 +9,21 @@ from __future__ import annotations
 import platform
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics_core import Metric
 
 from defedbio.domain import Phase
-from defedbio.errors import InvalidInput
+from defedbio.web.hardening import names
+from defedbio.web.plain import page
+from defedbio.web.server import serving
 
 DEFAULT_PORT = 9460
+PATH = "/metrics"
 UNTOLD = frozenset({"load-data"})
 SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 PREFIX = "defedbio"
@@ -144,38 +147,25 @@ class NodeMetrics:
         if "balance" in record:
             self._balance.set(record["balance"])
 
-    def serve(self, host: str, port: int) -> MetricsServer:
-        """Answer on host and port (0: a free one) in a thread until closed.
+    @contextmanager
+    def serve(self, host: str, port: int, allow_host: Sequence[str] = ()) -> Iterator[str]:
+        """Answer on host and port (0: a free one) in a thread meanwhile; gives the URL at which this machine reaches them.
+
+        Args:
+            allow_host: names under which they may be asked for, besides loopback's and the address that is listened on.
 
         Raises:
             InvalidInput: if the address cannot be listened on.
         """
-        try:
-            server, _ = start_http_server(port, host, self.registry)
-        except OSError as error:
-            raise InvalidInput(
-                f"cannot serve metrics on {host} port {port}: {error.strerror or error}", "pass another --metrics-port, or --no-metrics"
-            ) from None
-        return MetricsServer(server, host)
+        app = page(PATH, lambda: generate_latest(self.registry), CONTENT_TYPE_LATEST, names(host, allow_host))
+        with serving(app, host, port, "pass another --metrics-port, or --no-metrics") as address:
+            yield address.removesuffix("/") + PATH
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, namespace=PREFIX, registry=self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, namespace=PREFIX, registry=self.registry)
-
-
-class MetricsServer:
-    """`url` is where this machine reaches the metrics."""
-
-    def __init__(self, server: WSGIServer, host: str) -> None:
-        self._server = server
-        reached = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
-        self.url = f"http://{f'[{reached}]' if ':' in reached else reached}:{server.server_port}/metrics"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def product_version() -> str:

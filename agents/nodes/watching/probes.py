@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,7 +37,7 @@ class Findings:
 
 
 def read_metrics(url: str) -> dict[str, float]:
-    """A node's own metrics by name without prefix, `name/label` for those with one label.
+    """A node's own metrics by name without prefix, `name/label` for those with one label; only what is a number.
 
     Raises:
         Unreachable: if they cannot be had.
@@ -50,7 +51,7 @@ def read_metrics(url: str) -> dict[str, float]:
         samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     except (OSError, ValueError) as error:
         raise Unreachable(f"the agent's metrics cannot be read: {type(error).__name__}") from None
-    own = [sample for sample in samples if sample.name.startswith(f"{PREFIX}_")]
+    own = [sample for sample in samples if sample.name.startswith(f"{PREFIX}_") and isfinite(sample.value)]
     return {"/".join([s.name.removeprefix(f"{PREFIX}_"), *s.labels.values()]): s.value for s in own if "le" not in s.labels}
 
 

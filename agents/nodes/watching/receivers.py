@@ -16,6 +16,7 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from urllib.parse import urlsplit
 from defedbio.compute.executor import loopback
 from defedbio.errors import InvalidInput
 from defedbio.report import Reporter
+from defedbio.threads import started
 
 COMMAND_SECONDS = 30.0
 REQUEST_SECONDS = 10.0
@@ -81,10 +83,8 @@ class Command:
         self._process = process
         assert process.stdin is not None and process.stdout is not None
         said, ended = bytearray(), threading.Event()
-        reading = threading.Thread(target=_drain, args=(process.stdout, said, ended), name="hook-output", daemon=True)
-        writing = threading.Thread(target=_feed, args=(process.stdin, body_of(event)), name="hook-input", daemon=True)
-        reading.start()
-        writing.start()
+        reading = started(partial(_drain, process.stdout, said, ended), "hook-output")
+        started(partial(_feed, process.stdin, body_of(event)), "hook-input")
         try:
             code = process.wait(self._seconds)
         except subprocess.TimeoutExpired:
@@ -197,9 +197,10 @@ class WebHook:
         """Closing only this end's file would leave another thread waiting in it; shutting the connection down wakes it."""
         self._cut.set()
         connection = self._connection
-        if connection is not None and connection.sock is not None:
+        open_socket = connection.sock if connection is not None else None
+        if open_socket is not None:
             with suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
+                open_socket.shutdown(socket.SHUT_RDWR)
 
 
 def signature(secret: bytes, body: bytes, at: int) -> str:

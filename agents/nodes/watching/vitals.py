@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Protocol
 
 from defedbio.chain.client import ChainClient
 from defedbio.errors import Unreachable
 from defedbio.report import Reporter
+from defedbio.threads import kept_up
 
 SECONDS = 15.0
 
@@ -22,8 +24,7 @@ class HasPeers(Protocol):
 def watched(report: Reporter, client: ChainClient, store: HasPeers, seconds: float = SECONDS) -> Iterator[None]:
     """Look every `seconds`, in a thread of its own: an endpoint that hangs delays no round. Nothing that fails here stops the node."""
     stop = threading.Event()
-    thread = threading.Thread(target=_look_again_and_again, args=(report, client, store, seconds, stop), name="vitals", daemon=True)
-    thread.start()
+    thread = kept_up(partial(_look_again_and_again, report, client, store, seconds, stop), "vitals", stop)
     try:
         yield
     finally:

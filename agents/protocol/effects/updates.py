@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -21,6 +20,7 @@ from defedbio.protocol.left_out import MAX_REASONS_BYTES
 from defedbio.protocol.randomness import SECRET_BYTES, rounding, training_seed
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.view import Reveal, RoundView, StudyView
+from defedbio.threads import started
 
 SALT_BYTES = 32
 GOOD, UNAVAILABLE = "good", "unavailable"
@@ -49,8 +49,7 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
     with tools.report.phase("obfuscate", round=view.id):
         table = tools.table
     pool = ObfuscatorPool(key, tools.rand, table, tools.arithmetic)
-    filler = threading.Thread(target=pool.fill, args=(frame.ciphertexts(view),), name="obfuscators", daemon=True)
-    filler.start()
+    filler = started(partial(pool.fill, frame.ciphertexts(view)), "obfuscators")  # what it leaves undone, encrypting does
     try:
         with tools.report.phase("train", round=view.id, step=step.index, kind=step.kind) as phase:
             secret, kept = tools.rand(SECRET_BYTES), tools.kept(study)

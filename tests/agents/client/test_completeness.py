@@ -96,25 +96,28 @@ def test_a_command_has_a_method_that_takes_what_it_takes(name: str) -> None:
     assert f"{METHODS[name]}(" in (ROOT / "docs" / "client.md").read_text("utf-8")
 
 
+LISTS = ("metrics_allow_host", "hook_command", "hook_url")
+
+
 def test_a_run_has_the_same_defaults_everywhere() -> None:
     defaults = {parameter.name: parameter.default for parameter in COMMANDS["run"].params}
     found = {option.name: defaults[option.name] for option in fields(RunOptions)}
     # A list that may be left out has no default on a command line.
-    assert {name: () if default is None and name in ("hook_command", "hook_url") else default for name, default in found.items()} == asdict(
-        RunOptions()
-    )
+    assert {name: () if default is None and name in LISTS else default for name, default in found.items()} == asdict(RunOptions())
 
 
 def test_every_option_of_a_run_reaches_the_agent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     taken: list[RunOptions] = []
     monkeypatch.setattr(Client, "run", lambda self, study, data, options, **rest: taken.append(options))
-    given = RunOptions(3, "dask://127.0.0.1:9", 2.5, 77.0, False, "::1", 1234, Path("log"), ("a", "b"), ("https://h",), Path("s"))
+    metrics = (False, "::1", 1234, ("h", "i"))
+    given = RunOptions(3, "dask://127.0.0.1:9", 2.5, 77.0, *metrics, Path("log"), ("a", "b"), ("https://h",), Path("s"))
     assert all(getattr(given, option.name) != getattr(RunOptions(), option.name) for option in fields(RunOptions))
     arguments = ["--threads", "3", "--executor", "dask://127.0.0.1:9", "--poll", "2.5", "--patience", "77", "--no-metrics"]
-    arguments += ["--metrics-host", "::1", "--metrics-port", "1234", "--log-file", "log", "--hook-command", "a", "--hook-command", "b"]
+    arguments += ["--metrics-host", "::1", "--metrics-port", "1234", "--metrics-allow-host", "h", "--metrics-allow-host", "i"]
+    arguments += ["--log-file", "log", "--hook-command", "a", "--hook-command", "b"]
     arguments += ["--hook-url", "https://h", "--hook-secret-file", "s", "--home", str(tmp_path)]
     CliRunner().invoke(build(), ["run", "--study", "1", *arguments], catch_exceptions=False)
-    assert [replace(options, hook_command=tuple(options.hook_command), hook_url=tuple(options.hook_url)) for options in taken] == [given]
+    assert [replace(options, **{name: tuple(getattr(options, name)) for name in LISTS}) for options in taken] == [given]
 
 
 CLI = ROOT / "agents" / "cli"

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from defedbio.errors import Unreachable
+from defedbio.errors import InternalFault, Unreachable
 from defedbio.explorer.lookup import Lookup
 
 
@@ -79,3 +79,13 @@ def test_after_the_end_nobody_is_asked(pool: ThreadPoolExecutor) -> None:
     pool.shutdown()
     with pytest.raises(Unreachable, match="being stopped"):
         lookup.get(1, 1.0)
+
+
+def test_what_nobody_foresaw_is_a_refusal_too(pool: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(key: int) -> int:
+        raise RecursionError("deep")
+
+    lookup: Lookup[int, int] = Lookup(broken, pool, 10)
+    with pytest.raises(InternalFault, match="RecursionError"):
+        lookup.get(7, 5.0)
+    assert "asking for 7 failed with RecursionError" in caplog.text

@@ -17,10 +17,13 @@ from defedbio.errors import ChainUnreachable, InvalidInput, StoreUnreachable
 from defedbio.ipfs.store import BlobStore
 from defedbio.nodes.watching.metered import MeteredStore
 from defedbio.nodes.watching.metrics import NodeMetrics
+from defedbio.nodes.watching.probes import read_metrics
 from defedbio.nodes.watching.telling import round_events, study_facts
 from defedbio.nodes.watching.vitals import look
 from defedbio.report import Reporter
 from defedbio.spec.privacy import RecordPrivacy
+from defedbio.web.plain import page
+from defedbio.web.server import serving
 from tests.agents.protocol.in_process import PEOPLE, InProcess, Ledger, Recorder, reached
 from tests.ipfs.memory_store import MemoryNetwork, MemoryStore
 
@@ -152,14 +155,12 @@ def test_gas_money_and_peers_are_looked_at(metrics: NodeMetrics, report: Reporte
 
 
 def test_they_are_served_and_a_taken_port_is_refused(metrics: NodeMetrics) -> None:
-    server = metrics.serve("127.0.0.1", 0)
-    try:
-        with urllib.request.urlopen(server.url, timeout=5) as response:
+    with metrics.serve("127.0.0.1", 0) as url:
+        with urllib.request.urlopen(url, timeout=5) as response:
             assert b"defedbio_build_info" in response.read()
-        with pytest.raises(InvalidInput, match="cannot serve metrics"):
-            NodeMetrics().serve("127.0.0.1", int(server.url.split(":")[2].split("/")[0]))
-    finally:
-        server.close()
+        port = int(url.split(":")[2].split("/")[0])
+        with pytest.raises(InvalidInput, match=r"cannot listen on .*--no-metrics"), NodeMetrics().serve("127.0.0.1", port):
+            pass
 
 
 def names(metrics: NodeMetrics) -> set[str]:
@@ -197,3 +198,11 @@ def test_the_documentation_lists_every_metric(metrics: NodeMetrics) -> None:
     assert listed == {
         name for metric in metrics.registry.collect() for name in [metric.name + ("_total" if metric.type == "counter" else "")]
     }
+
+
+def test_what_a_page_says_that_is_no_number_is_passed_over() -> None:
+    """The port in an agent's file may be another program's by now."""
+    text = b"defedbio_peers NaN\ndefedbio_balance_wei +Inf\ndefedbio_study 3\n"
+    app = page("/metrics", lambda: text, "text/plain", ["127.0.0.1"])
+    with serving(app, "127.0.0.1", 0) as address:
+        assert read_metrics(f"{address}metrics") == {"study": 3.0}

@@ -199,6 +199,25 @@ def test_an_endpoint_that_stays_away_is_trouble_once(watched: Any) -> None:
     assert [r["waiting"] for r in records if "waiting" in r][-1] is False
 
 
+def test_a_log_that_cannot_be_written_is_said_once_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    log = LogFile(tmp_path / "agent.log")
+    report = Reporter(log.sink)
+    with monkeypatch.context() as patched:
+        patched.setattr(log._handler, "stream", SimpleNamespace(write=full, flush=lambda: None, seek=lambda *_: 0, tell=lambda: 0))
+        report.note("one")
+        report.note("two")
+    report.note("three")
+    said = capsys.readouterr().err
+    log.close()
+    assert said.count("cannot be written: [Errno 28]") == 1 and "Traceback" not in said
+    assert [r["message"] for r in last_records(tmp_path / "agent.log")] == ["three"]
+
+
 def test_work_of_a_round_says_which(watched: Any) -> None:
     together, _, records, node = watched
     Recorder(together.ledger, PEOPLE[3]).open_round("open", 1)
@@ -209,8 +228,9 @@ def test_work_of_a_round_says_which(watched: Any) -> None:
 
 
 def test_a_taken_default_port_makes_room_and_a_named_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = NodeMetrics().serve("127.0.0.1", 0)
-    port = int(taken.url.rsplit(":", 1)[1].split("/")[0])
+    stack = ExitStack()
+    taken = stack.enter_context(NodeMetrics().serve("127.0.0.1", 0))
+    port = int(taken.rsplit(":", 1)[1].split("/")[0])
     monkeypatch.setattr("defedbio.nodes.service.DEFAULT_PORT", port)
     records: list[dict[str, Any]] = []
     unused: Any = None
@@ -221,12 +241,16 @@ def test_a_taken_default_port_makes_room_and_a_named_one_is_refused(tmp_path: Pa
             return service._serve(NodeMetrics(), Reporter(records.append), stack)
 
     url = serve(RunOptions())
-    assert url.startswith("http://127.0.0.1:") and url != taken.url
+    assert url.startswith("http://127.0.0.1:") and url != taken
     assert records[-1]["message"] == f"metrics at {url}: port {port} is taken"
     with pytest.raises(InvalidInput, match="--no-metrics"):
         serve(RunOptions(metrics_port=port))
     assert serve(RunOptions(metrics=False)) == ""
-    taken.close()
+    stack.close()
+    assert serve(RunOptions(metrics_host="0.0.0.0", metrics_port=0)).startswith("http://127.0.0.1:")
+    assert "loopback's names only: name others with --metrics-allow-host" in records[-1]["message"]
+    serve(RunOptions(metrics_host="0.0.0.0", metrics_port=0, metrics_allow_host=["node.example"]))
+    assert "names only" not in records[-1]["message"]
 
 
 class Others(Feed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -147,8 +148,9 @@ def test_others_words_do_not_steer_the_terminal(world: World) -> None:
 def test_a_running_agent_tells_of_its_work(world: World) -> None:
     opened(world)
     metrics, log = NodeMetrics(), LogFile(world.folder / LOG_FILE)
-    report, server = Reporter(Tee(metrics.sink, log.sink), study=1), metrics.serve("127.0.0.1", 0)
-    with announced(world.folder, server.url), report.phase("commit", round=1) as phase:
+    report, stack = Reporter(Tee(metrics.sink, log.sink), study=1), ExitStack()
+    url = stack.enter_context(metrics.serve("127.0.0.1", 0))
+    with announced(world.folder, url), report.phase("commit", round=1) as phase:
         phase.gas = 47_000
         report.state(ipfs_up=True, peers=5)
         report.state(queue="pending", key="k")
@@ -156,7 +158,7 @@ def test_a_running_agent_tells_of_its_work(world: World) -> None:
             training.progress(1, 4)
             status = world.read()
     after = world.read()
-    server.close()
+    stack.close()
     log.close()
     assert status.running and (status.work in ("train", "commit"), status.peers, status.transactions_pending) == (True, 5, 1)
     assert not after.running and [p["phase"] for p in after.phases] == ["train", "commit"] and after.phases[1]["gas"] == 47_000
