@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from defedbio import foreign_json
@@ -16,6 +18,7 @@ DEFAULT_HOME = Path("~/.defedbio")
 DEFAULT_NETWORK_FILE = Path("build/networks/development.json")
 DEFAULT_IPFS_API = "/ip4/127.0.0.1/tcp/5001"
 MAX_DOCUMENT_BYTES = 1 << 20
+NO_FIELDS: Mapping[str, type] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -110,16 +113,19 @@ def write_private_bytes(path: Path, raw: bytes, replace: bool = False) -> None:
         raise InvalidInput(f"{path} cannot be written: {error.strerror}", "is the disk full, or the folder another user's?") from error
 
 
-def read_json(path: Path, what: str, hint: str) -> dict[str, Any]:
-    """Read a JSON object of at most `MAX_DOCUMENT_BYTES`.
+def read_json(path: Path, what: str, hint: str, fields: Mapping[str, type] = NO_FIELDS) -> dict[str, Any]:
+    """Read a JSON object of at most `MAX_DOCUMENT_BYTES`, which has at least these `fields`, each of its type.
 
     Raises:
         NotFound: if the file is absent, with `hint`.
-        InvalidInput: if it is not a JSON object.
+        InvalidInput: if it is not such a JSON object.
     """
     try:
-        return foreign_json.read_file(path, f"{what} at {path}", MAX_DOCUMENT_BYTES)
+        document = foreign_json.read_file(path, f"{what} at {path}", MAX_DOCUMENT_BYTES)
     except FileNotFoundError:
         raise NotFound(f"no {what} at {path}", hint) from None
     except OSError as error:
         raise InvalidInput(f"{what} at {path} cannot be read: {type(error).__name__}") from None
+    if any(type(document.get(name)) is not kind for name, kind in fields.items()):
+        raise InvalidInput(f"{what} at {path} has missing or ill-typed fields", "restore the file from a backup")
+    return document

@@ -329,7 +329,7 @@ def _check_peer_address(address: str) -> None:
     except (multiaddr.exceptions.Error, ValueError) as error:
         raise InvalidInput(f"not a multiaddress: {address[:200]!r}") from error
     if not names or names[-1] != "p2p":
-        raise InvalidInput(f"the multiaddress does not end in /p2p/<peer id>: {address}")
+        raise InvalidInput(f"the multiaddress does not end in /p2p/<peer id>: {address[:200]!r}")
 
 
 class _Json(encoding.Json):  # type: ignore[misc]

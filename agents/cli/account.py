@@ -13,7 +13,7 @@ app = typer.Typer(help="The organisation's account (Ethereum keystore v3) and tr
 def new(home: HomeOption = HOME, password_file: PasswordFileOption = None, json: JsonOption = False) -> None:
     """Create the account and the transport key, both encrypted with one password."""
     made = connect(home, password_file=password_file).account.new()
-    text = f"account {made.address}\nkeystore {made.keystore}\nNext: fund the account for gas, then `defedbio register`."
+    text = (f"account {made.address}", f"keystore {made.keystore}", "Next: fund the account for gas, then `defedbio register`.")
     emit(made.as_dict(), json, text)
 
 
@@ -21,4 +21,4 @@ def new(home: HomeOption = HOME, password_file: PasswordFileOption = None, json:
 def show(home: HomeOption = HOME, json: JsonOption = False) -> None:
     """Show the account's address and the public transport key. Needs no password."""
     own = connect(home).account.show()
-    emit(own.as_dict(), json, f"account {own.address}\ntransport key {own.transport_key}")
+    emit(own.as_dict(), json, (f"account {own.address}", f"transport key {own.transport_key}"))

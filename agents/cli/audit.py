@@ -52,7 +52,7 @@ def make(
         f"id {made.id}",
         f"check it anywhere, with no network: defedbio audit check {made.path} --id {made.id}",
     ]
-    emit(bundle.as_dict(), json, "\n".join(lines))
+    emit(bundle.as_dict(), json, lines)
 
 
 @app.command()

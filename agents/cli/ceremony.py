@@ -42,8 +42,8 @@ def deal(
     """
     dealt = connect(home, network, rpc, ipfs, password_file).ceremony.deal(holder, threshold, bits)
     text = (
-        f"key epoch {dealt.epoch}: {threshold} of {len(holder)}, {bits} bits\n"
-        f"Each holder now runs `defedbio ceremony confirm --epoch {dealt.epoch}`."
+        f"key epoch {dealt.epoch}: {threshold} of {len(holder)}, {bits} bits",
+        f"Each holder now runs `defedbio ceremony confirm --epoch {dealt.epoch}`.",
     )
     emit(dealt.as_dict(), json, text)
 
@@ -62,8 +62,8 @@ def confirm(
     ceremony = connect(home, network, rpc, ipfs, password_file).ceremony
     done = ceremony.confirm(epoch)
     text = (
-        f"share of key epoch {epoch} checked and kept in {ceremony.share_file(epoch)}\n"
-        f"{done.confirmed} of {done.holders} holders have confirmed: {done.status}"
+        f"share of key epoch {epoch} checked and kept in {ceremony.share_file(epoch)}",
+        f"{done.confirmed} of {done.holders} holders have confirmed: {done.status}",
     )
     emit(done.as_dict(), json, text)
 
@@ -80,4 +80,4 @@ def show(
     shown = connect(network=network, rpc=rpc, ipfs=ipfs).ceremony.show(epoch)
     lines = [f"key epoch {epoch}: {shown.status}, {shown.threshold} of {len(shown.holders)}, {shown.bits} bits, transcript verified"]
     lines += [f"  {holder.address} {'confirmed' if holder.confirmed else 'waiting'}" for holder in shown.holders]
-    emit(shown.as_dict(), json, "\n".join(lines))
+    emit(shown.as_dict(), json, lines)

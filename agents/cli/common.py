@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,24 +56,25 @@ def connect(
 def notes(record: dict[str, Any]) -> None:
     """A sink that shows notes only."""
     if record.get("status") == "note":
-        print(record["message"], file=sys.stderr)
+        print(printable(record["message"]), file=sys.stderr)
 
 
-def emit(data: dict[str, Any] | list[Any], as_json: bool, text: str | Table) -> None:
-    """Print `data` as JSON, or `text` for a reader."""
+def emit(data: dict[str, Any] | list[Any], as_json: bool, shown: str | Sequence[str] | Table) -> None:
+    """Print `data` as JSON, or what is `shown` to a reader: a line, lines or a table."""
     if as_json:
         print(json.dumps(data, indent=1, sort_keys=True))
-    elif isinstance(text, str):
-        say(text)
+    elif isinstance(shown, Table):
+        console.print(shown)
     else:
-        console.print(text)
+        say(*([shown] if isinstance(shown, str) else shown))
 
 
-def say(text: str) -> None:
-    """Print text that may hold others' words, line ends kept."""
-    console.print(plain(text), soft_wrap=True)
+def say(*lines: str) -> None:
+    """Print lines that may hold others' words: a line end in these is shown and makes no line of its own, which would pass for ours."""
+    for line in lines:
+        console.print(plain(line), soft_wrap=True)
 
 
 def plain(value: object) -> Text:
     """Text as it is: others' names and CIDs may neither style nor steer the terminal."""
-    return Text(printable(str(value), keep="\n"))
+    return Text(printable(str(value)))

@@ -29,5 +29,5 @@ def check(
     if len(given) != 1:
         raise InvalidInput("name the schema", "pass either --study or --spec")
     report = connect(network=network, rpc=rpc, ipfs=ipfs).data.check(given[0], data)
-    emit(report.to_json(), json, report.to_text())
+    emit(report.to_json(), json, report.lines())
     raise typer.Exit(0 if report.ok else 1)

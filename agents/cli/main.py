@@ -106,9 +106,12 @@ def main() -> None:
     try:
         code = app(prog_name="defedbio", standalone_mode=False)
     except DefedError as error:
-        print(f"error: {error.message}", file=sys.stderr)
+        from defedbio.text import printable
+
+        # The message may hold others' words, which must not pass for the line that says what to do.
+        print(f"error: {printable(error.message)}", file=sys.stderr)
         if error.hint:
-            print(f"  what to do: {error.hint}", file=sys.stderr)
+            print(f"  what to do: {printable(error.hint)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)

@@ -20,11 +20,11 @@ def allow(
 ) -> None:
     """Run the file once to check it, keep a copy, and print the hash that a study's spec must name. Read the file before."""
     digest = connect(home).module.allow(source)
-    emit({"sha256": digest, "file": str(source)}, json, f"allowed: {source.name}\nsha256 {digest}")
+    emit({"sha256": digest, "file": str(source)}, json, (f"allowed: {source.name}", f"sha256 {digest}"))
 
 
 @app.command("list")
 def list_(home: HomeOption = HOME, json: JsonOption = False) -> None:
     """The hashes of the modules that studies may use here."""
     found = connect(home).module.list()
-    emit([{"sha256": digest} for digest in found], json, "\n".join(found) or "no module is allowed")
+    emit([{"sha256": digest} for digest in found], json, found or "no module is allowed")

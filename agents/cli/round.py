@@ -42,7 +42,11 @@ def show(
     record = connect(network=network, rpc=rpc).round.show(round_)
     emit(record.as_dict(), json, _table(record))
     if not json:
-        say(f"aggregate {record.aggregate_root}\nopening {record.opening_root}\nmodel {record.model_hash} at {record.model_cid or '-'}")
+        say(
+            f"aggregate {record.aggregate_root}",
+            f"opening {record.opening_root}",
+            f"model {record.model_hash} at {record.model_cid or '-'}",
+        )
 
 
 def _table(record: RoundRecord) -> Table:

@@ -29,7 +29,7 @@ def simulate(
 
     def on_round(done: SimulatedRound) -> None:
         if not json:
-            say(_line(done))
+            say(*_lines(done))
 
     result = connect().simulate(
         spec, data, test=test, seed=seed, exact=exact, out=out, module=module or [], threads=threads, on_round=on_round
@@ -37,11 +37,10 @@ def simulate(
     emit(result.as_dict(), json, "training stopped early" if result.stopped_early else "the schedule is complete")
 
 
-def _line(done: SimulatedRound) -> str:
+def _lines(done: SimulatedRound) -> list[str]:
     text = f"step {done.step:>4} {done.kind:<10}"
     for where, metrics in (("evaluation", done.evaluation), ("test", done.test)):
         shown = [f"{name} {value:.4g}" for name, value in (metrics or {}).items() if value is not None]
         text += f"  {where}: {', '.join(shown)}" if shown else ""
-    if done.statistics is not None:
-        text += "\n" + jsonlib.dumps(done.statistics, indent=1)
-    return text + "".join(f"\n  {name} sat out: {reason}" for name, reason in (done.sat_out or {}).items())
+    statistics = [] if done.statistics is None else jsonlib.dumps(done.statistics, indent=1).splitlines()
+    return [text, *statistics, *(f"  {name} sat out: {reason}" for name, reason in (done.sat_out or {}).items())]

@@ -47,7 +47,7 @@ def create(
     parsed = parse(spec)
     opened = connect(home, network, rpc, ipfs, password_file).study.create(parsed)
     number = opened.study
-    text = f"study {number} is open: {parsed.name}\nspec {opened.spec_cid}\nOrganisations join with `defedbio study join {number}`."
+    text = (f"study {number} is open: {parsed.name}", f"spec {opened.spec_cid}", f"Organisations join with `defedbio study join {number}`.")
     emit(opened.as_dict(), json, text)
 
 
@@ -62,7 +62,7 @@ def show(
     """Show a study's spec, rules, participants and progress, the spec checked against the chain's hash."""
     shown = connect(network=network, rpc=rpc, ipfs=ipfs).study.show(study)
     progress = f"{len(shown.participants)} of {shown.seats} seats taken, {shown.steps_done} of {shown.steps} rounds finalised"
-    emit(shown.as_dict(), json, f"{shown.consent}\n{progress}")
+    emit(shown.as_dict(), json, (*str(shown.consent).splitlines(), progress))
 
 
 @app.command()
@@ -80,7 +80,7 @@ def join(
 
     def confirm(consent: Consent) -> bool:
         if not json:
-            say(str(consent))
+            say(*str(consent).splitlines())
         elif not yes:
             print(printable(str(consent), keep="\n"), file=sys.stderr)
         return yes or typer.confirm("Train on this organisation's data under these terms?", err=json)
@@ -88,5 +88,8 @@ def join(
     joined = connect(home, network, rpc, ipfs, password_file).study.join(study, confirm=confirm)
     if joined is None:
         raise typer.Exit(1)
-    text = f"enrolled as participant {joined.position} of {joined.seats}\nNext: `defedbio data check`, then `defedbio run --study {study}`."
+    text = (
+        f"enrolled as participant {joined.position} of {joined.seats}",
+        f"Next: `defedbio data check`, then `defedbio run --study {study}`.",
+    )
     emit(joined.as_dict(), json, text)

@@ -94,13 +94,15 @@ class Session:
 
     def transport_public(self) -> str:
         """The own public transport key, 64 hexadecimal digits."""
-        return str(read_json(self.home.transport, "transport key", ACCOUNT_HINT)["public"])
+        return str(self._transport()["public"])
 
     def transport_private(self) -> bytes:
         from defedbio.crypto.vault import open_with_password
 
-        document = read_json(self.home.transport, "transport key", ACCOUNT_HINT)
-        return open_with_password(document["box"], self.password, TRANSPORT_LABEL)
+        return open_with_password(self._transport()["box"], self.password, TRANSPORT_LABEL)
+
+    def _transport(self) -> dict[str, Any]:
+        return read_json(self.home.transport, "transport key", ACCOUNT_HINT, {"public": str, "box": dict})
 
     def reader(self) -> Reader:
         """A connection that can only read; needs no account. Made once."""

@@ -20,11 +20,12 @@ def load_share(path: Path, epoch: int, key: ThresholdKey, password: str) -> KeyS
     Raises:
         NotFound: if the holder has not confirmed its share here. WrongPassword, InvalidKey.
     """
-    document = read_json(path, f"key share of epoch {epoch}", f"run `defedbio ceremony confirm --epoch {epoch}` first")
+    hint = f"run `defedbio ceremony confirm --epoch {epoch}` first"
+    document = read_json(path, f"key share of epoch {epoch}", hint, {"index": int, "box": dict})
     if document.get("format") != SHARE_FORMAT or document.get("epoch") != epoch:
         raise InvalidKey(f"{path} is no key share of epoch {epoch}")
     raw = open_with_password(document["box"], password, _label(epoch))
-    share = KeyShare(int(document["index"]), numbers.from_bytes(raw))
+    share = KeyShare(document["index"], numbers.from_bytes(raw))
     try:
         share.check(key)
     except PeerFault as error:

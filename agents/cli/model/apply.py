@@ -45,8 +45,8 @@ def predict(
     models = connect(home, network, rpc, ipfs).model
     with _bar() as progress:
         done = models.predict(study, data, out, round_, model=model, signer=signer or (), unsigned=unsigned, progress=progress)
-    text = f"{len(done)} predictions of {done.model} written to {out}\nvouched for by {done.vouched}"
-    emit({**done.as_dict(), "file": str(out)}, json, text)
+    lines = (f"{len(done)} predictions of {done.model} written to {out}", f"vouched for by {done.vouched}")
+    emit({**done.as_dict(), "file": str(out)}, json, lines)
 
 
 def personalise(
@@ -75,7 +75,7 @@ def personalise(
         f"  {which:<13}" + ", ".join(f"{k} {v:.4g}" for k, v in report[which].items() if v is not None)
         for which in ("global", "personalised")
     ]
-    emit(report, json, "\n".join([*lines, beside(done.file)]))
+    emit(report, json, [*lines, *beside(done.file)])
 
 
 @contextmanager

@@ -21,9 +21,9 @@ SignerOption = Annotated[list[str] | None, typer.Option("--signer", help="Addres
 UnsignedOption = Annotated[bool, typer.Option("--unsigned", help="Take a local model for which nobody vouches.")]
 
 
-def beside(written: ModelFile) -> str:
-    """The files written, for a reader."""
+def beside(written: ModelFile) -> tuple[str, ...]:
+    """The files written, for a reader, line by line."""
     if written.card is None:
-        return f"written to {written.file}, without a card: nobody vouches for the model"
+        return (f"written to {written.file}, without a card: nobody vouches for the model",)
     signed = f", signed: {written.signature}" if written.signature is not None else ", not signed"
-    return f"written to {written.file}\ncard {written.card} and {written.page}{signed}"
+    return f"written to {written.file}", f"card {written.card} and {written.page}{signed}"

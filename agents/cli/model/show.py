@@ -13,7 +13,6 @@ from defedbio.cli.common import NETWORK, IpfsOption, JsonOption, NetworkOption, 
 from defedbio.cli.model.options import RoundOption, StudyOption
 from defedbio.config import DEFAULT_IPFS_API
 from defedbio.errors import ChainUnreachable, WrongChain
-from defedbio.text import printable
 
 if TYPE_CHECKING:
     from defedbio.client.models import CardReport, Measured
@@ -55,14 +54,14 @@ def card(
         error.hint = "; ".join(filter(None, (error.hint, "--offline checks hashes and signature only")))
         raise
     rows = [{"name": c.name, "ok": c.ok, "detail": c.detail, "peer": c.peer} for c in found.checks]
-    lines = [_summary(found)]
-    lines += [f"{'ok  ' if c.ok else 'FAIL'} {c.name:<9} {printable(c.detail)}{f' [{c.peer}]' if c.peer else ''}" for c in found.checks]
-    lines += [f"note {printable(note)}" for note in found.notes]
+    lines = _summary(found)
+    lines += [f"{'ok  ' if c.ok else 'FAIL'} {c.name:<9} {c.detail}{f' [{c.peer}]' if c.peer else ''}" for c in found.checks]
+    lines += [f"note {note}" for note in found.notes]
     data = {
         **{"verified": found.ok, "signer": found.signer or None, "checks": rows, "notes": list(found.notes)},
         **{"standing": dict(found.standing), "card": found.card.document},
     }
-    emit(data, json, "\n".join(lines))
+    emit(data, json, lines)
     if not found.ok:
         raise typer.Exit(4 if any(c.peer for c in found.checks if not c.ok) else 2)
 
@@ -77,7 +76,7 @@ def report(
 ) -> None:
     """What the encrypted sums say: the federated statistics, and the metrics of the model that a round started from."""
     found = connect(network=network, rpc=rpc, ipfs=ipfs).model.report(study, round_)
-    emit(found, json, jsonlib.dumps(found, indent=1))
+    emit(found, json, jsonlib.dumps(found, indent=1).splitlines())
 
 
 def _shown(measured: Measured | None) -> str:
@@ -95,7 +94,7 @@ def _shown(measured: Measured | None) -> str:
     return ", ".join(shown)
 
 
-def _summary(found: CardReport) -> str:
+def _summary(found: CardReport) -> list[str]:
     """The card in words, each fact with its standing: a card that holds in one part may be made up in another."""
     from defedbio.client.models import Measured
 
@@ -116,4 +115,4 @@ def _summary(found: CardReport) -> str:
     if tuning is not None:
         told = _shown(Measured(chain["round"], tuning["metrics"]))
         facts.append(("tuned", "tuning", f"{tuning['moves']}, {tuning['steps']} minibatches, on rows held out {told}"))
-    return "\n".join(f"  {label:<9} [{found.standing[part]}] {printable(text)}" for label, part, text in facts)
+    return [f"  {label:<9} [{found.standing[part]}] {text}" for label, part, text in facts]

@@ -43,7 +43,7 @@ def get(
 ) -> None:
     """Fetch a model by its CID, check it against the chain's hash, write it with a model card."""
     got = connect(home, network, rpc, ipfs, password_file).model.get(study, out, round_, sign=sign)
-    emit(got.as_dict(), json, f"model of round {got.round}, {got.bytes:,} bytes, hash {got.hash} verified, {beside(got)}")
+    emit(got.as_dict(), json, (f"model of round {got.round}, {got.bytes:,} bytes, hash {got.hash} verified", *beside(got)))
 
 
 def export(
@@ -65,4 +65,4 @@ def export(
     """Write a model for other software, preprocessing and output link included."""
     models = connect(home, network, rpc, ipfs, password_file).model
     done = models.export(study, out, format_.value, round_, model=model, signer=signer or (), unsigned=unsigned, sign=sign)
-    emit({"format": format_.value, **done.as_dict()}, json, f"{format_.value} of the model {done.hash}, {beside(done)}")
+    emit({"format": format_.value, **done.as_dict()}, json, (f"{format_.value} of the model {done.hash}", *beside(done)))
