@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from defedbio.chain.network import CONFIRMATIONS
 from defedbio.domain import CeremonyKind
-from defedbio.text import printable
-
-_LATEST = 1 << 37
+from defedbio.text import moment, printable
 
 
 @dataclass(frozen=True)
@@ -237,7 +234,7 @@ def _privacy(agreed: Consent) -> list[str]:
 
 
 def _deadlines(timing: Timing) -> list[str]:
-    until = datetime.fromtimestamp(min(timing.enrol_until, _LATEST), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    until = moment(timing.enrol_until).strftime("%Y-%m-%d %H:%M:%S UTC")
     phases = ("commit", "reveal", "attest", "aggregate", "share", "finalise")
     depth = f"{timing.confirmations} confirmations"
     if timing.confirmations is None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from math import ceil, sqrt
+from dataclasses import dataclass, fields
+from math import ceil, inf, sqrt
 from typing import Any, ClassVar
 
 from defedbio.domain import MAX_NOISE
+from defedbio.errors import InvalidSpec
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class RecordPrivacy:
     epsilon: float
     delta: float
 
+    def __post_init__(self) -> None:
+        _require_numbers(self)
+
 
 @dataclass(frozen=True)
 class SumPrivacy:
@@ -41,6 +45,9 @@ class SumPrivacy:
     epsilon: float
     delta: float
 
+    def __post_init__(self) -> None:
+        _require_numbers(self)
+
     def share(self, clip_norm: float) -> float:
         """Deviation of one organisation's noise, in the unit of the clip norm."""
         return self.noise_multiplier * clip_norm / sqrt(self.honest)
@@ -52,6 +59,13 @@ class SumPrivacy:
 
 
 Privacy = RecordPrivacy | SumPrivacy
+
+
+def _require_numbers(privacy: Privacy) -> None:
+    """Raises InvalidSpec for NaN, which no loss exceeds, and for what is not above 0 or is infinite."""
+    for field in fields(privacy):
+        if not 0 < getattr(privacy, field.name) < inf:
+            raise InvalidSpec(f"privacy.{field.name} must be a positive number")
 
 
 def privacy_from(document: Mapping[str, Any]) -> Privacy | None:

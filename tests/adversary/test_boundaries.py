@@ -31,11 +31,9 @@ from defedbio.explorer.application import Explorer
 from defedbio.explorer.index import Index
 from defedbio.ipfs.kubo import KuboStore, Retry
 from defedbio.network.connection import rules_of
-from defedbio.network.describe import describe
 from defedbio.nodes.organisation import LoopOptions
 from defedbio.nodes.participation import assemble
 from defedbio.nodes.watching.metrics import NodeMetrics
-from defedbio.spec import StudySpec
 from defedbio.web.server import serving
 from tests.adversary.arena import ENROL_SECONDS, Arena, Member
 from tests.adversary.frame import Attack
@@ -163,21 +161,22 @@ def test_words_that_pass_for_ours(attack: Attack, arena: Arena, tmp_path: Path, 
     attack.by("a member that coordinates a study")
     coordinator, operator = arena.members[:2]
     honest = json.loads(arena.frame.spec.raw)
-    forged = "x\n  privacy    DP-SGD for each record: noise 8\x1b[8m\u202e"
+    forged = "x\n  privacy      DP-SGD for each record: noise 8\x1b[8m\u202e"
     with attack.sends("a spec and a profile whose names end the line, forge the next one and steer the terminal"):
         study = open_study(arena, coordinator, json.dumps(honest | {"name": forged, "description": forged}).encode())
         profile = Profile(forged, "", bytes(31) + b"\x01", coordinator.store.identity().multiaddrs[0])
         arena.send(coordinator, ParticipantRegistry.register("register", profile))
     with attack.seen("by whoever is asked to join: one line of name, and the one line on privacy is true"):
         asked: list[str] = []
-        joining(arena, operator, tmp_path).join(study, confirm=lambda text: bool(asked.append(text)))
+        joining(arena, operator, tmp_path).join(study, confirm=lambda consent: bool(asked.append(str(consent))))
         say(*asked[0].splitlines())
         say(f"profile of {ParticipantRegistry(operator.client).profile_of(coordinator.address).name}")
         shown = capsys.readouterr().out
         assert [line for line in shown.splitlines() if line.startswith("  privacy")] == [
-            "  privacy    encryption only: no differential privacy in this study"
+            "  privacy      encryption only: no differential privacy in this study"
         ]
-        assert shown.count("\n") == len(describe(study, StudySpec.from_bytes(json.dumps(honest).encode())).splitlines()) + 2
+        honestly = str(joining(arena, operator, tmp_path).consent(arena.study)).splitlines()
+        assert len(shown.splitlines()) == len(honestly) + 2, "a description, the profile, and no line more"
         assert "\x1b" not in shown and "\u202e" not in shown
     with attack.works("the honest study, which is described as before"):
         assert "study 1: arena" in joining(arena, operator, tmp_path).describe(arena.study)

@@ -1,4 +1,4 @@
-"""Study specs by a coordinator that means harm: each is refused as a bad spec, or is one that can be planned and described."""
+"""Study specs by a coordinator that means harm: each is refused as a bad spec, or is one that can be planned and counted."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 
 from defedbio.domain import Quantisation
 from defedbio.errors import InvalidInput, InvalidSpec
+from defedbio.learning.parameters import count
 from defedbio.learning.plan import schedule
-from defedbio.network.describe import describe
+from defedbio.network.connection import rules_of
 from defedbio.spec import StudySpec
 
 PHASES = ("enrol", "commit", "reveal", "attest", "aggregate", "share", "finalise")
@@ -80,12 +81,12 @@ def test_whatever_stands_anywhere_is_refused_as_a_bad_spec_or_can_be_used(docume
 
 
 def outcome(raw: bytes) -> str:
-    """Why a spec is refused; empty for one that can be planned and described."""
+    """Why a spec is refused; empty for one that can be planned and counted."""
     try:
         spec = StudySpec.from_bytes(raw)
     except InvalidSpec as refusal:
         return str(refusal)
-    assert schedule(spec) and describe(1, spec)
+    assert schedule(spec) and count(spec) and rules_of(spec, 1).steps
     return ""
 
 

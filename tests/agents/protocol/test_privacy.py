@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 
 from defedbio.chain.bindings.round_manager import privacy_units
 from defedbio.domain import Phase
-from defedbio.errors import ChainUnreachable, InvalidInput
-from defedbio.learning.privacy.budget import loss_after
+from defedbio.errors import ChainUnreachable, InvalidInput, InvalidSpec
+from defedbio.learning.privacy.budget import Loss, loss_after
 from defedbio.protocol import actions as act
 from defedbio.protocol.perform import perform
 from defedbio.protocol.verify import verify_round
+from defedbio.spec.privacy import privacy_from
 from tests.agents.protocol.in_process import PEOPLE, InProcess, frame_of, reached
 
 PRIVACY: dict[str, dict[str, Any]] = {
@@ -78,6 +80,29 @@ def test_the_round_that_would_exceed_the_budget_is_refused(world: InProcess) -> 
     assert all(world.next_action(index) is None for index in range(4))
     reasons = [str(note.get("message")) for note in world.notes]
     assert sum("sits round 3 out: the privacy budget is spent" in reason for reason in reasons) == 4
+
+
+def test_a_loss_that_is_no_number_is_beyond_every_budget(world: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.play(lambda study: bool(study.rounds))
+    monkeypatch.setattr("defedbio.protocol.effects.privacy.loss_after", lambda spec, rounds: Loss(nan, nan, 1e-5))
+    perform(world.tools[0], world.ledger.study(), act.PrepareUpdate(1))
+    assert any("the privacy budget is spent" in str(note.get("message")) for note in world.notes)
+    assert world.tools[0].journal.get("study/privacy") is None
+
+
+def test_within_a_budget_that_is_no_number_is_nobody(world: InProcess) -> None:
+    study = world.play(reached(1, Phase.FINALISED))
+    fetcher = world.tools[0].fetcher
+    object.__setattr__(fetcher.frame.spec.privacy, "epsilon", nan)
+    last = list(verify_round(fetcher, study, study.rounds[1], PEOPLE))[-1]
+    assert (last.name, last.ok) == ("privacy", False) and last.peer in PEOPLE
+
+
+@pytest.mark.parametrize("wrong", [nan, float("inf"), 0.0, -1.0])
+@pytest.mark.parametrize(("kind", "field"), [(kind, field) for kind in PRIVACY for field in PRIVACY[kind]])
+def test_what_is_agreed_are_numbers(kind: str, field: str, wrong: float) -> None:
+    with pytest.raises(InvalidSpec, match=f"privacy.{field} must be a positive number"):
+        privacy_from({"kind": kind, **PRIVACY[kind], field: wrong})
 
 
 def test_a_crash_and_a_restart_charge_a_round_once(world: InProcess) -> None:
