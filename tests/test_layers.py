@@ -3,7 +3,7 @@
 The folder agents/ is imported as `defedbio`, ipfs/ as `defedbio.ipfs`; under the folders' own names every module would load twice.
 
 cli -> client -> {explorer | audit} -> {nodes | ceremony | models} -> protocol -> {network | compute}
-    -> {learning | crypto | chain | ipfs | web} -> floor (domain, errors, config, foreign_json, report, spec, text).
+    -> {learning | crypto | chain | ipfs | web} -> floor (domain, errors, config, foreign_json, report, spec, text, threads).
 
 Rooms in braces do not import each other. Reading a resource out of a package counts as importing it.
 """
