@@ -15,6 +15,8 @@ NOISE_TAIL = 12
 MAX_HOLDERS = 15
 MIN_COHORT = 3
 RETURN_STEPS = 8  # steps of a study in which one that was absent may ask once to be waited for again
+WHOLE = 10_000
+TWO_THIRDS = 6_666  # of `WHOLE`: rounded up, it is exactly two thirds of every number of participants
 MIN_MODULUS_BITS = 2048
 
 
@@ -95,6 +97,11 @@ class BitSet:
 
 
 NO_ONE = BitSet()
+
+
+def least_set(cohort: int, share: int, updates: int) -> int:
+    """How many updates a set must hold (P3): the cohort, and `share` ten-thousandths, rounded up, of the good `updates`."""
+    return max(MIN_COHORT, cohort, -(-updates * share // WHOLE))
 
 
 @dataclass(frozen=True)

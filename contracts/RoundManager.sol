@@ -129,14 +129,14 @@ contract RoundManager is IRoundManager {
     }
 
     /// @inheritdoc IRoundManager
-    function attestSet(RoundId round, uint256 set, string calldata reasons) external {
+    function attestSet(RoundId round, uint256 set, uint256 refused, string calldata reasons) external {
         (RoundLibrary.State storage state, uint256 holder) = _asHolder(round, Phase.Revealed, Phase.Revealed);
         _checkLength(reasons, MAX_TEXT);
 
-        bool moved = state.attestSet(round, holder, set);
-        emit SetAttested(round, msg.sender, set, reasons);
-        if (moved) {
-            emit SetFrozen(round, set, setHashOf(round, set));
+        uint256 frozen = state.attestSet(round, holder, set, refused);
+        emit SetAttested(round, msg.sender, set, refused, reasons);
+        if (frozen != 0) {
+            emit SetFrozen(round, frozen, setHashOf(round, frozen));
             _emitPhase(round);
         }
     }

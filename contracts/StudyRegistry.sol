@@ -13,6 +13,7 @@ contract StudyRegistry is IStudyRegistry {
     uint256 private constant MAX_PHASE_SECONDS = 31 days;
     uint256 private constant MAX_ENROL_SECONDS = 366 days;
     uint256 private constant MAX_CID = 128;
+    uint256 private constant WHOLE = 10_000;
 
     IParticipantRegistry public immutable participants;
     IKeyRegistry public immutable keys;
@@ -126,6 +127,9 @@ contract StudyRegistry is IStudyRegistry {
         _checkRule("aggregateSeconds", rules.aggregateSeconds, 1, MAX_PHASE_SECONDS);
         _checkRule("shareSeconds", rules.shareSeconds, 1, MAX_PHASE_SECONDS);
         _checkRule("finaliseSeconds", rules.finaliseSeconds, 1, MAX_PHASE_SECONDS);
+        // INVARIANT: most of the good updates are in a sum, so that nobody chooses whose are opened by keeping others'
+        // from being seen.
+        _checkRule("leastShare", rules.leastShare, WHOLE / 2 + 1, WHOLE);
     }
 
     function _checkRule(string memory rule, uint256 value, uint256 least, uint256 most) private pure {

@@ -45,6 +45,7 @@ def rules_of(spec: StudySpec, now: int) -> tuple[int, ...]:
         limits.aggregate,
         limits.share,
         limits.finalise,
+        spec.least_share,
     )
 
 

@@ -13,7 +13,7 @@ from defedbio.audit.round_sections import left, privacy, round_section
 from defedbio.chain import events as ev
 from defedbio.chain.network import CONTRACTS
 from defedbio.chain.values import StudyRules
-from defedbio.domain import BitSet, CeremonyKind, Phase
+from defedbio.domain import WHOLE, BitSet, CeremonyKind, Phase
 from defedbio.network.describe import consent_to
 from defedbio.protocol.verify import Check
 from defedbio.text import printable
@@ -84,7 +84,10 @@ def _terms(evidence: Evidence) -> tuple[tuple[str, str], ...]:
     )
     return (
         ("Spec", f"{printable(view.spec_cid)}, keccak256 0x{view.spec_hash.hex()}"),
-        ("Seats and least cohort", f"{rules.seats} seats; a sum of at least {rules.min_cohort}"),
+        (
+            "Seats and least cohort",
+            f"{rules.seats} seats; a sum of at least {rules.min_cohort}, and of {100 * rules.least_share / WHOLE:g} % of the good updates",
+        ),
         ("Rounds to finalise", str(rules.steps)),
         ("Enrolment until", moment(rules.enrol_until)),
         ("Time for each phase", seconds),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from defedbio.audit.record import Record
 from defedbio.chain.proofs import array_slot, mapping_slot
-from defedbio.domain import BitSet
+from defedbio.domain import NO_ONE, BitSet
 from defedbio.protocol.view import RoundView
 
 STUDIES, PARTICIPANT_INDEX = 1, 2  # StudyRegistry
@@ -20,7 +20,8 @@ PRIVACY_SPENT, PROGRESS, ROUNDS = 1, 2, 3  # RoundManager
 TRANSPORT_KEY = 2  # within a profile
 COMMITTED, REVEALED, FROZEN, AGGREGATORS, OPENERS, COMBINERS, DECLARED = range(2, 9)
 AGGREGATE_ROOT, MODEL_HASH, COMMITMENTS, ATTESTATIONS = range(9, 13)
-ABSENT, DISPUTES = 18, 19
+ABSENT, DISPUTES, SHARE = range(18, 21)
+REFUSALS = 22
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _study(record: Record) -> Iterator[Word]:
         *((s, 32) for s in (rules.commit_seconds, rules.reveal_seconds, rules.attest_seconds, rules.aggregate_seconds)),
     )
     yield Word("StudyRegistry", base + 2, first, "rules")
-    yield Word("StudyRegistry", base + 3, packed((rules.share_seconds, 32), (rules.finalise_seconds, 32)), "rules")
+    yield Word("StudyRegistry", base + 3, packed((rules.share_seconds, 32), (rules.finalise_seconds, 32), (rules.least_share, 16)), "rules")
     for index, person in enumerate(view.participants, 1):
         yield Word("StudyRegistry", mapping_slot(mapping_slot(PARTICIPANT_INDEX, view.id), person), index, "enrolment", person)
     finalised = view.finalised
@@ -128,6 +129,8 @@ def _round(record: Record, view: RoundView) -> Iterator[Word]:
     timing = (rules.reveal_seconds, rules.attest_seconds, rules.aggregate_seconds, rules.share_seconds, rules.finalise_seconds)
     agreed = packed((record.view.key_epoch, 64), (len(seats), 16), (rules.min_cohort, 16), *((seconds, 32) for seconds in timing))
     yield word(base + 1, agreed, "rules")
+    refusers = bits(holders, (holder for holder, refused in view.refused.items() if refused.bits))
+    yield word(base + SHARE, packed((rules.least_share, 16), (refusers, 16)), "least share and who refuses updates")
     yield word(base + COMMITTED, bits(seats, iter(view.commitments)), "who committed")
     yield word(base + REVEALED, BitSet.of(*view.reveals).bits, "who revealed")
     yield word(base + FROZEN, view.frozen.bits, "the set")
@@ -148,3 +151,5 @@ def _round(record: Record, view: RoundView) -> Iterator[Word]:
         attested = view.attested.get(holder)
         slot = mapping_slot(base + ATTESTATIONS, holders[holder])
         yield word(slot, attested.bits if attested is not None else 0, "attestation of the set", holder)
+        slot = mapping_slot(base + REFUSALS, holders[holder])
+        yield word(slot, view.refused.get(holder, NO_ONE).bits, "refused updates", holder)

@@ -203,6 +203,7 @@ class SetAttested(Event):
     round: int
     holder: str
     set: BitSet
+    refused: BitSet
     reasons: str
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus, Phase, check_hash32
+from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus, Phase, check_hash32, least_set
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class KeyEpoch:
 
 @dataclass(frozen=True)
 class StudyRules:
-    """In the order of the contract's struct. `enrol_until` is unix seconds, the others named `_seconds` are durations."""
+    """In the order of the contract's struct. `enrol_until` is unix seconds, the others named `_seconds` are durations; `least_share` is in
+    ten-thousandths."""
 
     seats: int
     min_cohort: int
@@ -50,6 +51,11 @@ class StudyRules:
     aggregate_seconds: int
     share_seconds: int
     finalise_seconds: int
+    least_share: int
+
+    def least_set(self, updates: int) -> int:
+        """How many updates a set must hold when so many are good (P3)."""
+        return least_set(self.min_cohort, self.least_share, updates)
 
     def seconds_of(self, phase: Phase) -> int:
         """How long a round may stay in this phase; 0 for one that has no deadline."""

@@ -150,4 +150,5 @@ def rules_of(spec: StudySpec, enrol_until: int) -> StudyRules:
         aggregate_seconds=seconds.aggregate,
         share_seconds=seconds.share,
         finalise_seconds=seconds.finalise,
+        least_share=spec.least_share,
     )

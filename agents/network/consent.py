@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from defedbio.chain.network import CONFIRMATIONS
-from defedbio.domain import CeremonyKind
+from defedbio.domain import TWO_THIRDS, WHOLE, CeremonyKind
 from defedbio.text import moment, printable
 
 
@@ -58,10 +58,12 @@ class KeyTerms:
 
 @dataclass(frozen=True)
 class Cohort:
-    """Who may take part (any member where nobody is `invited`), and how many must be in a sum that is opened."""
+    """Who may take part (any member where nobody is `invited`), and how many must be in a sum that is opened: `minimum`, and
+    `least_share` ten-thousandths of the good updates."""
 
     seats: int
     minimum: int
+    least_share: int
     invited: tuple[Party, ...]
 
 
@@ -143,7 +145,7 @@ def _in_words(agreed: Consent) -> str:
             *_rows("to whom", ["to everyone: each opened sum is on IPFS, beside the model that follows from it"]),
             *_rows("by whom", _holders(agreed.key)),
             *_rows("key", _ceremony(agreed.key)),
-            *_rows("cohort", [f"a sum of at least {cohort.minimum} organisations' updates, of {cohort.seats} seats"]),
+            *_rows("cohort", [f"a sum of at least {cohort.minimum} organisations' updates, of {cohort.seats} seats{_share(cohort)}"]),
             *_rows("who joins", _invited(cohort)),
             *_rows("weighting", [_weighting(agreed)]),
             *_rows("privacy", _privacy(agreed)),
@@ -188,6 +190,12 @@ def _invited(cohort: Cohort) -> list[str]:
     if not cohort.invited:
         return ["any member of the consortium may take a seat"]
     return ["only these may take a seat:", *(f"  {_who(party)}" for party in cohort.invited)]
+
+
+def _share(cohort: Cohort) -> str:
+    """In words that the agreed number of ten-thousandths bears out."""
+    share = "two thirds" if cohort.least_share == TWO_THIRDS else f"{100 * cohort.least_share / WHOLE:g} %"
+    return f", and of {share} of the good updates of its round"
 
 
 def _holders(key: KeyTerms) -> list[str]:

@@ -82,7 +82,7 @@ def consent_to(
             threshold=epoch.threshold,
             holders=tuple(map(party, epoch.holders)),
         ),
-        cohort=Cohort(rules.seats, rules.min_cohort, tuple(map(party, spec.invited))),
+        cohort=Cohort(rules.seats, rules.min_cohort, rules.least_share, tuple(map(party, spec.invited))),
         timing=Timing(
             enrol_until=rules.enrol_until,
             commit=rules.commit_seconds,

@@ -14,6 +14,9 @@ from defedbio.chain.values import StudyRules
 from defedbio.crypto.merkle import keccak256
 from defedbio.domain import NO_ONE, RETURN_STEPS, BitSet, Phase
 
+# What a post says: a right root with the CID of something else, or of nothing, is another post.
+Pair = tuple[bytes, str]
+
 
 @dataclass(frozen=True)
 class Reveal:
@@ -39,6 +42,10 @@ class Post:
     sender: str
     root: bytes
     cid: str
+
+    @property
+    def pair(self) -> Pair:
+        return self.root, self.cid
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,7 @@ class RoundView:
     privacy: Mapping[str, Privacy] = field(default_factory=lambda: MappingProxyType({}))
     reveals: Mapping[int, Reveal] = field(default_factory=lambda: MappingProxyType({}))
     attested: Mapping[str, BitSet] = field(default_factory=lambda: MappingProxyType({}))
+    refused: Mapping[str, BitSet] = field(default_factory=lambda: MappingProxyType({}))
     reasons: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     frozen: BitSet = NO_ONE
     set_hash: bytes = b""
@@ -300,6 +308,7 @@ def _apply(draft: _Draft, event: ev.Event) -> None:
             draft.entries("reveals")[position] = reveal
         case ev.SetAttested():
             draft.entries("attested")[event.holder] = event.set
+            draft.entries("refused")[event.holder] = event.refused
             draft.entries("reasons")[event.holder] = event.reasons
         case ev.SetFrozen():
             draft.set(frozen=event.set, set_hash=event.set_hash)

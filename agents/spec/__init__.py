@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from defedbio import foreign_json
-from defedbio.domain import MAX_NOISE, NOISE_TAIL, Quantisation
+from defedbio.domain import MAX_NOISE, MIN_COHORT, NOISE_TAIL, TWO_THIRDS, WHOLE, Quantisation
 from defedbio.errors import InvalidInput, InvalidSpec
 from defedbio.spec.features import (
     Category,
@@ -83,9 +84,9 @@ class Deadlines:
 
 @dataclass(frozen=True)
 class StudySpec:
-    """`raw` is the exact text whose keccak256 is on the chain. `weight_cap` is 1 when weighting is uniform. `invited` are the addresses
-    that may enrol, as the text has them; empty when any member may. Where `confirmations` is None the chain decides
-    (`chain.network.confirmations_on`)."""
+    """`raw` is the exact text whose keccak256 is on the chain. `weight_cap` is 1 when weighting is uniform. `least_share` is in
+    ten-thousandths. `invited` are the addresses that may enrol, as the text has them; empty when any member may. Where `confirmations`
+    is None the chain decides (`chain.network.confirmations_on`)."""
 
     raw: bytes = field(repr=False)
     name: str
@@ -103,6 +104,7 @@ class StudySpec:
     modulus_bits: int
     seats: int
     minimum: int
+    least_share: int
     deadlines: Deadlines
     confirmations: int | None
     max_voids: int
@@ -189,7 +191,9 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
         "key_epoch": key["epoch"],
         "modulus_bits": key.get("modulus_bits", 3072),
         "seats": participants["seats"],
-        "minimum": participants.get("minimum", 3),
+        "minimum": participants.get("minimum", MIN_COHORT),
+        # By its decimal digits: as binary fractions, some shares would come out below what was written.
+        "least_share": int(Decimal(str(participants["share"])) * WHOLE) if "share" in participants else TWO_THIRDS,
         "invited": tuple(participants.get("invited", ())),
         "deadlines": Deadlines(**document["deadlines"]),
         "confirmations": document.get("confirmations"),

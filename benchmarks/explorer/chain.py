@@ -19,7 +19,7 @@ from defedbio.chain import events as ev
 from defedbio.chain.abi import events_abi, parameter_type, snake_case, topic_of
 from defedbio.chain.network import CONTRACTS, Contracts, Network
 from defedbio.chain.values import StudyRules
-from defedbio.domain import BitSet, CeremonyKind, Phase
+from defedbio.domain import NO_ONE, TWO_THIRDS, BitSet, CeremonyKind, Phase
 from defedbio.ipfs.cid import cid_of
 
 HOLDERS, THRESHOLD, GAS = 7, 4, 95_000
@@ -60,7 +60,7 @@ def events(rounds: int, members: int) -> Iterator[ev.Event]:
         yield ev.MemberAdmitted(address(m), m + 1, meta=book.at())
     holders = tuple(address(m) for m in range(HOLDERS))
     yield ev.KeyEpochProposed(1, holders[0], holders, THRESHOLD, CeremonyKind.DEALER, 3072, bytes(32), b"t" * 32, cid(0), meta=book.at())
-    rules = StudyRules(members, 3, rounds, 0, 60, 60, 60, 60, 60, 60)
+    rules = StudyRules(members, 3, rounds, 0, 60, 60, 60, 60, 60, 60, TWO_THIRDS)
     yield ev.StudyOpened(1, address(0), 1, b"s" * 32, cid(1), rules, meta=book.at())
     for m in range(members):
         yield ev.ParticipantEnrolled(1, address(m), m + 1, b"s" * 32, meta=book.at())
@@ -83,7 +83,7 @@ def _round(book: Book, r: int, members: int, everybody: BitSet) -> Iterator[ev.E
         yield ev.UpdateRevealed(r, address(m), m + 1, value(2, r, m), cid(unit + m), bytes(32), bytes(32), meta=book.at())
     yield ev.PhaseEntered(r, Phase.REVEALED, START, meta=book.at())
     for m in range(THRESHOLD):
-        yield ev.SetAttested(r, address(m), everybody, "", meta=book.at())
+        yield ev.SetAttested(r, address(m), everybody, NO_ONE, "", meta=book.at())
     yield ev.SetFrozen(r, everybody, value(3, r), meta=book.at())
     yield ev.AggregatePosted(r, address(0), value(4, r), cid(unit + 200), meta=book.at())
     for m in range(THRESHOLD):

@@ -25,7 +25,7 @@ from defedbio.chain.records import ClientOptions, Receipt
 from defedbio.chain.values import StudyRules
 from defedbio.crypto import roots, wire
 from defedbio.crypto.paillier import PublicKey
-from defedbio.domain import BitSet, CeremonyKind, RoundContext
+from defedbio.domain import NO_ONE, TWO_THIRDS, BitSet, CeremonyKind, RoundContext
 from defedbio.protocol.decide import Clock, Facts, Role, decide
 from defedbio.protocol.view import StudyView, fold
 from scripts.consortium import Consortium, Organisation, rpc_call
@@ -82,7 +82,7 @@ def key_epoch(members: list[Member]) -> int:
 def open_study(members: list[Member], epoch: int, rounds: int) -> int:
     count = len(members)
     until = members[0].client.head().timestamp + 30 * DAY
-    rules = StudyRules(count, 3, rounds, until, *(30 * DAY,) * 6)
+    rules = StudyRules(count, 3, rounds, until, *(30 * DAY,) * 6, TWO_THIRDS)
     first = members[0].client
     study = StudyRegistry(first).opened_in(first.send(StudyRegistry.open(f"open/{count}", epoch, word("spec"), CID, rules)))
     for member in members:
@@ -114,7 +114,7 @@ def round_gas(members: list[Member], holders: list[Member], study: int) -> dict[
     for m in members:
         took("reveal", m.client.send(RoundManager.reveal(f"{key}/reveal", id_, word(id_, m.address), CID, bytes(32), salts[m.address])))
     for h in holders[:THRESHOLD]:
-        took("attestSet", h.client.send(RoundManager.attest_set(f"{key}/set", id_, BitSet((1 << len(members)) - 1), "")))
+        took("attestSet", h.client.send(RoundManager.attest_set(f"{key}/set", id_, BitSet((1 << len(members)) - 1), NO_ONE, "")))
     aggregate, opening, model = word(id_, "aggregate"), word(id_, "opening"), word(id_, "model")
     took("postAggregate", members[0].client.send(RoundManager.post_aggregate(f"{key}/aggregate", id_, aggregate, CID)))
     for h in holders[:THRESHOLD]:

@@ -64,11 +64,13 @@ interface IRoundManager {
         RoundId indexed round, address indexed participant, uint16 index, bytes32 updateRoot, string cid, bytes32 proofHash, bytes32 salt
     );
 
-    /// @notice P3. A key holder named the set of updates it found good, in place of any that it named before.
+    /// @notice P3. A key holder named the set of updates it attests to, and those that it found bad, in place of any that
+    /// it named before.
+    /// @param refused updates that can never pass
     /// @param reasons why revealed updates were left out
-    event SetAttested(RoundId indexed round, address indexed holder, uint256 set, string reasons);
+    event SetAttested(RoundId indexed round, address indexed holder, uint256 set, uint256 refused, string reasons);
 
-    /// @notice P3. t holders named the same set, which is now fixed.
+    /// @notice P3. t holders named the same set, and it is large enough: it is now fixed.
     /// @param setHash as `setHashOf` gives it
     event SetFrozen(RoundId indexed round, uint256 set, bytes32 setHash);
 
@@ -162,8 +164,8 @@ interface IRoundManager {
 
     /// @notice The caller has done this in the round already, and it stands. Raised on a second `commit`,
     /// `declarePrivacy`, `reveal`, `postAggregate`, `releaseShare`, `postOpeningPart`, `postOpening` or `attestModel`,
-    /// on a second `disputeShare` of the same holder, and on an `attestSet` with the set that the caller already
-    /// attests to.
+    /// on a second `disputeShare` of the same holder, and on an `attestSet` with the set and the refusals that the
+    /// caller already attests to.
     error RoundManagerAlreadyDone(RoundId round, address account);
 
     /// @notice The round waits for the caller as it is. Raised by `comeBack`. Commit.
@@ -207,10 +209,11 @@ interface IRoundManager {
     /// @param most bytes allowed: 128 for a CID, 1024 for reasons
     error RoundManagerTextTooLong(uint256 length, uint256 most);
 
-    /// @notice The set holds a participant that revealed no update in this round. Raised by `attestSet`.
-    /// @param set that the caller gave, as a bit map
-    /// @param revealed bit map of those who revealed
-    error RoundManagerNotSubset(uint256 set, uint256 revealed);
+    /// @notice The set holds a participant that revealed no update in this round, or an update is refused that was not
+    /// revealed or is in the set. Raised by `attestSet`.
+    /// @param set or refusals that the caller gave, as a bit map
+    /// @param whole bit map that they must lie in
+    error RoundManagerNotSubset(uint256 set, uint256 whole);
 
     /// @notice The set holds fewer updates than the study's `minCohort`. Raised by `attestSet`.
     /// @param size updates in the set
@@ -254,10 +257,13 @@ interface IRoundManager {
     /// @param proofHash of the proof that the update is bounded; zero while the study asks for none
     function reveal(RoundId round, bytes32 updateRoot, string calldata cid, bytes32 proofHash, bytes32 salt) external;
 
-    /// @notice P3. A key holder names the set of updates it found good; t equal attestations freeze the set. A holder
-    /// may change its attestation until then, so that a late fetch costs a transaction and not the round.
+    /// @notice P3. A key holder names the set of updates it attests to; t equal attestations freeze the set, once it
+    /// holds the study's `leastShare` of the revealed updates less those that at least t holders refuse. A holder may
+    /// change its attestation until then, so that a late fetch costs a transaction and not the round.
+    /// @param refused updates that were fetched and can never pass; none of the set. One that could not be fetched is in
+    /// neither
     /// @param reasons why revealed updates were left out, at most 1024 bytes
-    function attestSet(RoundId round, uint256 set, string calldata reasons) external;
+    function attestSet(RoundId round, uint256 set, uint256 refused, string calldata reasons) external;
 
     /// @notice P4. Post the root over all prefix products of the frozen set. Different participants may post different
     /// roots; the one for which t holders release shares is the round's, so a wrong post delays nobody.

@@ -70,7 +70,7 @@ interface IStudyRegistry {
     /// @param specHash not zero
     /// @param specCid 1 to 128 bytes
     /// @param rules seats minCohort..256, minCohort at least 3, steps 1..100000, enrolUntil in the future and at most
-    /// 366 days ahead, every phase 1 second to 31 days
+    /// 366 days ahead, every phase 1 second to 31 days, leastShare 5001..10000 ten-thousandths
     /// @param invited who may enrol, each named once, seats..256 accounts; empty when any member may
     /// @dev The list is the one loop that grows with a study. Its coordinator pays for it, once.
     function open(

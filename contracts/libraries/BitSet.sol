@@ -26,6 +26,29 @@ library BitSet {
         return set & ~whole == 0;
     }
 
+    /// @notice Counts for every position at once how many sets hold it: `planes[i]` holds bit i of all the counts.
+    /// @dev A row of binary adders: what a plane cannot hold is carried to the next. At most 15 sets.
+    function tally(uint256[4] memory planes, uint256 set) internal pure {
+        for (uint256 i = 0; set != 0; ++i) {
+            (planes[i], set) = (planes[i] ^ set, planes[i] & set);
+        }
+    }
+
+    /// @notice The positions that at least `count` of the tallied sets hold, 1 <= count <= 15.
+    function atLeast(uint256[4] memory planes, uint256 count) internal pure returns (uint256 reached) {
+        uint256 equal = type(uint256).max;
+        for (uint256 i = 4; i != 0;) {
+            --i;
+            if ((count >> i) & 1 == 1) {
+                equal &= planes[i];
+            } else {
+                reached |= equal & planes[i];
+                equal &= ~planes[i];
+            }
+        }
+        reached |= equal;
+    }
+
     /// @notice How many positions the set holds, 0..256.
     /// @dev Adds neighbouring bits, pairs, nibbles and bytes in parallel. The last step sums the 32 byte counts: they
     /// need up to nine bits, so they are folded to 16-bit lanes before the multiplication gathers them in the top lane.

@@ -10,6 +10,9 @@ import {BitSet} from "./BitSet.sol";
 /// Each transition returns whether it moved the round into its next phase.
 library Round {
     using BitSet for uint256;
+    using BitSet for uint256[4];
+
+    uint256 private constant WHOLE = 10_000;
 
     /// @dev The first two slots hold all that every call reads; a study's rules are copied here so that no call reads
     /// them elsewhere.
@@ -50,6 +53,12 @@ library Round {
         mapping(bytes32 result => uint256) modelVotes;
         uint256 absent; // bit i: the round does not wait for the participant at position i
         mapping(address accuser => uint16 holders) disputes; // bit i: disputes the share of the holder at position i
+        // one word
+        uint16 leastShare;
+        uint16 refusers; // bit i: the holder at position i refuses some update
+        // one word each
+        uint256 agreed; // the set that t holders attest to while it is too small to be frozen
+        mapping(uint256 holder => uint256 set) refusals;
     }
 
     /// @dev What the façade knows of a round before it exists.
@@ -77,6 +86,7 @@ library Round {
         self.aggregateSeconds = rules.aggregateSeconds;
         self.shareSeconds = rules.shareSeconds;
         self.finaliseSeconds = rules.finaliseSeconds;
+        self.leastShare = rules.leastShare;
         _enter(self, Phase.Open, rules.commitSeconds);
     }
 
@@ -127,23 +137,32 @@ library Round {
     }
 
     /// @dev P3
-    function attestSet(State storage self, RoundId id, uint256 holder, uint256 set) internal returns (bool moved) {
+    /// @return frozen the set that is now fixed, 0 while none is
+    function attestSet(State storage self, RoundId id, uint256 holder, uint256 set, uint256 refused) internal returns (uint256 frozen) {
+        uint256 revealed = self.revealed;
         // INVARIANT: only updates that were committed and revealed in this round are ever in its sum.
-        require(set.isSubsetOf(self.revealed), IRoundManager.RoundManagerNotSubset(set, self.revealed));
+        require(set.isSubsetOf(revealed), IRoundManager.RoundManagerNotSubset(set, revealed));
+        require(refused.isSubsetOf(revealed & ~set), IRoundManager.RoundManagerNotSubset(refused, revealed & ~set));
         // INVARIANT: a sum of fewer than the cohort is never opened; with two updates each owner would learn the
         // other's.
         require(set.size() >= self.minCohort, IRoundManager.RoundManagerCohortTooSmall(set.size(), self.minCohort));
-
         uint256 previous = self.attestations[holder];
-        require(previous != set, IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
-        // INVARIANT: a holder counts for one set at a time; with t > T/2 two sets can then never both be frozen.
-        if (previous != 0) --self.setVotes[previous];
-        self.attestations[holder] = set;
+        require(previous != set || self.refusals[holder] != refused, IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
 
-        moved = ++self.setVotes[set] >= self.threshold;
-        if (moved) {
-            self.frozen = set;
+        // INVARIANT: a holder counts for one set at a time, and once for each update that it refuses; with t > T/2 two
+        // sets can then never both be frozen.
+        _refuse(self, holder, refused);
+        uint256 before = self.agreed;
+        uint256 agreed = previous == set ? before : _vote(self, holder, previous, set, before);
+        // INVARIANT: what is summed never falls below a share of the good updates. One that t holders refuse is not
+        // good; one that some of them could not fetch may be, so that keeping updates away costs the round and not the
+        // privacy of those that are left.
+        if (agreed != 0 && agreed.size() * WHOLE >= (revealed & ~_refusedByMost(self)).size() * self.leastShare) {
+            frozen = agreed;
+            self.frozen = frozen;
             _enter(self, Phase.Frozen, self.aggregateSeconds);
+        } else if (agreed != before) {
+            self.agreed = agreed;
         }
     }
 
@@ -255,6 +274,33 @@ library Round {
         // INVARIANT: a round whose deadline has passed can only move by `advance`: nothing late is added to it or
         // decrypted.
         require(block.timestamp < deadline, IRoundManager.RoundManagerDeadlinePassed(id, uint64(deadline), block.timestamp));
+    }
+
+    function _refuse(State storage self, uint256 holder, uint256 refused) private {
+        if (self.refusals[holder] == refused) return;
+        self.refusals[holder] = refused;
+        uint256 refusers = self.refusers;
+        self.refusers = uint16(refused == 0 ? refusers & ~(1 << holder) : refusers.add(holder));
+    }
+
+    /// @return agreed the set that t holders attest to now, 0 if there is none; `before` was that set until now
+    function _vote(State storage self, uint256 holder, uint256 previous, uint256 set, uint256 before) private returns (uint256 agreed) {
+        agreed = before;
+        if (previous != 0 && --self.setVotes[previous] < self.threshold && agreed == previous) agreed = 0;
+        self.attestations[holder] = set;
+        if (++self.setVotes[set] >= self.threshold) agreed = set;
+    }
+
+    /// @dev Loops over those of the at most 15 holders who refuse anything.
+    function _refusedByMost(State storage self) private view returns (uint256) {
+        uint256 left = self.refusers;
+        if (left.size() < self.threshold) return 0;
+        uint256[4] memory planes;
+        for (uint256 holder = 0; left != 0; ++holder) {
+            if (left & 1 == 1) planes.tally(self.refusals[holder]);
+            left >>= 1;
+        }
+        return planes.atLeast(self.threshold);
     }
 
     function _enter(State storage self, Phase phase, uint256 lasts) private {

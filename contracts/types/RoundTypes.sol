@@ -52,4 +52,5 @@ struct StudyRules {
     uint32 aggregateSeconds;
     uint32 shareSeconds;
     uint32 finaliseSeconds;
+    uint16 leastShare; // of the good updates a set must hold, in ten-thousandths: more than half, at most all
 }

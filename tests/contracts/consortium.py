@@ -11,7 +11,7 @@ from brownie.convert import to_bytes
 from eth_abi import encode
 from eth_utils import keccak
 
-from defedbio.domain import BitSet, CeremonyKind, Phase
+from defedbio.domain import TWO_THIRDS, BitSet, CeremonyKind, Phase
 from scripts.deploy import deploy
 
 HOUR = 3600
@@ -73,6 +73,7 @@ class Consortium:
     def rules(self, **changes: int) -> tuple[int, ...]:
         values = {"seats": 3, "minCohort": 3, "steps": 2, "enrolUntil": chain[-1].timestamp + 30 * 24 * HOUR}
         values |= {f"{phase}Seconds": HOUR for phase in ("commit", "reveal", "attest", "aggregate", "share", "finalise")}
+        values |= {"leastShare": TWO_THIRDS}
         assert changes.keys() <= values.keys()
         return tuple((values | changes).values())
 
@@ -149,9 +150,9 @@ class Life:
     def everyone(self) -> int:
         return BitSet.of(*range(len(self.enrolled))).bits
 
-    def attest(self, *who: Any, set: int | None = None) -> Any:
+    def attest(self, *who: Any, set: int | None = None, refused: int = 0) -> Any:
         for account in who or self.holders[: self.threshold]:
-            tx = self.contract.attestSet(self.round, self.everyone() if set is None else set, "", {"from": account})
+            tx = self.contract.attestSet(self.round, self.everyone() if set is None else set, refused, "", {"from": account})
         return tx
 
     @property

@@ -17,6 +17,11 @@ contract Harness {
     function remove(uint256 set, uint256 position) external pure returns (uint256) { return BitSet.remove(set, position); }
     function first(uint256 size) external pure returns (uint256) { return BitSet.first(size); }
     function isSubsetOf(uint256 set, uint256 whole) external pure returns (bool) { return BitSet.isSubsetOf(set, whole); }
+    function inAtLeast(uint256[] calldata sets, uint256 count) external pure returns (uint256) {
+        uint256[4] memory planes;
+        for (uint256 i = 0; i < sets.length; ++i) BitSet.tally(planes, sets[i]);
+        return BitSet.atLeast(planes, count);
+    }
 }
 """
 ALL = 2**256 - 1
@@ -48,6 +53,15 @@ def test_P8_size_and_membership(sets, example):
 @pytest.mark.parametrize("size", [1, 3, 255, 256])
 def test_P8_the_first_positions(sets, size):
     assert sets.first(size) == 2**size - 1
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 7, 8, 14, 15])
+def test_P3_positions_that_so_many_sets_hold(sets, number):
+    choose = random.Random(number)
+    given = [choose.getrandbits(256) | choose.getrandbits(256) for _ in range(number)]
+    for count in range(1, 16):
+        expected = sum(1 << p for p in range(256) if sum(s >> p & 1 for s in given) >= count)
+        assert sets.inAtLeast(given, count) == expected, count
 
 
 def test_P8_the_cost_does_not_depend_on_the_set(sets):

@@ -53,9 +53,9 @@ class RoundManager:
         return _transaction("reveal", key, "reveal", round, update_root, cid, proof_hash, salt)
 
     @staticmethod
-    def attest_set(key: str, round: int, set: BitSet, reasons: str) -> Transaction:
-        """P3. `reasons` says why revealed updates were left out."""
-        return _transaction("attest", key, "attestSet", round, set, reasons)
+    def attest_set(key: str, round: int, set: BitSet, refused: BitSet, reasons: str) -> Transaction:
+        """P3. `refused` are updates that can never pass; `reasons` says why revealed updates were left out."""
+        return _transaction("attest", key, "attestSet", round, set, refused, reasons)
 
     @staticmethod
     def post_aggregate(key: str, round: int, aggregate_root: bytes, cid: str) -> Transaction:

@@ -15,7 +15,7 @@ from defedbio.errors import BadEvidence
 
 A, B, C = (f"0x{i:040x}" for i in (1, 2, 3))
 ROOT, NOTHING = b"\x01" * 32, bytes(32)
-RULES = StudyRules(3, 3, 2, 4_000, 60, 60, 60, 60, 60, 60)
+RULES = StudyRules(3, 3, 2, 4_000, 60, 60, 60, 60, 60, 60, 6_666)
 OPENED = (ev.StudyOpened, 1, A, 1, ROOT, "spec", RULES)
 KEY = (ev.KeyEpochProposed, 1, A, (A, B, C), 2, CeremonyKind.DEALER, 2048, ROOT, ROOT, "transcript")
 ENROLLED = [(ev.ParticipantEnrolled, 1, who, index, ROOT) for index, who in enumerate((A, B, C), 1)]

@@ -64,6 +64,8 @@ def test_a_round() -> None:
     ]
     later = {label: (at, offset) for label, at, offset, _ in found if at > storage.ATTESTATIONS}
     assert (later["absent"], later["disputes"]) == ((storage.ABSENT, 0), (storage.DISPUTES, 0))
+    assert [(label, offset, size) for label, at, offset, size in found if at == storage.SHARE] == [("leastShare", 0, 2), ("refusers", 2, 2)]
+    assert [label for label, at, _, _ in found if at == storage.REFUSALS] == ["refusals"]
 
 
 def test_other_structs() -> None:
@@ -76,7 +78,7 @@ def test_other_structs() -> None:
         ("specHash", 1, 0, 32),
     ]
     assert [(at, offset, size) for _, at, offset, size in members("StudyRegistry", "StudyRules")] == [
-        *((0, 0, 2), (0, 2, 2), (0, 4, 4), (0, 8, 8), (0, 16, 4), (0, 20, 4), (0, 24, 4), (0, 28, 4), (1, 0, 4), (1, 4, 4)),
+        *((0, 0, 2), (0, 2, 2), (0, 4, 4), (0, 8, 8), (0, 16, 4), (0, 20, 4), (0, 24, 4), (0, 28, 4), (1, 0, 4), (1, 4, 4), (1, 8, 2)),
     ]
     assert members("KeyRegistry", "KeyEpoch") == [
         *(("proposer", 0, 0, 20), ("threshold", 0, 20, 1), ("kind", 0, 21, 1), ("status", 0, 22, 1), ("modulusBits", 0, 23, 2)),

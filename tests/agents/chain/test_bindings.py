@@ -49,7 +49,7 @@ def test_from_a_key_to_the_first_reveal(connect: Connect, network: Network, anvi
     assert found.threshold == 2
     assert (keys[0].holder_index(epoch, FOUNDERS[2]), keys[0].holder_index(epoch, FOUNDERS[3])) == (3, 0)
 
-    rules = StudyRules(4, 3, 2, clients[0].head().timestamp + 3600, 600, 600, 600, 600, 600, 600)
+    rules = StudyRules(4, 3, 2, clients[0].head().timestamp + 3600, 600, 600, 600, 600, 600, 600, 6_666)
     studies = [StudyRegistry(c) for c in clients]
     study = studies[0].opened_in(clients[0].send(StudyRegistry.open("o", epoch, SPEC, "bafyspec", rules)))
     for enrolling in clients:

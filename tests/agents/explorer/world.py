@@ -29,7 +29,7 @@ NOW = 1_700_000_000
 CONTRACTS = Contracts.of(*(f"0x{i:040x}" for i in range(1, 5)))
 PEOPLE = tuple(checksum(f"0x{i:040x}") for i in (1001, 1002, 1003, 1004))
 STRANGER = checksum(f"0x{2001:040x}")
-RULES = StudyRules(4, 3, 2, NOW, 60, 60, 60, 60, 60, 60)
+RULES = StudyRules(4, 3, 2, NOW, 60, 60, 60, 60, 60, 60, 6_666)
 UPDATE, MODEL, SPEC = (cid_of(name) for name in (b"an update", b"a model", b"a spec"))
 
 
@@ -176,7 +176,7 @@ class World:
             emit(ev.UpdateRevealed, number, who, position + 1, word(f"root {number} {who[-2:]}"), UPDATE, bytes(32), bytes(32))
         emit(ev.PhaseEntered, number, Phase.REVEALED, NOW + 160)
         for who in PEOPLE[:2]:
-            emit(ev.SetAttested, number, who, BitSet.of(0, 1), reasons)
+            emit(ev.SetAttested, number, who, BitSet.of(0, 1), BitSet(), reasons)
         emit(ev.SetFrozen, number, BitSet.of(0, 1), word(f"set {number}"))
         emit(ev.PhaseEntered, number, Phase.FROZEN, NOW + 160)
         if not final:

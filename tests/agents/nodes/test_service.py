@@ -121,7 +121,7 @@ def play_half_a_round(ledger: Ledger) -> None:
     for number, person in enumerate(PEOPLE):
         Recorder(ledger, person).reveal(f"r{number}", 1, bytes([number]) * 32, "cid", bytes(32), bytes(32))
     for person in PEOPLE[:3]:
-        Recorder(ledger, person).attest_set(f"a{person}", 1, BitSet.of(0, 1, 2), "3:MalformedBlob")
+        Recorder(ledger, person).attest_set(f"a{person}", 1, BitSet.of(0, 1, 2), BitSet.of(3), "3:MalformedBlob")
 
 
 def test_events_name_what_happened_and_the_own_part(tmp_path: Path) -> None:

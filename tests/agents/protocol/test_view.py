@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from defedbio.chain import events as ev
-from defedbio.domain import BitSet, Phase
+from defedbio.domain import NO_ONE, BitSet, Phase
 from defedbio.protocol import view as view_module
 from defedbio.protocol.view import Dispute, StudyView, fold
 from tests.agents.protocol.in_process import PEOPLE, RULES, STUDY, Ledger, meta
@@ -38,7 +38,7 @@ inner = st.one_of(
     st.builds(ev.UpdateCommitted, numbers, people, st.integers(1, 4), roots, meta=M),
     st.builds(ev.PrivacyDeclared, numbers, people, st.integers(1, 4), st.integers(1, 99), st.integers(99, 999), st.integers(1, 9), meta=M),
     st.builds(ev.UpdateRevealed, numbers, people, st.integers(1, 4), roots, st.just("cid"), roots, roots, meta=M),
-    st.builds(ev.SetAttested, numbers, people, sets, st.sampled_from(["", "3:MalformedBlob"]), meta=M),
+    st.builds(ev.SetAttested, numbers, people, sets, sets, st.sampled_from(["", "3:MalformedBlob"]), meta=M),
     st.builds(ev.SetFrozen, numbers, sets, roots, meta=M),
     st.builds(ev.AggregatePosted, numbers, people, roots, st.just("cid"), meta=M),
     st.builds(ev.ShareReleased, numbers, people, st.integers(1, 4), roots, roots, st.just("cid"), roots, meta=M),
@@ -109,9 +109,11 @@ def test_p6_finalised_and_p7_voided_end_a_round() -> None:
 
 
 def test_p3_an_attestation_may_change_and_the_last_word_counts() -> None:
-    attested = [ev.SetAttested(1, PEOPLE[0], BitSet.of(*p), w, meta=meta(2)) for p, w in (((0, 1, 2, 3), ""), ((0, 1, 2), "3:unavailable"))]
+    words = (((0, 1, 2, 3), (), ""), ((0, 1, 2), (3,), "3:BadCiphertext"))
+    attested = [ev.SetAttested(1, PEOPLE[0], BitSet.of(*p), BitSet.of(*r), w, meta=meta(2)) for p, r, w in words]
     view = fold(StudyView(STUDY), [*opened(1), *attested]).rounds[1]
-    assert dict(view.attested) == {PEOPLE[0]: BitSet.of(0, 1, 2)} and dict(view.reasons) == {PEOPLE[0]: "3:unavailable"}
+    assert dict(view.attested) == {PEOPLE[0]: BitSet.of(0, 1, 2)} and dict(view.reasons) == {PEOPLE[0]: "3:BadCiphertext"}
+    assert dict(view.refused) == {PEOPLE[0]: BitSet.of(3)}
 
 
 def test_p4_the_rounds_aggregate_is_the_root_that_t_holders_released_for() -> None:

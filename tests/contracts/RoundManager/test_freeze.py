@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from defedbio.domain import BitSet, Phase
+from tests.contracts.consortium import Consortium, Life, people
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +22,9 @@ def life(consortium):
 def test_P3_t_equal_attestations_freeze_the_set(life):
     first, second = life.holders[:2]
     good = BitSet.of(0, 1, 3).bits
-    tx = life.contract.attestSet(life.round, good, "2: bad ciphertext 17", {"from": first})
-    assert (tx.events["SetAttested"]["set"], tx.events["SetAttested"]["reasons"]) == (good, "2: bad ciphertext 17")
+    tx = life.contract.attestSet(life.round, good, 0b0100, "2: bad ciphertext 17", {"from": first})
+    said = tx.events["SetAttested"]
+    assert (said["set"], said["refused"], said["reasons"]) == (good, 0b0100, "2: bad ciphertext 17")
     assert life.phase == Phase.REVEALED
     life.attest(second, set=good)
     assert life.phase == Phase.FROZEN
@@ -67,6 +69,85 @@ def test_P3_the_studys_own_minimum_counts(consortium, refused):
         life.attest(life.holders[0], set=0b111)
 
 
+@pytest.mark.parametrize("bad", [0b0001, 0b11000, 1 << 255])
+def test_P3_only_revealed_updates_outside_the_set_are_refused(life, refused, bad):
+    with refused("RoundManagerNotSubset", bad, 0b1000):
+        life.attest(life.holders[0], set=0b0111, refused=bad)
+
+
+@pytest.fixture(scope="module")
+def wide(module_isolation):
+    """Seven enrolled who all revealed, five holders, threshold three: a set needs five of the good updates."""
+    consortium = Consortium.found(people(7))
+    epoch = consortium.active_key(consortium.members[:5], 3)
+    study = consortium.study_with(consortium.members[:7], epoch)
+    life = Life(
+        consortium, study, epoch, consortium.open_round(study, consortium.members[0]), consortium.members[:7], consortium.members[:5], 3
+    )
+    return life.until(Phase.REVEALED)
+
+
+def test_P3_a_set_below_the_share_is_not_frozen_by_any_number_of_holders(wide):
+    wide.attest(*wide.holders, set=0b1111)
+    assert wide.phase == Phase.REVEALED, "4 of 7 are fewer than two thirds"
+    wide.attest(*wide.holders[:3], set=0b11111)
+    assert wide.view()["frozen"] == 0b11111
+
+
+def test_P3_what_fewer_than_t_holders_refuse_counts_as_good(wide):
+    wide.attest(*wide.holders[:2], set=0b1111, refused=0b1110000)
+    wide.attest(*wide.holders[2:], set=0b1111)
+    assert wide.phase == Phase.REVEALED
+    wide.attest(wide.holders[4], set=0b1111, refused=0b1000000)
+    assert wide.view()["frozen"] == 0b1111, "t holders refuse one: 4 of 6 are two thirds"
+
+
+def test_P3_each_update_is_counted_by_itself(wide):
+    for holder, bad in zip(wide.holders, (0b1100000, 0b1010000, 0b0110000), strict=False):
+        wide.attest(holder, set=0b1111, refused=bad)
+    assert wide.phase == Phase.REVEALED, "three holders refuse, but no update is refused by three"
+    wide.attest(wide.holders[3], set=0b1111, refused=0b1000000)
+    assert wide.view()["frozen"] == 0b1111
+
+
+def test_P3_a_holder_that_changes_its_word_is_counted_once(wide, refused):
+    first, second, third, fourth = wide.holders[:4]
+    for bad in (0b1110000, 0b0110000, 0b1110000, 0):
+        wide.attest(first, set=0b1111, refused=bad)
+    with refused("RoundManagerAlreadyDone", wide.round, first):
+        wide.attest(first, set=0b1111, refused=0)
+    wide.attest(second, third, set=0b1111, refused=0b1000000)
+    assert wide.phase == Phase.REVEALED, "one that takes its refusal back refuses nothing"
+    wide.attest(fourth, set=0b1111, refused=0b0100000)
+    assert wide.phase == Phase.REVEALED
+    wide.attest(first, set=0b1111, refused=0b1000000)
+    assert wide.view()["frozen"] == 0b1111
+
+
+def test_P3_the_agreed_set_waits_for_the_last_refusal_whoever_makes_it(wide):
+    wide.attest(*wide.holders[:2], set=0b1111, refused=0b1000000)
+    wide.attest(wide.holders[2], set=0b1111)
+    assert wide.phase == Phase.REVEALED
+    tx = wide.attest(wide.holders[3], set=0b11111, refused=0b1000000)
+    assert wide.view()["frozen"] == tx.events["SetFrozen"]["set"] == 0b1111
+
+
+def test_P3_a_set_that_t_no_longer_agree_on_is_not_frozen_by_a_refusal(wide):
+    wide.attest(*wide.holders[:3], set=0b1111)
+    wide.attest(wide.holders[0], set=0b11111, refused=0b1000000)
+    wide.attest(*wide.holders[3:], set=0b11111, refused=0b1000000)
+    assert wide.view()["frozen"] == 0b11111
+
+
+@pytest.mark.parametrize(
+    ("share", "set", "frozen"), [(10_000, 0b0111111, False), (10_000, 0b1111111, True), (5_001, 0b1111, True), (5_001, 0b111, False)]
+)
+def test_P3_the_share_is_the_studys(wide, share, set, frozen):
+    life = wide.consortium.ready(7, leastShare=share).until(Phase.REVEALED)
+    life.attest(set=set)
+    assert (life.phase == Phase.FROZEN) == frozen
+
+
 def test_P3_key_holders_attest_and_nobody_else(life, refused):
     with refused("RoundManagerNotHolder", life.epoch, life.enrolled[4]):
         life.attest(life.enrolled[4], set=0b1111)
@@ -74,7 +155,7 @@ def test_P3_key_holders_attest_and_nobody_else(life, refused):
 
 def test_P3_reasons_are_bounded(life, refused):
     with refused("RoundManagerTextTooLong", 1025, 1024):
-        life.contract.attestSet(life.round, 0b1111, "r" * 1025, {"from": life.holders[0]})
+        life.contract.attestSet(life.round, 0b1111, 0, "r" * 1025, {"from": life.holders[0]})
 
 
 def test_P3_a_frozen_set_stays(life, refused):

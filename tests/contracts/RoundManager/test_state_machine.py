@@ -10,6 +10,8 @@ from tests.contracts.consortium import move_to, word
 
 ENROLLED, THRESHOLD, COHORT = 4, 2, 3
 SETS = (0b1111, 0b0111, 0b1101, 0b0011, 0b11111)
+REFUSALS = (0, 0b1000, 0b0010, 0b1010)
+SHARE = 10_000  # of what is not refused, every one: nothing freezes without it or its refusal by t holders
 ROOTS = ("right", "wrong")
 UNEXPECTED, DONE = "RoundManagerUnexpectedPhase", "RoundManagerAlreadyDone"
 
@@ -43,19 +45,25 @@ class Model:
         if self.revealed >= self.committed - self.absent and len(self.revealed) >= COHORT:
             self.phase = Phase.REVEALED
 
-    def attest(self, holder, bits):
+    def attest(self, holder, bits, refused):
         if self.phase != Phase.REVEALED:
             return UNEXPECTED
         members = {i for i in range(8) if bits >> i & 1}
         if not members <= self.revealed:
             return "RoundManagerNotSubset"
+        bad = {i for i in range(8) if refused >> i & 1}
+        if not bad <= self.revealed - members:
+            return "RoundManagerNotSubset"
         if len(members) < COHORT:
             return "RoundManagerCohortTooSmall"
-        if self.attested.get(holder) == bits:
+        if self.attested.get(holder) == (bits, refused):
             return DONE
-        self.attested[holder] = bits
-        if list(self.attested.values()).count(bits) >= THRESHOLD:
-            self.phase, self.frozen = Phase.FROZEN, bits
+        self.attested[holder] = bits, refused
+        said = list(self.attested.values())
+        good = {i for i in self.revealed if sum(no >> i & 1 for _, no in said) < THRESHOLD}
+        for agreed in SETS:
+            if sum(yes == agreed for yes, _ in said) >= THRESHOLD and agreed.bit_count() * 10_000 >= len(good) * SHARE:
+                self.phase, self.frozen = Phase.FROZEN, agreed
 
     def aggregate(self, who, root):
         if self.phase not in (Phase.FROZEN, Phase.AGGREGATED):
@@ -112,10 +120,11 @@ class RoundMachine:
     st_who = strategy("uint8", max_value=ENROLLED - 1)
     st_holder = strategy("uint8", max_value=2)
     st_set = st.sampled_from(SETS)
+    st_refused = st.sampled_from(REFUSALS)
     st_root = st.sampled_from(ROOTS)
 
     def __init__(cls, consortium, refused_any):
-        cls.first = consortium.ready(ENROLLED, steps=1000)
+        cls.first = consortium.ready(ENROLLED, steps=1000, leastShare=SHARE)
         cls.refused_any = staticmethod(refused_any)
 
     def setup(self):
@@ -135,8 +144,9 @@ class RoundMachine:
     def rule_reveal(self, st_who):
         self._do(self.model.reveal(st_who), lambda: self.life.reveal(self.life.enrolled[st_who]))
 
-    def rule_attest(self, st_holder, st_set):
-        self._do(self.model.attest(st_holder, st_set), lambda: self.life.attest(self.life.holders[st_holder], set=st_set))
+    def rule_attest(self, st_holder, st_set, st_refused):
+        predicted = self.model.attest(st_holder, st_set, st_refused)
+        self._do(predicted, lambda: self.life.attest(self.life.holders[st_holder], set=st_set, refused=st_refused))
 
     def rule_aggregate(self, st_who, st_root):
         self._do(self.model.aggregate(st_who, st_root), lambda: self.life.aggregate(self.life.enrolled[st_who], root=word(st_root)))
@@ -164,7 +174,8 @@ class RoundMachine:
                 self.rule_reveal(i)
         for i in range(3):
             if phase == self.model.phase == Phase.REVEALED:
-                self.rule_attest(i, max(SETS[:4], key=lambda bits: (bits & self._bits(self.model.revealed) == bits, bits)))
+                bits = max(SETS[:4], key=lambda bits: (bits & self._bits(self.model.revealed) == bits, bits))
+                self.rule_attest(i, bits, self._bits(self.model.revealed) & ~bits)
             elif phase == self.model.phase == Phase.AGGREGATED:
                 self.rule_release(i, ROOTS[0])
             elif phase == self.model.phase == Phase.DECRYPTED:

@@ -37,6 +37,8 @@ def test_S1_the_spec_and_the_rules_are_on_the_chain(consortium, epoch):
         ("steps", 100_001),
         ("enrolUntil", 1),
         ("enrolUntil", 2**40),
+        ("leastShare", 5_000),
+        ("leastShare", 10_001),
         *(
             (f"{phase}Seconds", value)
             for phase in ("commit", "reveal", "attest", "aggregate", "share", "finalise")

@@ -13,7 +13,7 @@ from eth_utils import keccak
 from web3 import HTTPProvider, Web3
 
 from defedbio.chain.network import CONTRACTS, Network
-from defedbio.domain import CeremonyKind, Phase
+from defedbio.domain import TWO_THIRDS, CeremonyKind, Phase
 from scripts.export_abi import ABI_FOLDER, ROOT
 from tests.contracts.consortium import CID, HOUR, MODULUS, as_bytes, word
 from tests.contracts.scripts.live import brownie, node
@@ -60,7 +60,7 @@ def whole_round(web3: Web3, network: Network, people: list[str]) -> None:
         send(keys.functions.confirm(1, word("transcript")), who)
     assert keys.functions.epochOf(1).call()[-1] == people
     until = web3.eth.get_block("latest")["timestamp"] + HOUR
-    send(studies.functions.open(1, word("spec"), CID, (3, 3, 1, until, *[HOUR] * 6), []))
+    send(studies.functions.open(1, word("spec"), CID, (3, 3, 1, until, *[HOUR] * 6, TWO_THIRDS), []))
     for who in people:
         send(studies.functions.enrol(1, word("spec")), who)
     send(rounds.functions.openRound(1))
@@ -71,7 +71,7 @@ def whole_round(web3: Web3, network: Network, people: list[str]) -> None:
     for who in people:
         send(rounds.functions.reveal(1, word("root", who), CID, bytes(32), word("salt")), who)
     for who in people[:2]:
-        send(rounds.functions.attestSet(1, 0b111, ""), who)
+        send(rounds.functions.attestSet(1, 0b111, 0, ""), who)
     send(rounds.functions.postAggregate(1, word("aggregate"), CID))
     for who in people[:2]:
         send(rounds.functions.releaseShare(1, word("aggregate"), word("share", who), CID, word("proof")), who)

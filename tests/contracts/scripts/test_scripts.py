@@ -166,7 +166,7 @@ def test_S1_open_study_takes_the_rules_from_the_spec(deployed, tmp_path):
     assert as_bytes(study["specHash"]) == keccak(spec.raw)
     rules = tuple(study["rules"])
     assert rules == open_study.rules_of(spec, rules[3] - spec.deadlines.enrol)
-    assert rules == (5, 3, 5, rules[3], 2 * HOUR, 3 * HOUR, 4 * HOUR, 5 * HOUR, 6 * HOUR, 7 * HOUR)
+    assert rules == (5, 3, 5, rules[3], 2 * HOUR, 3 * HOUR, 4 * HOUR, 5 * HOUR, 6 * HOUR, 7 * HOUR, 6_666)
 
 
 def test_S1_open_study_refuses_a_cid_of_other_bytes(deployed, monkeypatch, tmp_path):
