@@ -52,8 +52,11 @@ class CheckUpdates:
 
 @dataclass(frozen=True)
 class AttestSet:
+    """Name the set, and the updates that this holder found bad."""
+
     round: int
     set: BitSet
+    refused: BitSet
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,14 @@ the sum falls to those whose shares came first, in that order: each combines a p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 from defedbio.domain import MIN_COHORT, NO_ONE, BitSet, Phase
 from defedbio.protocol import actions as act
 from defedbio.protocol.parts import openers, parts
-from defedbio.protocol.view import RoundView, StudyView
+from defedbio.protocol.sets import joined, refused_by
+from defedbio.protocol.view import Pair, Post, RoundView, StudyView
 
 LONGEST_STAGGER_S = 600.0
 ADVANCE_STAGGER_S = 2.0
@@ -36,10 +39,10 @@ class Facts:
 
     `good` is the set of updates that passed its checks, `rejected` those that can never pass; the rest did not arrive yet, and
     `checked_ago` is the seconds since it last tried. `stopped` says that the study's early stopping ended its training with this round,
-    `private` that this round's update costs privacy, which has to be declared. The sum has so many `ciphertexts`; `parts_refused` says
-    that posted parts of its opening do not hold, `withheld` that this node's one release of the round went to another aggregate. Of the
-    holders that others accuse it has `weighed` the shares itself; it `refused` those of these holders. `idle` says that it sat the round
-    before out of its own accord.
+    `private` that this round's update costs privacy, which has to be declared. `aggregate` and `opening` are what this node itself
+    computed, as it would post them. The sum has so many `ciphertexts`; `parts_refused` says that posted parts of its opening do not hold,
+    `withheld` that this node's one release of the round went to another aggregate. Of the holders that others accuse it has `weighed` the
+    shares itself; it `refused` those of these holders. `idle` says that it sat the round before out of its own accord.
     """
 
     prepared: bool = False
@@ -47,10 +50,10 @@ class Facts:
     good: BitSet | None = None
     rejected: BitSet = NO_ONE
     checked_ago: float = 0.0
-    aggregate_root: bytes | None = None
+    aggregate: Pair | None = None
     released: bool = False
     withheld: bool = False
-    opening_root: bytes | None = None
+    opening: Pair | None = None
     model_hash: bytes | None = None
     ciphertexts: int = 0
     parts_refused: bool = False
@@ -125,7 +128,7 @@ def _in_round(role: Role, study: StudyView, view: RoundView, facts: Facts, clock
         case Phase.FROZEN:
             return _aggregate(role, study, view, facts, clock)
         case Phase.AGGREGATED:
-            return _release(role, view, facts)
+            return _release(role, view, facts) or _aggregate(role, study, view, facts, clock)
         case Phase.DECRYPTED:
             return _open_sum(role, study, view, facts, clock)
     return None
@@ -147,86 +150,97 @@ def _update(role: Role, study: StudyView, view: RoundView, facts: Facts) -> act.
 def _attest(role: Role, study: StudyView, view: RoundView, facts: Facts, clock: Clock) -> act.Action | None:
     if role.holder_index is None:
         return None
-    mine = view.attested.get(role.address)
     if facts.good is None:
         return act.CheckUpdates(view.id)
-    seen_by_others = BitSet()
-    for attested in view.attested.values():
-        seen_by_others = BitSet(seen_by_others.bits | attested.bits)
-    all_revealed = BitSet.of(*view.reveals)
-    missing = all_revealed.bits & ~facts.good.bits & ~facts.rejected.bits
-    if missing and facts.checked_ago >= RECHECK_S and (missing & seen_by_others.bits or mine is None):
+    revealed = BitSet.of(*view.reveals).bits
+    good, rejected = BitSet(facts.good.bits & revealed), BitSet(facts.rejected.bits & revealed)
+    missing = revealed & ~good.bits & ~rejected.bits
+    said = view.attested.get(role.address), view.refused.get(role.address)
+    others = [attested for holder, attested in view.attested.items() if holder != role.address]
+    least = _least(role, study, view, rejected)
+    elsewhere = missing & reduce(or_, (attested.bits for attested in others), 0)
+    if missing and (elsewhere or said[0] is None or len(good) < least) and facts.checked_ago >= RECHECK_S:
         return act.CheckUpdates(view.id)
-    half = _window(study, view.phase) / 2
-    if missing & ~view.absent.bits and clock.waited < half and not view.attested:
+    late = clock.waited >= _window(study, view.phase) / 2
+    if missing & ~view.absent.bits and not late and not view.attested:
         return None
-    wanted = facts.good if clock.waited < half else _best_supported(role, view, facts.good)
-    if wanted == mine or len(wanted) < max(MIN_COHORT, study.rules.min_cohort if study.rules else 0):
+    # INVARIANT: no set without this organisation's own good update, else others could choose to sum without the honest.
+    own = BitSet(good.bits & 1 << role.position) if role.position is not None else NO_ONE
+    chosen = joined(good, own, others, role.threshold, least) if late else good
+    if (chosen, rejected) == said or len(chosen) < _cohort(study):
         return None
-    return act.AttestSet(view.id, wanted)
+    return act.AttestSet(view.id, chosen, rejected)
 
 
-def _best_supported(role: Role, view: RoundView, good: BitSet) -> BitSet:
-    """Of the sets that others attested and this node found good too, the one with most support: any subset is safe to open."""
-    support: dict[int, int] = {good.bits: 1}
-    for holder, attested in view.attested.items():
-        if holder != role.address and attested.bits & ~good.bits == 0 and len(attested) >= MIN_COHORT:
-            support[attested.bits] = support.get(attested.bits, 0) + 1
-    return BitSet(max(support, key=lambda bits: (support[bits], bits.bit_count(), -bits)))
+def _least(role: Role, study: StudyView, view: RoundView, rejected: BitSet) -> int:
+    """How many updates a set must hold to be frozen, once this holder has said what it refuses."""
+    refused = refused_by({**view.refused, role.address: rejected}.values(), role.threshold)
+    return study.rules.least_set(len(view.reveals) - len(refused)) if study.rules else MIN_COHORT
+
+
+def _cohort(study: StudyView) -> int:
+    return max(MIN_COHORT, study.rules.min_cohort if study.rules else 0)
 
 
 def _aggregate(role: Role, study: StudyView, view: RoundView, facts: Facts, clock: Clock) -> act.Action | None:
+    """Multiply, and post the product in turn for as long as it is not there: another's post proves nothing, whichever phase it began."""
     duty = role.position is not None and clock.waited >= _rank(role, study) * _stagger(study, view.phase)
-    if facts.aggregate_root is None:
+    if facts.aggregate is None:
         return act.ComputeAggregate(view.id) if role.holder_index is not None or duty else None
-    return act.PostAggregate(view.id) if duty else None
+    return act.PostAggregate(view.id) if duty and _unposted(role, facts.aggregate, view.aggregates) else None
 
 
 def _release(role: Role, view: RoundView, facts: Facts) -> act.Action | None:
     if role.holder_index is None or facts.released or facts.withheld:
         return None
-    if facts.aggregate_root is None:
+    if facts.aggregate is None:
         return act.ComputeAggregate(view.id)
-    if any(post.root == facts.aggregate_root for post in view.aggregates):
-        return act.ReleaseShare(view.id)
-    if role.position is not None and all(post.sender != role.address for post in view.aggregates):
-        return act.PostAggregate(view.id)
-    return None
+    return act.ReleaseShare(view.id) if any(post.root == facts.aggregate[0] for post in view.aggregates) else None
+
+
+def _unposted(role: Role, own: Pair, posts: tuple[Post, ...]) -> bool:
+    """Nobody has posted what this node has, root and CID, and it may still do so itself."""
+    return all(post.pair != own and post.sender != role.address for post in posts)
 
 
 def _open_sum(role: Role, study: StudyView, view: RoundView, facts: Facts, clock: Clock) -> act.Action | None:
-    if facts.model_hash is None:
-        if role.position is None and role.holder_index is None:
-            return None
-        if facts.openings_checked < len(view.openings):
-            return act.CheckOpening(view.id)
-        shared = {} if facts.parts_refused or facts.refused else parts(study, view, role.threshold, facts.ciphertexts)
-        untried = facts.shares_tried < len(view.shares)
-        # Parts get a turn before anyone combines alone what others are at; a wrong opening that somebody posted does not disturb them.
-        alone = clock.waited >= _opening_wait(role, study, view, facts, 1 if shared else 0) or (view.openings and not shared)
-        if untried and alone:
-            return act.CombineShares(view.id)
-        posted_parts = {post.sender for post in view.parts}
-        if untried and role.address in shared and role.address not in posted_parts:
-            return act.CombinePart(view.id)
-        if untried and shared and posted_parts.issuperset(shared):
-            return act.AssembleParts(view.id)
-        # Another's accusation is worth a look by whoever has the aggregate and may have a share to add, and no more than that.
-        accused = [holder for holder in view.disputed if holder != role.address and holder not in facts.weighed]
-        if accused and role.holder_index is not None:
-            return act.CheckShare(view.id, accused[0])
-        needed = facts.refused or clock.waited >= _window(study, view.phase) / 2
-        return _release(role, view, facts) if needed else None
-    posted = any(post.root == facts.opening_root for post in view.openings)
-    if not posted:
-        mine = any(post.sender == role.address for post in view.openings)
+    if role.position is None and role.holder_index is None:
+        return None
+    if facts.model_hash is None or facts.opening is None:
+        return _find_opening(role, study, view, facts, clock)
+    if all(post.pair != facts.opening for post in view.openings):
         # A holder that is not enrolled cannot post: it attests once another posted the same opening.
-        due = view.openings or clock.waited >= _opening_wait(role, study, view, facts)
-        return act.PostOpening(view.id) if due and role.position is not None and not mine else None
+        due = role.position is not None and clock.waited >= _opening_wait(role, study, view, facts)
+        return act.PostOpening(view.id) if due and _unposted(role, facts.opening, view.openings) else None
     attested = any(a.holder == role.address for a in view.attestations)
-    if role.holder_index is not None and not attested:
-        return act.AttestModel(view.id)
-    return None
+    return act.AttestModel(view.id) if role.holder_index is not None and not attested else None
+
+
+def _find_opening(role: Role, study: StudyView, view: RoundView, facts: Facts, clock: Clock) -> act.Action | None:
+    """Look at what others posted, and combine what is this node's to combine; it ends with an opening that holds."""
+    if facts.openings_checked < len(view.openings):
+        return act.CheckOpening(view.id)
+    # Late, before any combining: a share that is on the chain and cannot be had would be waited for in vain.
+    if clock.waited >= _window(study, view.phase) / 2 and (release := _release(role, view, facts)) is not None:
+        return release
+    if facts.shares_tried < len(view.shares) and (combining := _combine(role, study, view, facts, clock)) is not None:
+        return combining
+    # Another's accusation is worth a look by whoever has the aggregate and may have a share to add, and no more than that.
+    accused = [holder for holder in view.disputed if holder != role.address and holder not in facts.weighed]
+    if accused and role.holder_index is not None:
+        return act.CheckShare(view.id, accused[0])
+    return _release(role, view, facts) if facts.refused else None
+
+
+def _combine(role: Role, study: StudyView, view: RoundView, facts: Facts, clock: Clock) -> act.Action | None:
+    shared = {} if facts.parts_refused or facts.refused else parts(study, view, role.threshold, facts.ciphertexts)
+    # Parts get a turn before anyone combines alone what others are at; a wrong opening that somebody posted does not disturb them.
+    if clock.waited >= _opening_wait(role, study, view, facts, 1 if shared else 0) or (view.openings and not shared):
+        return act.CombineShares(view.id)
+    posted = {post.sender for post in view.parts}
+    if role.address in shared and role.address not in posted:
+        return act.CombinePart(view.id)
+    return act.AssembleParts(view.id) if shared and posted.issuperset(shared) else None
 
 
 def _opening_wait(role: Role, study: StudyView, view: RoundView, facts: Facts, turns_before: int = 0) -> float:

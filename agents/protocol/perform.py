@@ -11,7 +11,7 @@ from defedbio.protocol import actions as act
 from defedbio.protocol.decide import Facts
 from defedbio.protocol.effects import models, privacy, sums, updates
 from defedbio.protocol.tools import Tools, seen_in
-from defedbio.protocol.view import RoundView, StudyView
+from defedbio.protocol.view import Pair, RoundView, StudyView
 
 
 def facts_of(tools: Tools, study: StudyView) -> Facts:
@@ -33,9 +33,9 @@ def facts_of(tools: Tools, study: StudyView) -> Facts:
         good=good,
         rejected=rejected,
         checked_ago=time.monotonic() - tools.checked_at.get(view.id, float("-inf")),
-        aggregate_root=bytes.fromhex(aggregate["root"]) if aggregate else None,
+        aggregate=_pair(aggregate),
         released=any(share.holder == tools.address for share in view.shares),
-        opening_root=bytes.fromhex(opening["root"]) if opening else None,
+        opening=_pair(opening),
         model_hash=bytes.fromhex(model["hash"]) if model else None,
         withheld=kept("withheld") is not None,
         openings_checked=seen_in(kept("openings"), view.openings),
@@ -69,7 +69,7 @@ def perform(tools: Tools, study: StudyView, action: act.Action) -> None:
         case act.CheckUpdates():
             updates.check_updates(tools, _view(study, action.round))
         case act.AttestSet():
-            updates.attest_set(tools, _view(study, action.round), action.set)
+            updates.attest_set(tools, _view(study, action.round), action.set, action.refused)
         case act.ComputeAggregate():
             sums.compute_aggregate(tools, _view(study, action.round))
         case act.PostAggregate():
@@ -97,6 +97,10 @@ def perform(tools: Tools, study: StudyView, action: act.Action) -> None:
             tools.send(RoundManager.advance(f"round/{view.id}/advance/{view.phase.name}", view.id), round=view.id)
         case act.Finish() | act.Halt():
             raise InternalFault(f"{type(action).__name__} is the loop's to act on")
+
+
+def _pair(record: dict[str, Any] | None) -> Pair | None:
+    return (bytes.fromhex(record["root"]), record["cid"]) if record else None
 
 
 def _view(study: StudyView, round_id: int) -> RoundView:

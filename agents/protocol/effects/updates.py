@@ -185,11 +185,12 @@ def load_updates(tools: Tools, view: RoundView, reveals: Sequence[Reveal]) -> li
     return [tools.updates[view.id, reveal.name] for reveal in reveals]
 
 
-def attest_set(tools: Tools, view: RoundView, chosen: BitSet) -> None:
+def attest_set(tools: Tools, view: RoundView, chosen: BitSet, refused: BitSet) -> None:
     verdicts = _verdicts(tools, view) or {}
     found = {position: verdicts.get(view.reveals[position].name, UNAVAILABLE) for position in sorted(view.reveals)}
     left_out = [f"{position}:{'minority' if why == GOOD else why}" for position, why in found.items() if position not in chosen]
     reasons = ";".join(left_out).encode()[:MAX_REASONS_BYTES].decode("ascii")
-    before = view.attested.get(tools.address, BitSet())
-    key = f"round/{view.id}/attest-set/{before.bits:x}-{chosen.bits:x}/{reasons}"
-    tools.send(RoundManager.attest_set(key, view.id, chosen, reasons), round=view.id)
+    before = [said.get(tools.address, NO_ONE) for said in (view.attested, view.refused)]
+    step = "-".join(f"{bits.bits:x}" for bits in (*before, chosen, refused))
+    key = f"round/{view.id}/attest-set/{step}/{reasons}"
+    tools.send(RoundManager.attest_set(key, view.id, chosen, refused, reasons), round=view.id)

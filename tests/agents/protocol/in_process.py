@@ -32,8 +32,9 @@ from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.journal import Journal
 from defedbio.protocol.perform import facts_of, perform
+from defedbio.protocol.sets import refused_by
 from defedbio.protocol.tools import Tools
-from defedbio.protocol.view import Dispute, RoundView, StudyView, fold
+from defedbio.protocol.view import Dispute, Post, RoundView, StudyView, fold
 from defedbio.report import Reporter
 from defedbio.spec import StudySpec
 from tests.ipfs.memory_store import MemoryNetwork, MemoryStore
@@ -58,7 +59,7 @@ SPEC: dict[str, Any] = {
     "participants": {"seats": 4, "minimum": 3},
     "deadlines": {"enrol": 60, "commit": 60, "reveal": 60, "attest": 60, "aggregate": 60, "share": 60, "finalise": 60},
 }
-RULES = StudyRules(4, 3, 2, 4_000, 60, 60, 60, 60, 60, 60)
+RULES = StudyRules(4, 3, 2, 4_000, 60, 60, 60, 60, 60, 60, 6_666)
 
 
 @cache
@@ -165,6 +166,10 @@ class Recorder:
             raise ContractRefused("RoundManagerUnexpectedPhase", (number, view.phase))
         return view
 
+    def _first(self, posts: tuple[Post, ...]) -> None:
+        if any(post.sender == self.sender for post in posts):
+            raise ContractRefused("RoundManagerAlreadyDone")
+
     def open_round(self, key: str, study: int) -> Receipt:
         view = self.ledger.study()
         number = len(view.rounds) + 1
@@ -225,19 +230,30 @@ class Recorder:
 
         return self._once("reveal", key, (round, update_root, cid, proof_hash, salt), effect)
 
-    def attest_set(self, key: str, round: int, set: BitSet, reasons: str) -> Receipt:
+    def attest_set(self, key: str, round: int, set: BitSet, refused: BitSet, reasons: str) -> Receipt:
         def effect() -> None:
-            self._in(round, Phase.REVEALED)
-            self.ledger.emit(ev.SetAttested, round, self.sender, set, reasons)
-            if _most(self.ledger.round(round).attested.values()) >= QUORUM:
-                self.ledger.emit(ev.SetFrozen, round, set, set_hash(CHAIN, CONTRACT, round, set))
+            view = self._in(round, Phase.REVEALED)
+            revealed = BitSet.of(*view.reveals).bits
+            if set.bits & ~revealed or refused.bits & ~(revealed & ~set.bits):
+                raise ContractRefused("RoundManagerNotSubset")
+            if len(set) < RULES.min_cohort:
+                raise ContractRefused("RoundManagerCohortTooSmall")
+            if (view.attested.get(self.sender), view.refused.get(self.sender)) == (set, refused):
+                raise ContractRefused("RoundManagerAlreadyDone")
+            self.ledger.emit(ev.SetAttested, round, self.sender, set, refused, reasons)
+            now = self.ledger.round(round)
+            least = RULES.least_set(len(now.reveals) - len(refused_by(now.refused.values(), QUORUM)))
+            words = list(now.attested.values())
+            for frozen in {bits for bits in words if words.count(bits) >= QUORUM and len(bits) >= least}:
+                self.ledger.emit(ev.SetFrozen, round, frozen, set_hash(CHAIN, CONTRACT, round, frozen))
                 self.ledger.enter(round, Phase.FROZEN)
 
-        return self._once("attest_set", key, (round, set, reasons), effect)
+        return self._once("attest_set", key, (round, set, refused, reasons), effect)
 
     def post_aggregate(self, key: str, round: int, aggregate_root: bytes, cid: str) -> Receipt:
         def effect() -> None:
             view = self._in(round, Phase.FROZEN, Phase.AGGREGATED)
+            self._first(view.aggregates)
             self.ledger.emit(ev.AggregatePosted, round, self.sender, aggregate_root, cid)
             if view.phase == Phase.FROZEN:
                 self.ledger.enter(round, Phase.AGGREGATED)
@@ -247,6 +263,9 @@ class Recorder:
     def release_share(self, key: str, round: int, aggregate_root: bytes, share_root: bytes, cid: str, proof_hash: bytes) -> Receipt:
         def effect() -> None:
             view = self._in(round, Phase.AGGREGATED, Phase.DECRYPTED)
+            settled = view.aggregate_root(QUORUM)
+            if aggregate_root not in ({post.root for post in view.aggregates} if settled is None else {settled}):
+                raise ContractRefused("RoundManagerUnknownAggregate")
             if any(s.holder == self.sender for s in view.shares):
                 raise ContractRefused("RoundManagerAlreadyDone")
             index = PEOPLE.index(self.sender) + 1
@@ -269,15 +288,14 @@ class Recorder:
 
     def post_opening_part(self, key: str, round: int, part_root: bytes, cid: str) -> Receipt:
         def effect() -> None:
-            if any(post.sender == self.sender for post in self._in(round, Phase.DECRYPTED).parts):
-                raise ContractRefused("RoundManagerAlreadyDone")
+            self._first(self._in(round, Phase.DECRYPTED).parts)
             self.ledger.emit(ev.OpeningPartPosted, round, self.sender, part_root, cid)
 
         return self._once("post_opening_part", key, (round, part_root, cid), effect)
 
     def post_opening(self, key: str, round: int, opening_root: bytes, cid: str) -> Receipt:
         def effect() -> None:
-            self._in(round, Phase.DECRYPTED)
+            self._first(self._in(round, Phase.DECRYPTED).openings)
             self.ledger.emit(ev.OpeningPosted, round, self.sender, opening_root, cid)
 
         return self._once("post_opening", key, (round, opening_root, cid), effect)
@@ -287,6 +305,8 @@ class Recorder:
             view = self._in(round, Phase.DECRYPTED)
             if all(post.root != opening_root for post in view.openings):
                 raise ContractRefused("RoundManagerUnknownOpening")
+            if any(a.holder == self.sender for a in view.attestations):
+                raise ContractRefused("RoundManagerAlreadyDone")
             self.ledger.emit(ev.ModelAttested, round, self.sender, opening_root, model_hash, cid)
             now = self.ledger.round(round)
             if _most((a.opening_root, a.model_hash, a.cid) for a in now.attestations) >= QUORUM:

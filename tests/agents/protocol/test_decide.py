@@ -10,16 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from defedbio.chain.values import StudyRules
-from defedbio.domain import BitSet, Phase
+from defedbio.domain import NO_ONE, BitSet, Phase
 from defedbio.protocol import actions as act
 from defedbio.protocol.decide import Clock, Facts, Role, decide
 from defedbio.protocol.view import Dispute, Post, Reveal, RoundView, Share, StudyView
 
 PEOPLE = tuple(f"0x{i:040x}" for i in range(1, 5))
 ALL = BitSet.of(0, 1, 2, 3)
-RULES = StudyRules(4, 3, 2, 1_000, 60, 60, 60, 60, 60, 60)
+RULES = StudyRules(4, 3, 2, 1_000, 60, 60, 60, 60, 60, 60, 6_666)
 NOW = Clock(now=5_000.0, waited=0.0)
 ROOT, OTHER = b"\x01" * 32, b"\x02" * 32
+OWN = ROOT, "cid"
 
 
 def role(position: int = 1, holder: int | None = 2) -> Role:
@@ -49,7 +50,7 @@ def posts(*positions: int) -> tuple[Post, ...]:
 
 SHARES = (share(1), share(0), share(2))
 OTHERS = (share(0), share(2), share(3))
-OPENED = Facts(opening_root=ROOT, model_hash=ROOT)
+OPENED = Facts(opening=OWN, model_hash=ROOT)
 DECRYPTED = {"phase": Phase.DECRYPTED}
 REVEALED = {"phase": Phase.REVEALED, "reveals": reveals(0, 1, 2, 3)}
 ACCUSED = {**DECRYPTED, "shares": OTHERS, "disputes": (Dispute(PEOPLE[3], PEOPLE[2]),), "aggregates": posts(0)}
@@ -70,14 +71,28 @@ TABLE = [
         None,
     ),
     ("P3 checks before it attests", REVEALED, Facts(), NOW, act.CheckUpdates(1)),
-    ("P3 attests to all good", REVEALED, Facts(good=ALL), NOW, act.AttestSet(1, ALL)),
-    ("P3 attests once", {**REVEALED, "attested": {PEOPLE[1]: ALL}}, Facts(good=ALL), NOW, None),
+    ("P3 attests to all good", REVEALED, Facts(good=ALL), NOW, act.AttestSet(1, ALL, NO_ONE)),
+    ("P3 attests once", {**REVEALED, "attested": {PEOPLE[1]: ALL}, "refused": {PEOPLE[1]: NO_ONE}}, Facts(good=ALL), NOW, None),
     (
         "P3 leaves a bad one out at once",
         REVEALED,
         Facts(good=BitSet.of(0, 1, 2), rejected=BitSet.of(3)),
         NOW,
-        act.AttestSet(1, BitSet.of(0, 1, 2)),
+        act.AttestSet(1, BitSet.of(0, 1, 2), BitSet.of(3)),
+    ),
+    (
+        "P3 says anew what it refuses, once",
+        {**REVEALED, "attested": {PEOPLE[1]: BitSet.of(0, 1, 2)}, "refused": {PEOPLE[1]: NO_ONE}},
+        Facts(good=BitSet.of(0, 1, 2), rejected=BitSet.of(3)),
+        NOW,
+        act.AttestSet(1, BitSet.of(0, 1, 2), BitSet.of(3)),
+    ),
+    (
+        "P3 does not repeat itself",
+        {**REVEALED, "attested": {PEOPLE[1]: BitSet.of(0, 1, 2)}, "refused": {PEOPLE[1]: BitSet.of(3)}},
+        Facts(good=BitSet.of(0, 1, 2), rejected=BitSet.of(3)),
+        NOW,
+        None,
     ),
     ("P3 tries again for one that did not arrive", REVEALED, Facts(good=BitSet.of(0, 1, 2), checked_ago=9), NOW, act.CheckUpdates(1)),
     (
@@ -85,7 +100,7 @@ TABLE = [
         REVEALED,
         Facts(good=BitSet.of(0, 1, 2)),
         Clock(5_031, 31),
-        act.AttestSet(1, BitSet.of(0, 1, 2)),
+        act.AttestSet(1, BitSet.of(0, 1, 2), NO_ONE),
     ),
     ("P3 never attests to fewer than three", REVEALED, Facts(good=BitSet.of(0, 1), rejected=BitSet.of(2, 3)), Clock(5_031, 31), None),
     (
@@ -93,28 +108,60 @@ TABLE = [
         {**REVEALED, "attested": {PEOPLE[1]: ALL, PEOPLE[0]: BitSet.of(0, 1, 2), PEOPLE[2]: BitSet.of(0, 1, 2)}},
         Facts(good=ALL),
         Clock(5_031, 31),
-        act.AttestSet(1, BitSet.of(0, 1, 2)),
+        act.AttestSet(1, BitSet.of(0, 1, 2), NO_ONE),
+    ),
+    (
+        "P3 joins no set without its own good update",
+        {
+            **REVEALED,
+            "attested": {PEOPLE[1]: ALL, PEOPLE[0]: BitSet.of(0, 2, 3), PEOPLE[2]: BitSet.of(0, 2, 3)},
+            "refused": {PEOPLE[1]: NO_ONE},
+        },
+        Facts(good=ALL),
+        Clock(5_059, 59),
+        None,
     ),
     ("P4 multiplies", {"phase": Phase.FROZEN, "frozen": ALL}, Facts(), NOW, act.ComputeAggregate(1)),
-    ("P4 posts when it is its turn", {"phase": Phase.FROZEN}, Facts(aggregate_root=ROOT), NOW, act.PostAggregate(1)),
+    ("P4 posts when it is its turn", {"phase": Phase.FROZEN}, Facts(aggregate=OWN), NOW, act.PostAggregate(1)),
     (
         "P5 releases for the root it computed",
-        {"phase": Phase.AGGREGATED, "aggregates": (Post(PEOPLE[0], ROOT, "c"),)},
-        Facts(aggregate_root=ROOT),
+        {"phase": Phase.AGGREGATED, "aggregates": (Post(PEOPLE[0], *OWN),)},
+        Facts(aggregate=OWN),
         NOW,
         act.ReleaseShare(1),
     ),
     (
         "P5 posts its own when only a wrong one is there",
         {"phase": Phase.AGGREGATED, "aggregates": (Post(PEOPLE[0], OTHER, "c"),)},
-        Facts(aggregate_root=ROOT),
+        Facts(aggregate=OWN),
         NOW,
         act.PostAggregate(1),
     ),
     (
+        "P5 releases for its root whatever CID was posted with it",
+        {"phase": Phase.AGGREGATED, "aggregates": (Post(PEOPLE[0], ROOT, "nothing"),)},
+        Facts(aggregate=OWN),
+        NOW,
+        act.ReleaseShare(1),
+    ),
+    (
+        "P4 posts its own beside the right root with another CID",
+        {"phase": Phase.AGGREGATED, "aggregates": (Post(PEOPLE[0], ROOT, "nothing"),), "shares": (share(1),)},
+        Facts(aggregate=OWN, released=True),
+        NOW,
+        act.PostAggregate(1),
+    ),
+    (
+        "P4 posts once",
+        {"phase": Phase.AGGREGATED, "aggregates": (Post(PEOPLE[1], ROOT, "lost"),), "shares": (share(1),)},
+        Facts(aggregate=OWN, released=True),
+        NOW,
+        None,
+    ),
+    (
         "P5 releases once",
-        {"phase": Phase.AGGREGATED, "aggregates": (Post(PEOPLE[0], ROOT, "c"),), "shares": (share(1),)},
-        Facts(aggregate_root=ROOT, released=True),
+        {"phase": Phase.AGGREGATED, "aggregates": (Post(PEOPLE[0], *OWN),), "shares": (share(1),)},
+        Facts(aggregate=OWN, released=True),
         NOW,
         None,
     ),
@@ -211,7 +258,7 @@ TABLE = [
     ),
     (
         "P6 checks what another opened",
-        {"phase": Phase.DECRYPTED, "openings": (Post(PEOPLE[0], ROOT, "c"),)},
+        {"phase": Phase.DECRYPTED, "openings": (Post(PEOPLE[0], *OWN),)},
         Facts(),
         NOW,
         act.CheckOpening(1),
@@ -219,15 +266,36 @@ TABLE = [
     ("P6 posts the opening when it is its turn", {**DECRYPTED, "shares": SHARES}, OPENED, NOW, act.PostOpening(1)),
     ("P6 lets the first post the opening", {**DECRYPTED, "shares": SHARES[::-1]}, OPENED, NOW, None),
     (
-        "P6 posts its opening beside a wrong one",
-        {**DECRYPTED, "shares": SHARES[::-1], "openings": (Post(PEOPLE[0], OTHER, "c"),)},
+        "P6 posts its opening in its turn beside a wrong one",
+        {**DECRYPTED, "shares": SHARES, "openings": (Post(PEOPLE[0], OTHER, "cid"),)},
         OPENED,
         NOW,
         act.PostOpening(1),
     ),
     (
+        "P6 posts its opening beside the right root with another CID",
+        {**DECRYPTED, "shares": SHARES, "openings": (Post(PEOPLE[0], ROOT, "nothing"),)},
+        OPENED,
+        NOW,
+        act.PostOpening(1),
+    ),
+    (
+        "P6 waits for its turn beside another post too: not everybody posts at once",
+        {**DECRYPTED, "shares": SHARES[::-1], "openings": (Post(PEOPLE[0], ROOT, "nothing"),)},
+        OPENED,
+        Clock(5_014, 14),
+        None,
+    ),
+    (
+        "P6 steps in with its share for one that cannot be had, before it combines again",
+        {**DECRYPTED, "shares": OTHERS, "aggregates": (Post(PEOPLE[0], *OWN),)},
+        Facts(ciphertexts=127, aggregate=OWN),
+        Clock(5_031, 31),
+        act.ReleaseShare(1),
+    ),
+    (
         "P6 attests to the model",
-        {"phase": Phase.DECRYPTED, "openings": (Post(PEOPLE[0], ROOT, "c"),)},
+        {"phase": Phase.DECRYPTED, "openings": (Post(PEOPLE[0], *OWN),)},
         OPENED,
         NOW,
         act.AttestModel(1),
@@ -291,30 +359,59 @@ def test_p8_the_absent_have_no_turn_before_the_others() -> None:
 
 def test_duties_go_round_so_that_one_acts_first() -> None:
     frozen = study(round_in(Phase.FROZEN))
-    first = [p for p in range(4) if decide(role(p, p + 1), frozen, Facts(aggregate_root=ROOT), NOW) == act.PostAggregate(1)]
-    later = [p for p in range(4) if decide(role(p, p + 1), frozen, Facts(aggregate_root=ROOT), Clock(5_040, 40)) == act.PostAggregate(1)]
+    first = [p for p in range(4) if decide(role(p, p + 1), frozen, Facts(aggregate=OWN), NOW) == act.PostAggregate(1)]
+    later = [p for p in range(4) if decide(role(p, p + 1), frozen, Facts(aggregate=OWN), Clock(5_040, 40)) == act.PostAggregate(1)]
     assert len(first) == 1 and later == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("phase", [Phase.FROZEN, Phase.AGGREGATED])
+@pytest.mark.parametrize("position", range(4))
+def test_p4_participants_without_a_share_post_in_turn_while_their_product_is_not_there(phase: Phase, position: int) -> None:
+    junk = (Post("0x" + "99" * 20, ROOT, "nothing"), Post("0x" + "98" * 20, OTHER, "cid"))
+    view = study(round_in(phase, aggregates=junk if phase == Phase.AGGREGATED else ()))
+    # the turn of position 1 is the first; each turn takes 60 s / (2 * 4)
+    turn = (position - 1) % 4 * 7.5
+    nobodys = role(position, None)
+    if turn:
+        assert decide(nobodys, view, Facts(), Clock(5_000, turn - 0.1)) is None
+    assert decide(nobodys, view, Facts(), Clock(5_000, turn)) == act.ComputeAggregate(1)
+    assert decide(nobodys, view, Facts(aggregate=OWN), Clock(5_000, turn)) == act.PostAggregate(1)
+    there = study(round_in(Phase.AGGREGATED, aggregates=(*junk, Post(PEOPLE[3], *OWN))))
+    assert decide(nobodys, there, Facts(aggregate=OWN), Clock(5_000, 59)) is None
+
+
 roots = st.sampled_from([None, ROOT, OTHER])
+pairs = st.none() | st.tuples(st.sampled_from([ROOT, OTHER]), st.sampled_from(["cid", "c"]))
 sets = st.integers(0, 15).map(BitSet)
 
 
 @given(
     phase=st.sampled_from(list(Phase)[1:]),
-    facts=st.builds(Facts, st.booleans(), st.booleans(), st.none() | sets, sets, st.floats(0, 100), roots, st.booleans(), roots, roots),
+    facts=st.builds(Facts, st.booleans(), st.booleans(), st.none() | sets, sets, st.floats(0, 100), pairs, st.booleans(), pairs, roots),
     posted=st.lists(st.sampled_from([ROOT, OTHER]), max_size=2),
+    attested=st.dictionaries(st.sampled_from(PEOPLE), sets),
     waited=st.floats(0, 100),
     now=st.floats(4_990, 5_100),
     position=st.integers(0, 3),
 )
-def test_invariants(phase: Phase, facts: Facts, posted: list[bytes], waited: float, now: float, position: int) -> None:
-    view = round_in(phase, reveals=reveals(0, 1, 2, 3), frozen=ALL, aggregates=tuple(Post(PEOPLE[i], r, "c") for i, r in enumerate(posted)))
+def test_invariants(
+    phase: Phase, facts: Facts, posted: list[bytes], attested: dict[str, BitSet], waited: float, now: float, position: int
+) -> None:
+    posts = tuple(Post(PEOPLE[i], r, "c") for i, r in enumerate(posted))
+    view = round_in(phase, reveals=reveals(0, 1, 2, 3), attested=attested, frozen=ALL, aggregates=posts, openings=posts)
     action = decide(role(position, position + 1), study(view), facts, Clock(now, waited))
     if isinstance(action, act.ReleaseShare):
-        assert facts.aggregate_root in posted and not facts.released, "P5: only for a root on the chain that it computed itself, once"
+        assert facts.aggregate is not None and facts.aggregate[0] in posted and not facts.released, (
+            "P5: only for a root on the chain that it computed itself, once"
+        )
     if isinstance(action, act.AttestSet):
         assert facts.good is not None and action.set.bits & ~facts.good.bits == 0 and len(action.set) >= 3, "P3"
+        assert position in action.set or position not in facts.good, "P3: its own good update is in every set that it attests to"
+        assert action.refused == facts.rejected
+    if isinstance(action, act.PostAggregate):
+        assert facts.aggregate not in [post.pair for post in posts] and PEOPLE[position] not in [post.sender for post in posts]
+    if isinstance(action, act.AttestModel):
+        assert facts.opening in [post.pair for post in posts], "P6: only for an opening that anyone can fetch by root and CID"
     if now > view.deadline and not phase.ended:
         assert action is None or action == act.Advance(1), "P8: after a deadline nothing but advance"
     if isinstance(action, act.PrepareUpdate | act.Commit):
