@@ -9,7 +9,7 @@ from defedbio.audit.bundle import Files, read
 from defedbio.audit.record import Record
 from defedbio.crypto import wire
 from defedbio.domain import Phase
-from defedbio.errors import BlobUnavailable, InvalidInput, MalformedBlob, PeerFault
+from defedbio.errors import BadEvidence, BlobMismatch, BlobUnavailable, InvalidInput, MalformedBlob, PeerFault
 from defedbio.ipfs.cid import check_cid, parse_cid
 from defedbio.learning.state import size_cap
 from defedbio.network.connection import MAX_TRANSCRIPT_BYTES
@@ -73,6 +73,9 @@ class BundlePeers(Peers):
     def holds(self, cid: str) -> bool:
         return blob_name(cid) in self.files.sizes()
 
+    def connect(self, owner: str) -> None:
+        """There is nobody to dial."""
+
     def fetch(self, cid: str, owner: str, max_bytes: int, seconds: float) -> bytes:
         try:
             parse_cid(cid)
@@ -82,6 +85,9 @@ class BundlePeers(Peers):
             check_cid(cid, data)
         except InvalidInput as error:
             raise MalformedBlob(error.message, peer=owner) from error
+        except BlobMismatch as error:
+            # No lie of a peer, for which another's blob may stand in: the bundle is not what was put into it.
+            raise BadEvidence(error.message, peer=owner) from error
         except PeerFault as error:
             raise error.blame(owner) from None
         return data

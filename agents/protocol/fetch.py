@@ -61,11 +61,15 @@ class Fetcher:
         return payload
 
     def opening(self, view: RoundView, post: Post, ciphertexts: Sequence[int], arithmetic: Arithmetic = ONE_THREAD) -> list[Opening]:
-        """A posted opening that holds for the aggregate's `ciphertexts` (P6).
+        """A posted opening that holds for the aggregate's `ciphertexts` (P6), from its poster or from a holder that attested to its root.
 
         Raises:
             BlobUnavailable, MalformedBlob, BlobMismatch, BadOpening: with the poster to blame.
         """
+        # They found it good, so they have it; its poster need not serve it to anyone.
+        for attestation in view.attestations:
+            if attestation.opening_root == post.root:
+                self.peers.connect(attestation.holder)
         openings = self._openings(self.frame.header(wire.BlobKind.OPENING, view), post, 0)
         self.check_openings(post.sender, ciphertexts, openings, arithmetic)
         return openings

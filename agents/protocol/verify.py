@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from defedbio.chain.bindings.round_manager import commitment_hash, set_hash
 from defedbio.crypto import merkle, roots
-from defedbio.domain import MIN_COHORT, Phase
-from defedbio.errors import BlobMismatch, BlobUnavailable, InvalidInput, PeerFault
+from defedbio.domain import Phase, least_set
+from defedbio.errors import BadEvidence, BlobMismatch, BlobUnavailable, InvalidInput, PeerFault
+from defedbio.protocol import combining
 from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.result import next_model
+from defedbio.protocol.sets import refused_by
 from defedbio.protocol.view import RoundView, StudyView
 
 
@@ -68,6 +70,7 @@ class _Audit:
         self.frame: StudyFrame = fetcher.frame
         self.ciphertexts: list[list[int]] = []
         self.sum: list[int] = []
+        self.product = b""
         self.model_raw = b""
 
     def commitments(self) -> str:
@@ -83,7 +86,8 @@ class _Audit:
     def frozen_set(self) -> str:
         view, frame = self.view, self.frame
         agreeing = [h for h, attested in view.attested.items() if attested == view.frozen and h in self.holders]
-        least = max(MIN_COHORT, frame.spec.minimum)
+        refused = refused_by((r for h, r in view.refused.items() if h in self.holders), frame.key.threshold)
+        least = least_set(frame.spec.minimum, frame.spec.least_share, len(view.reveals) - len(refused))
         if len(agreeing) < frame.key.threshold:
             raise Refused(f"{len(agreeing)} holders attested to the frozen set, {frame.key.threshold} are needed")
         if len(view.frozen) < least or any(position not in view.reveals for position in view.frozen.positions()):
@@ -110,24 +114,32 @@ class _Audit:
         return f"{len(self.ciphertexts)} updates of {len(self.ciphertexts[0])} ciphertexts match their CIDs and roots"
 
     def aggregate(self) -> str:
-        self.sum, root = roots.product_and_root(self.ciphertexts, self.frame.key.public_key)
-        if self.view.aggregate_root(self.frame.key.threshold) != root:
+        self.sum, self.product = roots.product_and_root(self.ciphertexts, self.frame.key.public_key)
+        if self.view.aggregate_root(self.frame.key.threshold) != self.product:
             raise Refused("the product of the updates has another root than the one the holders released shares for")
-        return f"the product has root {root.hex()}"
+        return f"the product has root {self.product.hex()}"
 
     def opening(self) -> str:
-        failure: Refused | BlobUnavailable | None = None
-        for post in self.view.openings:
-            if post.root != self.view.opening_root:
-                continue
+        """Any posted blob of the attested root will do; where none can be had or holds, t shares give the opening again."""
+        posts = [post for post in self.view.openings if post.root == self.view.opening_root]
+        if not posts:
+            raise Refused("no opening of the attested root was posted")
+        failure: Refused | None = None
+        for post in posts:
             try:
                 self.openings = self.fetcher.opening(self.view, post, self.sum)
                 return f"the opening of {len(self.openings)} ciphertexts holds"
-            except BlobUnavailable as error:
-                failure = error
+            except BlobUnavailable:
+                continue
+            except BadEvidence:
+                raise
             except PeerFault as error:
                 failure = failure or Refused(error.message, error.peer)
-        raise failure or Refused("no opening of the attested root was posted")
+        openings = combining.combine(self.fetcher, self.view, self.product, self.sum, lambda share, error: None)
+        if openings is None or roots.opening_root(openings, self.frame.key.public_key) != self.view.opening_root:
+            raise failure or Refused("the shares do not give an opening of the attested root")
+        self.openings = openings
+        return f"the opening of {len(openings)} ciphertexts is that of t shares: none that was posted could be had"
 
     def model(self) -> str:
         view = self.view

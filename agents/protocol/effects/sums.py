@@ -9,9 +9,9 @@ from defedbio.crypto import roots, threshold, wire
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.proofs import share as share_proof
 from defedbio.crypto.threshold import Opening
-from defedbio.errors import BadOpening, BadShare, BlobUnavailable, InternalFault, PeerFault
+from defedbio.errors import BlobUnavailable, InternalFault, PeerFault
 from defedbio.ipfs.cid import cid_of
-from defedbio.protocol.effects.fetching import fetching
+from defedbio.protocol import combining
 from defedbio.protocol.effects.updates import load_updates
 from defedbio.protocol.parts import parts
 from defedbio.protocol.tools import Tools, seen
@@ -117,63 +117,13 @@ def combine_part(tools: Tools, study: StudyView, view: RoundView) -> None:
 
 
 def combine_shares(tools: Tools, view: RoundView, span: range | None = None) -> list[Opening] | None:
-    """Combine t shares of the round's aggregate, or of its ciphertexts in `span`, into the opening that holds; None while too few good
-    shares are on the chain.
-
-    A wrong share makes combining fail; then every share's proof is checked, and whose fails is named on the chain.
-    """
-    frame = tools.frame
+    """As `combining.combine`, of the round's aggregate; whose share fails its proof is named on the chain."""
     ciphertexts = own_aggregate(tools, view)
-    part = slice(span.start, span.stop) if span is not None else slice(None)
-
-    def combine(shares: dict[int, list[int]]) -> list[Opening]:
-        chosen = {index: values[part] for index, values in sorted(shares.items())[: frame.key.threshold]}
-        return threshold.combine(frame.key, ciphertexts[part], chosen, tools.arithmetic)
-
     root = bytes.fromhex(tools.require(view, "aggregate")["root"])
-    unwanted = set(refused(tools, view))
-    missing: BlobUnavailable | None = None
-    good: dict[int, list[int]] = {}
-    proofs: dict[int, tuple[Share, bytes]] = {}
-    wanted = [share for share in view.shares if share.aggregate_root == root and share.holder not in unwanted]
-    with tools.report.phase("combine", round=view.id) as phase, fetching(wanted, partial(tools.fetcher.share, view)) as fetched:
-        for share in wanted:
-            try:
-                payload = fetched[share].result()
-            except BlobUnavailable as error:
-                missing = error
-                continue
-            except PeerFault as error:
-                _dispute(tools, view, share, error)
-                continue
-            good[share.index], proofs[share.index] = payload.values, (share, payload.proof)
-            phase.bytes += frame.blob_size(wire.BlobKind.SHARE, view)
-        if len(good) >= frame.key.threshold:
-            try:
-                return combine(good)
-            except (BadOpening, BadShare):
-                good = _honest(tools, view, ciphertexts, good, proofs)
-        if len(good) < frame.key.threshold:
-            if missing is not None:
-                raise missing
-            return None
-        return combine(good)
-
-
-def _honest(
-    tools: Tools, view: RoundView, ciphertexts: list[int], shares: dict[int, list[int]], proofs: dict[int, tuple[Share, bytes]]
-) -> dict[int, list[int]]:
-    honest = {}
-    for index, values in shares.items():
-        share, proof = proofs[index]
-        try:
-            _verify(tools, view, share, ciphertexts, values, proof)
-            honest[index] = values
-        except PeerFault as error:
-            _dispute(tools, view, share, error)
-    if len(honest) == len(shares):
-        raise InternalFault("every share's proof holds and the opening does not")
-    return honest
+    with tools.report.phase("combine", round=view.id) as phase:
+        phase.bytes = sum(share.aggregate_root == root for share in view.shares) * tools.frame.blob_size(wire.BlobKind.SHARE, view)
+        refuse = partial(_dispute, tools, view)
+        return combining.combine(tools.fetcher, view, root, ciphertexts, refuse, span, refused(tools, view), tools.arithmetic)
 
 
 def check_share(tools: Tools, view: RoundView, holder: str) -> None:
@@ -186,19 +136,12 @@ def check_share(tools: Tools, view: RoundView, holder: str) -> None:
             try:
                 payload = tools.fetcher.share(view, share)
                 with tools.report.phase("verify-share", round=view.id):
-                    _verify(tools, view, share, ciphertexts, payload.values, payload.proof)
+                    combining.check(tools.frame, view, share, ciphertexts, payload)
             except BlobUnavailable as error:
                 tools.report.note(f"disputed share not delivered: {error.message}", round=view.id, peer=holder)
             except PeerFault as error:
                 _dispute(tools, view, share, error)
     tools.journal.put(tools.record(view, "weighed-shares"), {"holders": [*weighed(tools, view), holder]})
-
-
-def _verify(tools: Tools, view: RoundView, share: Share, ciphertexts: list[int], values: list[int], proof: bytes) -> None:
-    """Raises BadShare or MalformedBlob if the share's proof does not hold."""
-    frame = tools.frame
-    statement = share_proof.ShareStatement(frame.key, frame.context(view.id), share.index, share.aggregate_root, ciphertexts, values)
-    share_proof.verify(statement, share_proof.ShareProof.from_bytes(proof, frame.spec.modulus_bits))
 
 
 def _dispute(tools: Tools, view: RoundView, share: Share, error: PeerFault) -> None:

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from defedbio.chain.bindings.round_manager import commitment_hash
 from defedbio.domain import BitSet, Phase
 from defedbio.errors import BlobUnavailable, InvalidInput
 from defedbio.protocol.verify import Check, verify_round
-from defedbio.protocol.view import Post, RoundView, StudyView
-from tests.agents.protocol.in_process import PEOPLE, InProcess, with_reveal
+from defedbio.protocol.view import Post, Reveal, RoundView, StudyView
+from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, InProcess, with_reveal
 
 NAMES = ["commitments", "frozen set", "updates", "aggregate", "opening", "model", "model bytes"]
 ROOT = b"\x01" * 32
@@ -69,6 +70,25 @@ def test_p3_a_set_attested_by_too_few_or_by_strangers(together: InProcess, study
     assert "too small" in failed(verify(together, study, small), "frozen set").detail
 
 
+def test_p3_a_set_below_the_share_of_the_good_updates(together: InProcess, study: StudyView) -> None:
+    view = study.rounds[2]
+    more = {p: replace(view.reveals[0], position=p, participant=f"0x{p:040x}") for p in range(4, 7)}
+    seen = replace(view, reveals={**view.reveals, **more}, commitments={**view.commitments, **committed(view, more)})
+    assert "too small" in failed(verify(together, study, seen), "frozen set").detail, "4 of 7"
+    two, bad = dict.fromkeys(PEOPLE[:2], BitSet.of(4, 5, 6)), dict.fromkeys(PEOPLE[:3], BitSet.of(4, 5, 6))
+    strangers = {**two, "0x" + "99" * 20: BitSet.of(4, 5, 6)}
+    for refused in (two, strangers):
+        assert "too small" in failed(verify(together, study, replace(seen, refused=refused)), "frozen set").detail
+    assert verify(together, study, replace(seen, refused=bad))[1].ok, "three of them were bad"
+
+
+def committed(view: RoundView, reveals: dict[int, Reveal]) -> dict[str, bytes]:
+    return {
+        r.participant: commitment_hash(CHAIN, CONTRACT, view.id, r.participant, r.update_root, r.cid, r.proof_hash, r.salt)
+        for r in reveals.values()
+    }
+
+
 def test_c3_tampered_update_bytes_name_their_participant(together: InProcess, study: StudyView) -> None:
     view = study.rounds[2]
     cid = view.reveals[1].cid
@@ -101,11 +121,48 @@ def test_p6_openings(together: InProcess, study: StudyView) -> None:
     view, other = study.rounds[2], study.rounds[1]
     assert "no opening" in failed(verify(together, study, replace(view, openings=())), "opening").detail
     foreign = Post(PEOPLE[3], view.opening_root, other.openings[0].cid)
-    assert failed(verify(together, study, replace(view, openings=(foreign,))), "opening").peer == PEOPLE[3]
-    gone = Post(PEOPLE[3], view.opening_root, "bafkreidon73zkcrwdb5iafqtijxildoonbwnpv7dyd6ef3qdgads2jc4su")
-    assert all(c.ok for c in verify(together, study, replace(view, openings=(gone, foreign, *view.openings)))), "one that holds is enough"
+    assert all(c.ok for c in verify(together, study, replace(view, openings=(NOTHING, foreign, *view.openings)))), (
+        "one that holds is enough"
+    )
+
+
+NOTHING = Post(PEOPLE[3], ROOT, "bafkreidon73zkcrwdb5iafqtijxildoonbwnpv7dyd6ef3qdgads2jc4su")
+
+
+def test_p6_an_opening_that_nobody_delivers_is_that_of_t_shares(together: InProcess, study: StudyView) -> None:
+    view, other = study.rounds[2], study.rounds[1]
+    foreign = Post(PEOPLE[2], view.opening_root, other.openings[0].cid)
+    gone = replace(NOTHING, root=view.opening_root)
+    for posts in ((gone,), (foreign,), (foreign, gone)):
+        checks = verify(together, study, replace(view, openings=posts))
+        assert [(c.name, c.ok) for c in checks] == [(name, True) for name in NAMES]
+        assert "that of t shares" in checks[4].detail
+    few = replace(view, openings=(foreign,), shares=view.shares[:3])
+    cid = few.shares[0].cid
+    kept = [(i, together.store(i).blobs.pop(cid)) for i in range(4) if cid in together.store(i).blobs]
     with pytest.raises(BlobUnavailable):
-        verify(together, study, replace(view, openings=(foreign, gone)))
+        verify(together, study, few)
+    for index, blob in kept:
+        together.store(index).blobs[cid] = blob
+    assert (
+        "do not give"
+        in failed(verify(together, study, replace(view, openings=(replace(gone, root=ROOT),), opening_root=ROOT)), "opening").detail
+    )
+
+
+def test_p6_an_opening_comes_from_a_holder_when_its_poster_does_not_serve_it(together: InProcess, study: StudyView) -> None:
+    view = study.rounds[2]
+    (post,) = view.openings
+    reader, stores = together.tools[0], [together.store(i) for i in range(4)]
+    attestor = next(a.holder for a in view.attestations if a.holder not in (PEOPLE[0], post.sender))
+    kept = [store.blobs.pop(post.cid) for store in stores if post.cid in store.blobs]
+    together.store(PEOPLE.index(attestor)).blobs[post.cid] = kept[0]
+    stores[0].connected.clear()
+    reader.fetcher.peers._dialled.clear()
+    checks = verify(together, study, view)
+    assert "holds" in checks[4].detail
+    for store in stores:
+        store.blobs[post.cid] = kept[0]
 
 
 def test_p6_another_model_hash_or_too_few_attestors(together: InProcess, study: StudyView) -> None:
