@@ -328,23 +328,6 @@ def test_a_model_of_its_own_attested_first(attack: Attack, arena: Arena) -> None
         arena.check_opened()
 
 
-def test_a_false_accusation_of_every_holder(attack: Attack, arena: Arena) -> None:
-    *honest, cheat = arena.members
-    attack.by("a participant that accuses every holder of a wrong share")
-    view = arena.play(reached(1, Phase.DECRYPTED)).rounds[1]
-    with attack.sends("a dispute of each share that is on the chain"):
-        for share in view.shares:
-            arena.send(cheat, RoundManager.dispute_share(f"lie {share.holder}", 1, share.holder, "BadShare: a lie"))
-    with attack.seen("by every node as a word that proves nothing: it uses the shares that it found good itself"):
-        final = arena.play(reached(1, Phase.FINALISED), honest).rounds[1]
-        assert not [note for member in honest for note in member.notes if "wrong share" in str(note.get("message", ""))]
-    with attack.works("the round, which finalises and verifies"):
-        assert verified(arena)
-    with attack.unlearnt("anything beyond the one sum: what holders release besides is of the same product"):
-        arena.check_opened()
-        assert len({share.aggregate_root for share in final.shares}) == 1
-
-
 def test_steps_out_of_turn(attack: Attack, arena: Arena) -> None:
     cheat, victim = arena.members[0], arena.members[1]
     attack.by("an enrolled participant that acts before it is time, and with what is another's")
