@@ -15,6 +15,7 @@
     ├── PeerFault           (4)   another organisation's: names it and the evidence; only this can become a dispute
     │   ├── MalformedBlob         wrong magic, length, header or encoding
     │   ├── BlobMismatch          bytes that are not what the CID or the chain's hash says
+    │   │   └── CidMismatch       not the CID's: a fault of whoever delivered them, which says nothing of what the CID names
     │   ├── BadCiphertext         outside the units below n^2
     │   ├── BadShare              a share whose proof fails
     │   ├── BadOpening            an opening that does not hold
@@ -124,6 +125,10 @@ class MalformedBlob(PeerFault):
 
 
 class BlobMismatch(PeerFault):
+    pass
+
+
+class CidMismatch(BlobMismatch):
     pass
 
 

@@ -10,7 +10,7 @@ import base64
 import hashlib
 from dataclasses import dataclass
 
-from defedbio.errors import BlobMismatch, InvalidInput
+from defedbio.errors import CidMismatch, InvalidInput
 
 CHUNK_BYTES = 262144
 LINKS_PER_NODE = 174
@@ -62,10 +62,10 @@ def cid_of(data: bytes) -> str:
 
 
 def check_cid(cid: str, data: bytes) -> None:
-    """Raises BlobMismatch unless `cid` is the CID of `data`."""
+    """Raises CidMismatch unless `cid` is the CID of `data`."""
     actual = cid_of(data)
     if actual != cid:
-        raise BlobMismatch(f"{len(data)} bytes delivered for {cid} have the CID {actual}")
+        raise CidMismatch(f"{len(data)} bytes delivered for {cid} have the CID {actual}")
 
 
 def parse_cid(text: str) -> Cid:

@@ -9,7 +9,7 @@ from defedbio.audit.bundle import Files, read
 from defedbio.audit.record import Record
 from defedbio.crypto import wire
 from defedbio.domain import Phase
-from defedbio.errors import BadEvidence, BlobMismatch, BlobUnavailable, InvalidInput, MalformedBlob, PeerFault
+from defedbio.errors import BadEvidence, BlobUnavailable, CidMismatch, InvalidInput, MalformedBlob, PeerFault
 from defedbio.ipfs.cid import check_cid, parse_cid
 from defedbio.learning.state import size_cap
 from defedbio.network.connection import MAX_TRANSCRIPT_BYTES
@@ -85,7 +85,7 @@ class BundlePeers(Peers):
             check_cid(cid, data)
         except InvalidInput as error:
             raise MalformedBlob(error.message, peer=owner) from error
-        except BlobMismatch as error:
+        except CidMismatch as error:
             # No lie of a peer, for which another's blob may stand in: the bundle is not what was put into it.
             raise BadEvidence(error.message, peer=owner) from error
         except PeerFault as error:

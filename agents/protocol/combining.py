@@ -9,7 +9,7 @@ from defedbio.crypto import threshold, wire
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.proofs import share as share_proof
 from defedbio.crypto.threshold import Opening
-from defedbio.errors import BadOpening, BadShare, BlobUnavailable, InternalFault, PeerFault
+from defedbio.errors import BadOpening, BadShare, BlobUnavailable, CidMismatch, InternalFault, PeerFault
 from defedbio.protocol.effects.fetching import fetching
 from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
@@ -35,19 +35,19 @@ def combine(
     A wrong share makes combining fail; then every share's proof is checked, and `refuse` hears of each that fails.
 
     Raises:
-        BlobUnavailable: if too few shares could be fetched.
+        BlobUnavailable, CidMismatch: if too few shares could be fetched.
     """
     frame = fetcher.frame
     needed = frame.key.threshold
     part = slice(span.start, span.stop) if span is not None else slice(None)
-    missing: BlobUnavailable | None = None
+    missing: BlobUnavailable | CidMismatch | None = None
     good: dict[int, tuple[Share, wire.SharePayload]] = {}
     wanted = [share for share in view.shares if share.aggregate_root == root and share.holder not in without]
     with fetching(wanted, partial(fetcher.share, view)) as fetched:
         for share in wanted:
             try:
                 good[share.index] = share, fetched[share].result()
-            except BlobUnavailable as error:
+            except (BlobUnavailable, CidMismatch) as error:
                 missing = error
             except PeerFault as error:
                 refuse(share, error)

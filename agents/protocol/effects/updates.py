@@ -10,7 +10,7 @@ from defedbio.chain.bindings.round_manager import RoundManager, commitment_hash
 from defedbio.crypto import encoding, packing, roots, wire
 from defedbio.crypto.paillier import ObfuscatorPool, encrypt
 from defedbio.domain import NO_ONE, BitSet
-from defedbio.errors import BlobUnavailable, InternalFault, InvalidData, PeerFault
+from defedbio.errors import BlobUnavailable, CidMismatch, InternalFault, InvalidData, PeerFault
 from defedbio.ipfs.cid import cid_of
 from defedbio.learning.local import contribute
 from defedbio.protocol.effects import privacy
@@ -123,7 +123,8 @@ def check_updates(tools: Tools, view: RoundView) -> None:
             try:
                 keep_update(tools, view, view.reveals[position], fetched[position].result())
                 verdicts[view.reveals[position].name] = GOOD
-            except BlobUnavailable:
+            except (BlobUnavailable, CidMismatch):
+                # INVARIANT: only what the CID names can be refused for good; other bytes in its place say nothing of it.
                 verdicts[view.reveals[position].name] = UNAVAILABLE
             except PeerFault as error:
                 verdicts[view.reveals[position].name] = type(error).__name__

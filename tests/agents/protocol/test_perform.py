@@ -16,8 +16,8 @@ from defedbio.chain import events as ev
 from defedbio.chain.bindings.round_manager import commitment_hash
 from defedbio.crypto import encoding, roots, threshold, wire
 from defedbio.crypto.threshold import KeyShare
-from defedbio.domain import BitSet, Phase
-from defedbio.errors import BlobUnavailable, ChainUnreachable, InternalFault, InvalidInput
+from defedbio.domain import NO_ONE, BitSet, Phase
+from defedbio.errors import BlobUnavailable, ChainUnreachable, CidMismatch, InternalFault, InvalidInput
 from defedbio.learning.data.port import Dataset
 from defedbio.learning.global_update import Sums, finalise
 from defedbio.learning.state import genesis
@@ -321,8 +321,32 @@ def test_p3_an_update_that_never_arrives_is_left_out_with_the_reason(world: InPr
     del world.store(3).blobs[study.rounds[1].reveals[3].cid]
     perform(world.tools[0], study, act.CheckUpdates(1))
     assert updates.checked(world.tools[0], study.rounds[1]) == (BitSet.of(0, 1, 2), BitSet())
-    updates.attest_set(world.tools[0], study.rounds[1], BitSet.of(0, 1, 2))
+    updates.attest_set(world.tools[0], study.rounds[1], BitSet.of(0, 1, 2), NO_ONE)
     assert world.ledger.round(1).reasons[PEOPLE[0]] == "3:unavailable"
+
+
+def test_p3_other_bytes_in_a_blobs_place_do_not_make_its_update_a_bad_one(world: InProcess) -> None:
+    study = world.play(reached(1, Phase.REVEALED))
+    cid = study.rounds[1].reveals[3].cid
+    true = world.store(3).blobs[cid]
+    world.store(3).blobs[cid] = true[:-1]
+    perform(world.tools[0], study, act.CheckUpdates(1))
+    assert updates.checked(world.tools[0], study.rounds[1]) == (BitSet.of(0, 1, 2), NO_ONE)
+    for index in (0, 3):
+        world.store(index).blobs[cid] = true
+    perform(world.tools[0], study, act.CheckUpdates(1))
+    assert updates.checked(world.tools[0], study.rounds[1]) == (BitSet.of(0, 1, 2, 3), NO_ONE)
+
+
+def test_p6_other_bytes_in_a_shares_place_accuse_nobody(world: InProcess) -> None:
+    view = world.play(reached(1, Phase.DECRYPTED)).rounds[1]
+    holder = view.shares[0]
+    other = next(i for i in range(4) if PEOPLE[i] != holder.holder)
+    store = world.store(PEOPLE.index(holder.holder))
+    store.blobs[holder.cid] = store.blobs[holder.cid][:-1]
+    with pytest.raises(CidMismatch):
+        sums.combine_shares(world.tools[other], view)
+    assert not world.ledger.calls("dispute_share")
 
 
 def test_p3_a_false_update_is_rejected_for_good_and_named_in_the_attestation(world: InProcess) -> None:

@@ -163,7 +163,7 @@ def repeated(times: int) -> list[ev.Event]:
             ev.UpdateCommitted(1, who, 5, HASH, meta=meta(2)),
             ev.PrivacyDeclared(1, who, 5, 1, 1, 1, meta=meta(2)),
             ev.UpdateRevealed(1, who, number + 1, HASH, "cid", HASH, HASH, meta=meta(2)),
-            ev.SetAttested(1, who, BitSet.of(0, 1, 2), "", meta=meta(2)),
+            ev.SetAttested(1, who, BitSet.of(0, 1, 2), NO_ONE, "", meta=meta(2)),
             ev.AggregatePosted(1, who, HASH, "cid", meta=meta(2)),
             ev.ShareReleased(1, who, 1, HASH, HASH, "cid", HASH, meta=meta(2)),
             ev.ShareDisputed(1, who, PEOPLE[0], "", meta=meta(2)),
