@@ -107,7 +107,6 @@ class Rounds:
 
 def record_of(study: StudyView, view: RoundView) -> RoundRecord:
     sharers, attestors = {s.holder for s in view.shares}, {a.holder for a in view.attestations}
-    aggregate = next((p.root for p in view.aggregates if any(s.aggregate_root == p.root for s in view.shares)), b"")
     records = []
     for position, address in enumerate(study.participants):
         reveal = view.reveals.get(position)
@@ -134,7 +133,7 @@ def record_of(study: StudyView, view: RoundView) -> RoundRecord:
         parent=view.parent,
         participants=tuple(records),
         left_out={holder: reasons for holder, reasons in view.reasons.items() if reasons},
-        aggregate_root=hex_of(aggregate),
+        aggregate_root=hex_of(view.product),
         opening_root=hex_of(view.opening_root),
         model_hash=hex_of(view.model_hash),
         model_cid=view.model_cid,

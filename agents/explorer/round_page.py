@@ -58,7 +58,7 @@ def round_page(
         "deadline": view.deadline,
         "rows": page.holding(rows),
         "set_size": len(view.frozen),
-        "aggregate": next((p for p in view.aggregates if any(s.aggregate_root == p.root for s in view.shares)), None),
+        "products": [p for p in view.aggregates if p.root == view.product],
         "parts": view.parts,
         "openings": view.openings,
         "gas": lookups.gas_of_round(view.id),

@@ -152,6 +152,12 @@ class RoundView:
                 return share.aggregate_root
         return None
 
+    @property
+    def product(self) -> bytes:
+        """The root that most shares were released for, of several the first; empty while there are none."""
+        roots = [share.aggregate_root for share in self.shares]
+        return max(roots, key=roots.count, default=b"")
+
     def frozen_reveals(self) -> tuple[Reveal, ...]:
         """The updates of the frozen set in the order in which they are multiplied."""
         return tuple(self.reveals[position] for position in self.frozen.positions())

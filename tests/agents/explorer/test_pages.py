@@ -28,6 +28,18 @@ def test_a_round_says_of_everybody_what_it_did_and_why_it_is_out(world: World) -
     assert set(page["rows"].rows[0]["gas"].values()) == {1000}
 
 
+def test_every_post_of_the_product_that_was_opened_is_shown_and_no_other(world: World) -> None:
+    world.round(2, final=False)
+    first, second = word("aggregate 2"), word("junk")
+    for who, root, cid in ((PEOPLE[0], second, "junk"), (PEOPLE[0], first, "nothing"), (PEOPLE[1], first, UPDATE)):
+        world.chain.emit(ev.AggregatePosted, 2, who, root, cid)
+    for index, (who, root) in enumerate(((PEOPLE[2], second), (PEOPLE[0], first), (PEOPLE[1], first)), 1):
+        world.chain.emit(ev.ShareReleased, 2, who, index, root, word(f"share {index}"), UPDATE, bytes(32))
+    world.index.poll()
+    assert [(post.root, post.cid) for post in world.pages.round(2)["products"]] == [(first, "nothing"), (first, UPDATE)]
+    assert "nothing" in world.show("round", 2) and UPDATE in world.show("round", 2)
+
+
 def test_a_running_and_a_voided_round_show_where_they_are(world: World) -> None:
     world.round(2, final=False)
     world.index.poll()

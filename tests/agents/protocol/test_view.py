@@ -123,6 +123,7 @@ def test_p4_the_rounds_aggregate_is_the_root_that_t_holders_released_for() -> No
     wrong, right = b"\x01" * 32, b"\x02" * 32
     view = fold(StudyView(STUDY), [*opened(1), share(3, wrong), share(0, right), share(1, right)])
     assert view.rounds[1].aggregate_root(3) is None
+    assert view.rounds[1].product == right and fold(StudyView(STUDY), opened(1)).rounds[1].product == b""
     assert fold(view, [share(2, right)]).rounds[1].aggregate_root(3) == right
 
 
