@@ -178,17 +178,18 @@ def test_a_study_that_opens_more_than_its_description_says(
         changes={"description": promise, "statistics": {"bins": 64}, "evaluation": {"minimum_cell": 1}}, outside=1, holders=3
     )
     reader = arena.reader(arena.members[1])
+    home = tmp_path / "home"
     monkeypatch.setattr(Session, "network", arena.network)
     monkeypatch.setattr(Session, "reader", lambda self: reader)
     monkeypatch.setattr(Session, "signing", lambda self: nullcontext(reader))
 
     def join(*options: str, answer: str = "") -> Result:
-        return CliRunner().invoke(build(), ["study", "join", str(arena.study), "--home", str(tmp_path), *options], input=answer)
+        return CliRunner().invoke(build(), ["study", "join", str(arena.study), "--home", str(home), *options], input=answer)
 
     attack.by("a coordinator, who wrote the spec, and the dealer of its key")
     with attack.sends("a study that promises one update a round, and sums histograms and measures beside it, under a key that was dealt"):
         refused = join(answer="n\n")
-        recorded = list(tmp_path.rglob("*"))
+        recorded = list(home.rglob("*"))
     with attack.seen("by every operator that is asked to join: all that will be opened, how often, by whom, and how the key was made"):
         assert refused.exit_code == 1
         lines = [line.strip() for line in refused.output.splitlines()]
