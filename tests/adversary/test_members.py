@@ -15,9 +15,10 @@ from defedbio.chain.bindings.study_registry import StudyRegistry
 from defedbio.chain.events import block_time
 from defedbio.domain import BitSet, Phase
 from defedbio.errors import InvalidSpec
-from defedbio.network.describe import describe
+from defedbio.network.describe import consent_to
 from defedbio.protocol import parts
 from defedbio.protocol import view as view_module
+from defedbio.protocol.effects import sums
 from defedbio.protocol.view import StudyView, fold
 from tests.adversary.arena import PHASE_SECONDS, Arena, Member, reached
 from tests.adversary.frame import Attack
@@ -41,6 +42,13 @@ def lasted(arena: Arena, number: int, phase: Phase) -> int:
     return entered[Phase(phase + 1)] - entered[phase]
 
 
+def consent(arena: Arena) -> str:
+    """What an operator is asked to accept."""
+    reader = arena.reader(arena.members[1])
+    on_chain, spec = reader.spec(arena.study)
+    return str(consent_to(arena.study, on_chain, on_chain.rules, spec, reader.keys.epoch_of(on_chain.key_epoch), lambda who: ""))
+
+
 def test_a_member_that_nobody_invited_takes_a_seat(attack: Attack, make_arena: MakeArena) -> None:
     attack.by("a member of the consortium whom the coordinator of the study did not invite")
     refusals = []
@@ -52,7 +60,7 @@ def test_a_member_that_nobody_invited_takes_a_seat(attack: Attack, make_arena: M
         arena = make_arena(at_the_door=knock, changes=seats(invited=INVITED))
     with attack.seen("by the contract, which refuses it; who may enrol is among the words that an operator reads before it accepts"):
         assert refusals == ["StudyRegistryNotInvited"]
-        assert all(address in describe(arena.study, arena.frame.spec) for address in INVITED)
+        assert all(f"  {address}" in consent(arena) for address in INVITED)
     with attack.works("the seats are for the invited, and their study ends"):
         study = arena.play(lambda study: study.complete)
         assert list(study.participants) == list(study.invited) == INVITED
@@ -175,7 +183,9 @@ def test_a_flood_of_accusations(attack: Attack, make_arena: MakeArena, monkeypat
         before = len(arena.round(1).shares)
         final = arena.play(reached(1, Phase.FINALISED)).rounds[1]
         assert {dispute.accuser for dispute in final.disputes} == {liar.address}
-        assert not any(member.journal.get("round/1/refused-shares") for member in arena.members)
+        assert not any(member.journal.get(member.tools.record(final, "refused-shares")) for member in arena.members)
+        (idle,) = [member for member in arena.key_holders if member.address not in accused]
+        assert set(sums.weighed(idle.tools, final)) == accused, "the holder that has nothing else to do looks"
     with attack.works("the opening in parts, with the shares that were there; and whoever reads the events reads no faster than they come"):
         assert {post.sender for post in final.parts} == accused & set(arena.view().participants)
         assert len(final.parts) >= 2 and len(final.shares) == before, "no holder was made to release another share"

@@ -131,8 +131,9 @@ def check_share(tools: Tools, view: RoundView, holder: str) -> None:
     arrive is neither good nor bad: what it is needed for waits for it as before."""
     ciphertexts = own_aggregate(tools, view)
     root = bytes.fromhex(tools.require(view, "aggregate")["root"])
-    for share in view.shares:
-        if share.holder == holder and share.aggregate_root == root:
+    accused = [share for share in view.shares if share.holder == holder]
+    for share in accused:
+        if share.aggregate_root == root:
             try:
                 payload = tools.fetcher.share(view, share)
                 with tools.report.phase("verify-share", round=view.id):
@@ -141,7 +142,7 @@ def check_share(tools: Tools, view: RoundView, holder: str) -> None:
                 tools.report.note(f"disputed share not delivered: {error.message}", round=view.id, peer=holder)
             except PeerFault as error:
                 _dispute(tools, view, share, error)
-    tools.journal.put(tools.record(view, "weighed-shares"), {"holders": [*weighed(tools, view), holder]})
+    tools.journal.put(tools.record(view, "weighed-shares"), {"shares": [*_kept(tools, view, "weighed-shares"), *map(_named, accused)]})
 
 
 def _dispute(tools: Tools, view: RoundView, share: Share, error: PeerFault) -> None:
@@ -152,25 +153,25 @@ def _dispute(tools: Tools, view: RoundView, share: Share, error: PeerFault) -> N
         key = f"round/{view.id}/dispute/{share.holder}/{reason}"
         tools.send(RoundManager.dispute_share(key, view.id, share.holder, reason), round=view.id)
     # Kept apart from the chain's disputes: another's accusation must not make this node drop a share that it found good.
-    tools.journal.put(tools.record(view, "refused-shares"), {"shares": [*_refused(tools, view), _named(share)]})
+    tools.journal.put(tools.record(view, "refused-shares"), {"shares": [*_kept(tools, view, "refused-shares"), _named(share)]})
 
 
 def refused(tools: Tools, view: RoundView) -> list[str]:
     """The holders whose shares this node checked and found wrong."""
-    found = set(_refused(tools, view))
+    found = set(_kept(tools, view, "refused-shares"))
     return [share.holder for share in view.shares if _named(share) in found]
 
 
-def _refused(tools: Tools, view: RoundView) -> list[str]:
-    return list((tools.journal.get(tools.record(view, "refused-shares")) or {"shares": []})["shares"])
+def weighed(tools: Tools, view: RoundView) -> list[str]:
+    """The holders whose shares need no further check because another accuses them: those it checked for that, and those it refused."""
+    found = {*_kept(tools, view, "weighed-shares"), *_kept(tools, view, "refused-shares")}
+    return [share.holder for share in view.shares if _named(share) in found]
+
+
+def _kept(tools: Tools, view: RoundView, what: str) -> list[str]:
+    return list((tools.journal.get(tools.record(view, what)) or {"shares": []})["shares"])
 
 
 def _named(share: Share) -> str:
     """Names exactly this share: after a reorganisation its holder can have another on the chain."""
     return f"{share.holder}/{share.share_root.hex()}"
-
-
-def weighed(tools: Tools, view: RoundView) -> list[str]:
-    """The holders whose shares need no further check because another accuses them: those it checked for that, and those it refused."""
-    checked = (tools.journal.get(tools.record(view, "weighed-shares")) or {"holders": []})["holders"]
-    return list(dict.fromkeys([*checked, *refused(tools, view)]))

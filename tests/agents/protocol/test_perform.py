@@ -288,7 +288,7 @@ def test_p6_a_wrong_share_is_refused_by_whoever_looks_and_disputed_once(world: I
     for _ in range(2):  # the second time after a restart that lost what it found
         perform(world.tools[looking], world.ledger.study(), act.CheckShare(1, accused.holder))
         assert facts_of(world.tools[looking], world.ledger.study()).refused == {accused.holder}
-        world.tools[looking].journal.delete("round/1/refused-shares")
+        world.tools[looking].journal.delete(world.tools[looking].record(world.ledger.round(1), "refused-shares"))
     assert len(world.ledger.calls("dispute_share", PEOPLE[looking])) == 1
 
 
