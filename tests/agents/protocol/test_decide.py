@@ -54,7 +54,7 @@ OPENED = Facts(opening=OWN, model_hash=ROOT)
 DECRYPTED = {"phase": Phase.DECRYPTED}
 REVEALED = {"phase": Phase.REVEALED, "reveals": reveals(0, 1, 2, 3)}
 ACCUSED = {**DECRYPTED, "shares": OTHERS, "disputes": (Dispute(PEOPLE[3], PEOPLE[2]),), "aggregates": posts(0)}
-AGGREGATED = Facts(aggregate_root=ROOT, shares_tried=3)
+AGGREGATED = Facts(aggregate=OWN, shares_tried=3)
 TABLE = [
     # (name, view fields, facts, clock, expected)
     ("trains first", {"phase": Phase.OPEN}, Facts(), NOW, act.PrepareUpdate(1)),
@@ -254,7 +254,7 @@ TABLE = [
         {**REVEALED, "absent": BitSet.of(3)},
         Facts(good=BitSet.of(0, 1, 2)),
         NOW,
-        act.AttestSet(1, BitSet.of(0, 1, 2)),
+        act.AttestSet(1, BitSet.of(0, 1, 2), NO_ONE),
     ),
     (
         "P6 checks what another opened",
@@ -351,9 +351,9 @@ def test_p1_one_returns_once_in_a_run_of_steps() -> None:
 
 
 def test_p8_the_absent_have_no_turn_before_the_others() -> None:
-    turns = [p for p in range(4) if decide(role(p, p + 1), study(round_in(Phase.FROZEN)), Facts(aggregate_root=ROOT), NOW)]
+    turns = [p for p in range(4) if decide(role(p, p + 1), study(round_in(Phase.FROZEN)), Facts(aggregate=OWN), NOW)]
     without = study(round_in(Phase.FROZEN, absent=BitSet.of(*turns)))
-    second = [p for p in range(4) if decide(role(p, p + 1), without, Facts(aggregate_root=ROOT), NOW)]
+    second = [p for p in range(4) if decide(role(p, p + 1), without, Facts(aggregate=OWN), NOW)]
     assert len(turns) == len(second) == 1 and turns != second
 
 
