@@ -65,6 +65,13 @@ def test_a_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         LogFile(tmp_path)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_a_full_disk_puts_no_traceback_on_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    log = LogFile(Path("/dev/full"))
+    log.sink({"status": "note", "message": "x"})
+    assert capfd.readouterr().err == ""
+
+
 def test_what_lower_layers_log_becomes_records_of_the_round() -> None:
     records: list[dict[str, Any]] = []
     report, log = Reporter(records.append), logging.getLogger("defedbio.chain.sender")

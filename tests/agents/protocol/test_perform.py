@@ -27,8 +27,9 @@ from defedbio.protocol.decide import Clock, Role, decide
 from defedbio.protocol.effects import models, sums, updates
 from defedbio.protocol.frame import NO_PROOF
 from defedbio.protocol.perform import facts_of, perform
+from defedbio.protocol.tools import seen, seen_in
 from defedbio.protocol.view import RoundView
-from tests.agents.protocol.in_process import CHAIN, CONTRACT, NOW, PEOPLE, QUORUM, InProcess, frame, frame_of, reached
+from tests.agents.protocol.in_process import CHAIN, CONTRACT, NOW, PEOPLE, QUORUM, InProcess, frame, frame_of, reached, with_reveal
 
 
 @pytest.fixture
@@ -397,3 +398,33 @@ def test_p3_updates_are_fetched_side_by_side(world: InProcess, monkeypatch: pyte
     monkeypatch.setattr(store, "get", delayed)
     perform(world.tools[1], world.ledger.study(), act.CheckUpdates(1))
     assert updates.checked(world.tools[1], view) == (BitSet.of(0, 1, 2, 3), BitSet())
+
+
+def test_c1_what_is_kept_of_a_round_counts_for_what_it_rests_on_alone(world: InProcess) -> None:
+    """A reorganisation gives the round's number another parent, a position another update, the sum another set."""
+    view = world.play(reached(1, Phase.DECRYPTED)).rounds[1]
+    index = PEOPLE.index(view.shares[0].holder)
+    tools, study = world.tools[index], world.ledger.study()
+    for parts_of_it, other in (
+        (("update", "aggregate"), replace(view, parent=7)),
+        (("update", "aggregate"), replace(view, parent_hash=b"\x07" * 32)),
+        (("update", "aggregate"), replace(view, step=1)),
+        (("aggregate",), with_reveal(view, 2, cid="another")),
+        (("aggregate",), with_reveal(view, 2, update_root=b"\x07" * 32)),
+        (("aggregate",), replace(view, frozen=BitSet.of(0, 1, 2))),
+    ):
+        for what in ("update", "aggregate"):
+            kept = tools.journal.get(tools.record(other, what))
+            assert (kept is None) == (what in parts_of_it) and tools.journal.get(tools.record(view, what)) is not None
+        assert tools.journal.get(tools.record(other, "release")) is not None, "one release a round, whatever the chain says"
+        changed = replace(study, rounds={1: other})
+        facts = facts_of(tools, changed)
+        assert facts.aggregate_root is None and facts.prepared == ("update" not in parts_of_it)
+    assert updates.checked(tools, with_reveal(view, 2, cid="another"))[0] is None, "it has to be looked at"
+
+
+def test_c1_other_posts_in_the_place_of_those_looked_at_are_looked_at(world: InProcess) -> None:
+    view = world.play(reached(1, Phase.DECRYPTED)).rounds[1]
+    kept = seen(view.shares)
+    assert seen_in(kept, view.shares) == seen_in(kept, (*view.shares, view.shares[0])) == len(view.shares)
+    assert seen_in(kept, view.shares[:-1]) == seen_in(kept, view.shares[::-1]) == seen_in(None, view.shares) == 0
