@@ -92,9 +92,10 @@ def test_a_study_of_real_processes_is_searched(
     with attack.sends("a search of everything that a finished study left, and of an agent at work"):
         # A forked process would show the arguments and the environment of the one it was forked from.
         monkeypatch.setattr(consortium, "popen", subprocess.Popen)
-        agent = finished.start(alpha, "--hook-url", "http://127.0.0.1:9/hook", "--hook-secret-file", str(secret))
+        again = Study(finished.number, consortium)
+        agent = again.start(alpha, "--hook-url", "http://127.0.0.1:9/hook", "--hook-secret-file", str(secret))
         try:
-            finished.watch.wait_for(lambda who, record: "follows study" in record.get("message", ""))
+            again.watch.wait_for(lambda who, record: "follows study" in record.get("message", ""))
             agent.popen.send_signal(signal.SIGSTOP)
             pids = [
                 pid for process in consortium.processes.values() if process.popen.poll() is None for pid in descendants(process.popen.pid)
