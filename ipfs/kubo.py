@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -97,13 +98,13 @@ class KuboStore:
             )
         return expected
 
-    def get(self, cid: str, max_bytes: int, timeout: float) -> bytes:
+    def get(self, cid: str, max_bytes: int, timeout: float, sources: Sequence[str] = ()) -> bytes:
         try:
             parsed = parse_cid(cid)
         except InvalidInput as error:
             raise MalformedBlob(error.message) from error
         deadline = time.monotonic() + timeout
-        data = self._deliver(cid, max_bytes, deadline)
+        data = self._deliver(cid, max_bytes, deadline, sources)
         if len(data) > max_bytes:
             raise MalformedBlob(f"{cid} is longer than the {max_bytes} bytes that it may have")
         try:
@@ -116,10 +117,10 @@ class KuboStore:
             raise
         return data
 
-    def pin(self, cid: str, timeout: float = 60.0) -> None:
+    def pin(self, cid: str, timeout: float = 60.0, sources: Sequence[str] = ()) -> None:
         _check_argument(cid)
         try:
-            self._call(f"pin {cid}", lambda: self._client.pin.add(cid, **_bounded(timeout)))
+            self._call(f"pin {cid}", lambda: self._client.pin.add(cid, **_bounded(timeout, **_first(sources))))
         except (_Slow, _Refused) as error:
             raise BlobUnavailable(f"{cid} could not be pinned within {timeout:g} s: {error}") from error
 
@@ -153,6 +154,30 @@ class KuboStore:
             self._call("connect to a peer", lambda: request("/swarm/connect", (multiaddr,), decoder="json", timeout=self._timeout))
         except (_Refused, _Slow) as error:
             raise Unreachable(f"no connection to {multiaddr}: {error}", "is that IPFS node running and reachable from here?") from error
+
+    def reserve(self, multiaddrs: Sequence[str]) -> None:
+        def peering(what: str, *arguments: str) -> list[Any]:
+            return list(self._client._client.request(f"/swarm/peering/{what}", arguments, decoder="json", timeout=self._timeout))
+
+        def held() -> dict[str, list[str]]:
+            peers = [_object(peer) for peer in _object(peering("ls")[0]).get("Peers") or ()]
+            return {str(peer["ID"]): [f"{address}/p2p/{peer['ID']}" for address in peer.get("Addrs") or ()] for peer in peers}
+
+        known = self._own_node("list the members' nodes", held)
+        for peer in known.keys() - {address.rpartition("/p2p/")[2] for address in multiaddrs}:
+            self._own_node("forget a node that is no member's", partial(peering, "rm", peer))
+        bad = []
+        for address in multiaddrs:
+            try:
+                _check_peer_address(address)
+                if address not in known.get(address.rpartition("/p2p/")[2], ()):
+                    self._call("keep a place for a member's node", partial(peering, "add", address))
+            except (InvalidInput, _Refused):
+                bad.append(address)
+            except _Slow as error:
+                raise self._silent("keep a place for a member's node") from error
+        if bad:
+            raise InvalidInput(f"not multiaddresses of nodes: {', '.join(bad)[:300]}")
 
     def identity(self) -> NodeIdentity:
         def read() -> NodeIdentity:
@@ -194,10 +219,10 @@ class KuboStore:
     def collect_garbage(self) -> None:
         self._own_node("collect garbage", lambda: self._client._client.request("/repo/gc", decoder="json", timeout=_COLLECTION))
 
-    def _deliver(self, cid: str, max_bytes: int, deadline: float) -> bytes:
+    def _deliver(self, cid: str, max_bytes: int, deadline: float, sources: Sequence[str]) -> bytes:
         def cat() -> bytes:
             left = _left(deadline)
-            with self._client.cat(cid, stream=True, **_bounded(left, length=max_bytes + 1)) as pieces:
+            with self._client.cat(cid, stream=True, **_bounded(left, length=max_bytes + 1, **_first(sources))) as pieces:
                 return _read(pieces, max_bytes, deadline)
 
         try:
@@ -317,6 +342,10 @@ def _left(deadline: float) -> float:
 def _bounded(seconds: float, **options: object) -> dict[str, Any]:
     """Arguments of a call that waits for other nodes: the node gives up after `seconds`, we a little later."""
     return {"opts": {"timeout": f"{max(int(seconds * 1000), 1)}ms", **options}, "timeout": seconds + _GRACE}
+
+
+def _first(sources: Sequence[str]) -> dict[str, object]:
+    return {"from": ",".join(sources)} if sources else {}
 
 
 def _check_argument(cid: str) -> None:

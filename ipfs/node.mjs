@@ -3,12 +3,13 @@
  * The embedded IPFS node: Helia (libp2p + Bitswap) behind the part of Kubo's RPC that this product uses.
  *
  *   node node.mjs --repo DIR [--rpc-host 127.0.0.1] [--rpc-port 0] [--listen MULTIADDR]... [--announce MULTIADDR]...
- *                 [--max-upload BYTES] [--max-connections N] [--exit-with-stdin]
+ *                 [--max-upload BYTES] [--guests N] [--swarm-key FILE] [--exit-with-stdin]
  *
  * When ready it prints one JSON line: {"rpc": multiaddr, "peer_id": text, "listen": [multiaddrs with /p2p/...]}.
  * SIGTERM and SIGINT stop it cleanly; SIGKILL loses nothing that was answered.
  */
 import { identify } from '@libp2p/identify'
+import { preSharedKey } from '@libp2p/pnet'
 import { tcp } from '@libp2p/tcp'
 import { withBitswap } from '@helia/bitswap'
 import { withLibp2pLight } from '@helia/libp2p'
@@ -20,6 +21,8 @@ import fs from 'node:fs/promises'
 import net from 'node:net'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
+import { Gate } from './node/gate.mjs'
+import { Members } from './node/members.mjs'
 import { Repository } from './node/repository.mjs'
 import { serveRpc } from './node/rpc.mjs'
 
@@ -30,9 +33,13 @@ const OPTIONS = {
   listen: { type: 'string', multiple: true, default: ['/ip4/127.0.0.1/tcp/0'] },
   announce: { type: 'string', multiple: true, default: [] },
   'max-upload': { type: 'string', default: String(512 * 1024 * 1024) },
-  'max-connections': { type: 'string', default: '100' },
+  // Places for connections of nodes that are not the members'.
+  guests: { type: 'string', default: '32' },
+  'swarm-key': { type: 'string' },
   'exit-with-stdin': { type: 'boolean', default: false }
 }
+
+const HANDSHAKE_MS = 5000
 
 class UsageError extends Error {}
 
@@ -55,7 +62,8 @@ function readOptions () {
     listen: values.listen,
     announce: values.announce,
     maxUpload: wholeNumber(values, 'max-upload', 1, 2 ** 31),
-    maxConnections: wholeNumber(values, 'max-connections', 1, 10000),
+    guests: wholeNumber(values, 'guests', 2, 10000),
+    swarmKey: values['swarm-key'],
     exitWithStdin: values['exit-with-stdin']
   }
 }
@@ -66,7 +74,19 @@ function wholeNumber (values, name, low, high) {
   return number
 }
 
-async function startHelia (options, repository) {
+async function readSwarmKey (file) {
+  try {
+    const psk = await fs.readFile(file)
+    preSharedKey({ psk })() // it reads the key
+    return psk
+  } catch (error) {
+    throw new UsageError(`--swarm-key ${file}: ${error.message}`)
+  }
+}
+
+async function startHelia (options, repository, members) {
+  const gate = new Gate(members, options.guests)
+  const psk = options.swarmKey === undefined ? undefined : await readSwarmKey(options.swarmKey)
   const datastore = new FsDatastore(path.join(options.repo, 'data'))
   await datastore.open()
   const helia = withBitswap(
@@ -75,15 +95,23 @@ async function startHelia (options, repository) {
       transports: [tcp()],
       connectionEncrypters: [noise()],
       streamMuxers: [yamux()],
-      // Organisations behind one proxy share an address: the limit of new connections a second from one address must leave room for all.
-      connectionManager: { maxConnections: options.maxConnections, inboundConnectionThreshold: options.maxConnections },
+      connectionProtector: psk && preSharedKey({ psk }),
+      connectionGater: gate.rules(),
+      // Libp2p's own limits are the same for everybody, so that strangers use them up: the gate has those that hold.
+      connectionManager: {
+        maxConnections: Infinity,
+        inboundConnectionThreshold: Infinity,
+        maxIncomingPendingConnections: Infinity,
+        inboundUpgradeTimeout: HANDSHAKE_MS
+      },
       services: { identify: identify() }
     }),
     // Bitswap drops what exceeds the first two: one entry is one 256 KiB block, and a round is several blobs from several peers at once.
-    { maxWantListSize: 16384, sendBlocksMaxQueueLength: 4096, messageSendTimeout: 60_000 }
+    // All messages under way share the last: whoever does not read holds one of them for as long as the timeout.
+    { maxWantListSize: 16384, sendBlocksMaxQueueLength: 4096, messageSendTimeout: 60_000, messageSendConcurrency: 1024 }
   )
   await helia.start()
-  repository.attach(helia)
+  repository.attach(helia, members)
   return helia
 }
 
@@ -93,8 +121,9 @@ async function main () {
   await fs.mkdir(options.repo, { recursive: true, mode: 0o700 })
   await fs.chmod(options.repo, 0o700)
   const repository = await Repository.open(options.repo)
-  const helia = await startHelia(options, repository)
-  const server = await serveRpc({ helia, repository, host: options.host, port: options.port, maxUpload: options.maxUpload })
+  const members = await Members.open(path.join(options.repo, 'members.json'))
+  const helia = await startHelia(options, repository, members)
+  const server = await serveRpc({ helia, repository, members, host: options.host, port: options.port, maxUpload: options.maxUpload })
 
   let stopping = false
   const stop = async () => {

@@ -73,12 +73,14 @@ class EmbeddedNode:
         listen: Sequence[str] = DEFAULT_LISTEN,
         announce: Sequence[str] = (),
         max_upload: int = DEFAULT_MAX_UPLOAD,
+        swarm_key: Path | None = None,
         node_binary: Path | None = None,
         log_file: Path | None = None,
         start_timeout: float = 60.0,
     ) -> None:
         """`rpc_port` 0 takes a free one; `listen`: libp2p addresses to bind; `announce`: those to tell others instead (behind NAT);
-        `max_upload` in bytes; `log_file` defaults to node.log in `repo`; `start_timeout` in seconds."""
+        `max_upload` in bytes; `swarm_key`: file of a private swarm's key, whose nodes alone connect; `log_file` defaults to node.log in
+        `repo`; `start_timeout` in seconds."""
         self.repo = repo
         self.log_file = log_file or repo / "node.log"
         self._binary = node_binary
@@ -86,6 +88,7 @@ class EmbeddedNode:
         self._arguments = ["--repo", str(repo), "--rpc-port", str(rpc_port), "--max-upload", str(max_upload), "--exit-with-stdin"]
         self._arguments += [part for address in listen for part in ("--listen", address)]
         self._arguments += [part for address in announce for part in ("--announce", address)]
+        self._arguments += [] if swarm_key is None else ["--swarm-key", str(swarm_key)]
         self._process: subprocess.Popen[bytes] | None = None
         self._ready: NodeReady | None = None
 
@@ -199,6 +202,7 @@ def serve(
     listen: Sequence[str] = DEFAULT_LISTEN,
     announce: Sequence[str] = (),
     max_upload: int = DEFAULT_MAX_UPLOAD,
+    swarm_key: Path | None = None,
     node_binary: Path | None = None,
     on_ready: Callable[[NodeReady], None] = lambda ready: None,
 ) -> None:
@@ -211,7 +215,7 @@ def serve(
     previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with EmbeddedNode(
-            repo, rpc_port=rpc_port, listen=listen, announce=announce, max_upload=max_upload, node_binary=node_binary
+            repo, rpc_port=rpc_port, listen=listen, announce=announce, max_upload=max_upload, swarm_key=swarm_key, node_binary=node_binary
         ) as node:
             on_ready(node.ready)
             while not asked.wait(0.5):

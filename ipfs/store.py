@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,16 +35,20 @@ class BlobStore(Protocol):
         """Stores and pins `data`; returns its CIDv1 in base32 (see defedbio.ipfs.cid). Adding the same bytes again gives the same CID."""
         ...
 
-    def get(self, cid: str, max_bytes: int, timeout: float) -> bytes:
+    def get(self, cid: str, max_bytes: int, timeout: float, sources: Sequence[str] = ()) -> bytes:
         """Fetches a blob of at most `max_bytes` bytes within about `timeout` seconds, from this node or a connected one, unpinned.
 
+        `sources` are the peer ids of those to ask first, in this order; members are asked before strangers. Kubo asks all alike.
         The bytes are checked against the CID before they are returned: MalformedBlob (not a CID of ours, or longer than the cap),
         BlobMismatch (other bytes than the CID's), BlobUnavailable (not delivered whole in time).
         """
         ...
 
-    def pin(self, cid: str, timeout: float = 60.0) -> None:
-        """Keeps a blob, fetching it first if need be: BlobUnavailable when it does not come in time. Twice is once."""
+    def pin(self, cid: str, timeout: float = 60.0, sources: Sequence[str] = ()) -> None:
+        """Keeps a blob, fetching it first if need be, from `sources` like `get`. Twice is once.
+
+        Raises BlobUnavailable when it does not come in time.
+        """
         ...
 
     def unpin(self, cid: str) -> None:
@@ -54,6 +59,13 @@ class BlobStore(Protocol):
 
     def connect(self, multiaddr: str) -> None:
         """Connects to another node (.../p2p/<peer id>): InvalidInput for a bad address, Unreachable when it does not answer."""
+        ...
+
+    def reserve(self, multiaddrs: Sequence[str]) -> None:
+        """Keeps places for exactly these nodes (.../p2p/<peer id>), the members', whoever else connects; again, after a restart too.
+
+        Raises InvalidInput for an address that is none, once the others have their places.
+        """
         ...
 
     def identity(self) -> NodeIdentity: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,7 @@ def serve(
     rpc_port: Annotated[int, typer.Option("--rpc-port", min=0, max=65535, help="Loopback port of the RPC; 0 picks a free one.")] = 5001,
     listen: Annotated[list[str] | None, typer.Option("--listen", help="Multiaddress to accept peers on; repeatable.")] = None,
     announce: Annotated[list[str] | None, typer.Option("--announce", help="Public multiaddress to tell others; repeatable.")] = None,
+    swarm_key: Annotated[Path | None, typer.Option("--swarm-key", help="Key file of a private swarm: only its nodes connect.")] = None,
     home: HomeOption = HOME,
     json: JsonOption = False,
 ) -> None:
@@ -36,4 +38,6 @@ def serve(
                 flush=True,
             )
 
-    connect(home).ipfs.serve_until_signal(on_ready, rpc_port=rpc_port, listen=listen or ["/ip4/127.0.0.1/tcp/0"], announce=announce or [])
+    connect(home).ipfs.serve_until_signal(
+        on_ready, rpc_port=rpc_port, listen=listen or ["/ip4/127.0.0.1/tcp/0"], announce=announce or [], swarm_key=swarm_key
+    )

@@ -1,16 +1,21 @@
 /**
- * How blocks come from other nodes over Bitswap 1.2. Every connected peer is asked who has a DAG's root (WANT-HAVE); its blocks are asked of
- * one peer that has it (WANT-BLOCK), and of the next only when that one fails. Helia's own way asks all peers for every block and never
- * takes a want back, so that whoever gets a block later sends it once more: N copies where N organisations fetch the same updates.
+ * How blocks come from other nodes over Bitswap 1.2. Peers are asked who has a DAG's root (WANT-HAVE): those that the caller named and the
+ * members first, the rest when none of them says so soon. Its blocks are asked of one peer that has it (WANT-BLOCK), the one the caller
+ * named first, and of the next ones too while that one is slow. Helia's own way asks all peers for every block and never takes a want back,
+ * so that whoever gets a block later sends it once more: N copies where N organisations fetch the same updates.
  */
 import { base64 } from 'multiformats/bases/base64'
 import { setMaxListeners } from 'node:events'
 
 // Blocks asked of one peer and not yet here. They may all come on one stream, and libp2p ends a stream that holds 4 MiB not yet read.
 const WINDOW = 12
-// Silence of a peer that was asked for blocks, before the next is asked: the shorter where it has sent none yet and another has them too.
+// A peer that was asked for blocks and sends fewer than this a second is slow: the next are asked as well, as many again as are asked.
+const LEAST_RATE = 2
+const PACE_MS = 3000 // how long its blocks are counted
+const MOST_AT_ONCE = 8
+// Silence of a peer that was asked for blocks before it is asked no more: after PACE_MS where it has sent none yet and another has them too.
 const SILENCE_MS = 15_000
-const FIRST_SILENCE_MS = 3000
+const STRANGERS_MS = 1000 // how long those who know each other are asked alone
 const ASK_AGAIN_MS = 2000
 const LINGER_MS = 1000 // reading a file's size, its bytes and pinning it are three calls and one search
 const SEND_MS = 10_000
@@ -23,20 +28,23 @@ export class Exchange {
   #libp2p
   #bitswap
   #blockstore
+  #members
   #sessions = new Map() // root's key -> Session
   #coming = new Map() // block's key -> promise of it being stored
   #lines = new Map() // peer id -> Line
-  #silent = new Map() // peer id -> how often it said that it has a DAG and then sent nothing, since it last sent a block
+  #paces = new Map() // peer id -> Pace, of those that had what was asked for
 
-  constructor (libp2p, bitswap, blockstore) {
+  constructor (libp2p, bitswap, blockstore, members) {
     this.#libp2p = libp2p
     this.#bitswap = bitswap
     this.#blockstore = blockstore
+    this.#members = members
     const each = (act) => ({ detail }) => this.#sessions.forEach((session) => act(session, detail))
     bitswap.wantList.addEventListener('presence', each((session, answer) => session.heard(answer)))
     bitswap.network.addEventListener('peer:connected', each((session, peer) => session.connected(peer)))
     bitswap.network.addEventListener('peer:disconnected', each((session, peer) => session.lost(peer)))
-    bitswap.network.addEventListener('peer:disconnected', ({ detail }) => this.#lines.delete(detail.toString()))
+    bitswap.network.addEventListener('peer:disconnected', ({ detail }) => this.#forget(detail))
+    setInterval(() => this.#judge(), PACE_MS / 3).unref()
   }
 
   #say (peer, wantlist) {
@@ -45,31 +53,57 @@ export class Exchange {
     return this.#lines.get(id).say(wantlist)
   }
 
+  #pace (peer) {
+    const id = peer.toString()
+    if (!this.#paces.has(id)) this.#paces.set(id, new Pace(peer))
+    return this.#paces.get(id)
+  }
+
+  #judge () {
+    for (const pace of this.#paces.values()) {
+      const verdict = pace.judge()
+      if (verdict !== undefined) this.#sessions.forEach((session) => session[verdict](pace.peer))
+    }
+    this.#sessions.forEach((session) => session.pump())
+  }
+
+  #forget (peer) {
+    const id = peer.toString()
+    this.#lines.delete(id)
+    if (!this.#members.has(peer)) this.#paces.delete(id)
+  }
+
   /**
-   * The blocks of the DAG below `root` as a block store to read from: what is not here is fetched until `signal` aborts. To be closed. A root
-   * that has children is stored by `finish` only, when they all are here: peers ask each other for the root and take the DAG to be there.
+   * The blocks of the DAG below `root` as a block store to read from: what is not here is fetched until `signal` aborts, from the peers of
+   * the ids `from` first, in this order. To be closed. A root that has children is stored by `finish` only, when they all are here: peers
+   * ask each other for the root and take the DAG to be there.
    */
-  open (root, signal) {
+  open (root, { signal, from = [] }) {
     setMaxListeners(0, signal) // one for each block that is waited for
     const key = keyOf(root)
     let session = this.#sessions.get(key)
     if (session === undefined) {
       session = new Session(this.#libp2p, root, {
-        silent: this.#silent,
+        isMember: (peer) => this.#members.has(peer),
+        pace: (peer) => this.#pace(peer),
         say: (peer, wantlist) => this.#say(peer, wantlist),
         pump: () => this.#sessions.forEach((other) => other.pump()),
-        askedOf: (peer) => this.#sessions.values().reduce((sum, other) => sum + other.askedOf(peer), 0),
         ended: () => this.#sessions.delete(key)
       })
       this.#sessions.set(key, session)
     }
-    session.hold()
+    session.hold(from)
     return {
       get: (cid) => this.#get(cid, session, signal),
       has: async (cid) => session.heldRoot(cid) !== undefined || this.#blockstore.has(cid),
       finish: () => this.#finish(session),
       close: () => session.release()
     }
+  }
+
+  /** Blocks asked of a peer and not yet here. */
+  askedOf (peer) {
+    return this.#paces.get(peer.toString())?.asked ?? 0
   }
 
   /** CIDs that peers are being asked for now. */
@@ -146,19 +180,76 @@ class Line {
   }
 }
 
+/** How fast one peer sends the blocks that it was asked for, in all fetches together. */
+class Pace {
+  asked = 0 // blocks asked of it and not yet here
+  demerits = 0 // how often it was slow or silent, since it last was not
+  #proven = false // whether it has sent a block since it last was silent
+  #blocks = 0
+  #since = 0
+  #heard = 0
+
+  constructor (peer) {
+    this.peer = peer
+  }
+
+  ask (count) {
+    if (this.asked === 0) this.#restart()
+    this.asked += count
+  }
+
+  /** Taken back, or come from another. */
+  forget () {
+    this.asked -= 1
+  }
+
+  sent () {
+    this.asked -= 1
+    this.#blocks += 1
+    this.#heard = Date.now()
+    this.#proven = true
+  }
+
+  /** What is to be made of it now: 'gone', 'silent', 'slow' or nothing. */
+  judge () {
+    const now = Date.now()
+    const passed = now - this.#since
+    if (this.asked === 0 || passed < PACE_MS) return undefined
+    const blocks = this.#blocks
+    this.#since = now
+    this.#blocks = 0
+    if (blocks * 1000 >= LEAST_RATE * passed) {
+      this.demerits = 0
+      return undefined
+    }
+    this.demerits += 1
+    if (blocks > 0) return 'slow'
+    const gone = now - this.#heard >= SILENCE_MS
+    if (!gone && this.#proven) return 'slow'
+    this.#proven = false
+    return gone ? 'gone' : 'silent'
+  }
+
+  #restart () {
+    this.#since = this.#heard = Date.now()
+    this.#blocks = 0
+  }
+}
+
 class Session {
   held // the root's block while the DAG is not all here
   #libp2p
   #others
   #holders = 0
   #linger
-  #wants = new Map() // key -> { cid, sent, resolve, reject }
+  #named = [] // ids of the peers that the caller would have asked first
+  #wants = new Map() // key -> { cid, askers: Map of peer id -> when it was asked, resolve, reject }
   #asked = new Map() // peers asked for the root, by id
-  #sources = [] // peers that have it; blocks are asked of the first
-  #proven = false // whether the first has sent a block
+  #sources = [] // { peer, id, pace, known, rank, slow } of those that have it; blocks are asked of the first
+  #atOnce = 1 // of how many sources
   #pumping = false
-  #silence
   #again
+  #waited = false // strangers are asked too
 
   constructor (libp2p, root, others) {
     this.#libp2p = libp2p
@@ -166,9 +257,11 @@ class Session {
     this.#others = others
   }
 
-  hold () {
+  hold (from) {
     this.#holders += 1
     clearTimeout(this.#linger)
+    this.#named.push(...from.filter((id) => !this.#named.includes(id)))
+    for (const source of this.#sources) Object.assign(source, this.#standing(source.peer))
   }
 
   release () {
@@ -184,23 +277,15 @@ class Session {
     return [...this.#wants.values()].map(({ cid }) => cid)
   }
 
-  /** Blocks asked of a peer and not yet here. */
-  askedOf (peer) {
-    return this.#rank(peer) === 0 ? this.#sent().length : 0
-  }
-
   /** A block whose bytes have its hash (Bitswap computes it), from whichever peer delivers; rejects when `signal` aborts. */
   async fetch (cid, signal) {
     const key = keyOf(cid)
-    const leave = () => {
-      if (this.#wants.get(key)?.sent === true) this.#cancel(this.#sources[0], [cid])
-      this.#settle(key, (want) => want.reject(signal.reason))
-    }
+    const leave = () => this.#settle(key, (want) => want.reject(signal.reason))
     signal.throwIfAborted()
     signal.addEventListener('abort', leave, { once: true })
     try {
       return await new Promise((resolve, reject) => {
-        this.#wants.set(key, { cid, sent: false, resolve, reject })
+        this.#wants.set(key, { cid, askers: new Map(), resolve, reject })
         this.pump()
       })
     } finally {
@@ -210,42 +295,69 @@ class Session {
 
   heard ({ sender, cid, has, block }) {
     const key = keyOf(cid)
-    if (has && key === keyOf(this.root) && this.#asked.has(sender.toString()) && this.#rank(sender) < 0) this.#found(sender)
-    const asked = this.#wants.get(key)?.sent === true && this.#rank(sender) === 0
-    if (asked && !has) this.#drop(sender)
-    if (asked && block !== undefined) {
-      this.#others.silent.delete(sender.toString())
-      this.#proven = true
-      this.#watch()
+    const id = sender.toString()
+    if (has && key === keyOf(this.root) && this.#asked.has(id) && this.#source(id) === undefined) this.#found(sender)
+    const want = this.#wants.get(key)
+    const source = this.#source(id)
+    if (want?.askers.has(id) && source !== undefined) {
+      if (block !== undefined) {
+        want.askers.delete(id)
+        source.pace.sent()
+      } else if (!has) {
+        this.#drop(source)
+      }
     }
     if (block !== undefined) this.#settle(key, (want) => want.resolve(block))
     else this.pump()
   }
 
-  /** Sources are asked in the order in which they answered, those that were silent before last; the one being asked stays in front. */
-  #found (peer) {
-    const silence = (source) => this.#others.silent.get(source.toString()) ?? 0
-    const asking = this.#sent().length > 0 ? this.#sources.shift() : undefined
-    this.#sources.push(peer)
-    this.#sources.sort((a, b) => silence(a) - silence(b))
-    if (asking !== undefined) this.#sources.unshift(asking)
-  }
-
   connected (peer) {
-    if (this.#wants.size > 0 && this.#sources.length === 0 && !this.#asked.has(peer.toString())) this.#ask(peer)
+    if (this.#wants.size === 0 || this.#asked.has(peer.toString())) return
+    const { known, rank } = this.#standing(peer)
+    if (this.#sources.length === 0 ? known || this.#waited : rank < this.#sources[0].rank) this.#ask(peer)
   }
 
   lost (peer) {
     this.#asked.delete(peer.toString())
-    this.#drop(peer)
+    this.#drop(this.#source(peer.toString()))
+  }
+
+  /** It sends less than it should: others are asked as well. */
+  slow (peer) {
+    const source = this.#source(peer.toString())
+    if (source === undefined || ![...this.#wants.values()].some(({ askers }) => askers.has(source.id))) return
+    source.slow = true
+    this.#atOnce = Math.min(2 * this.#atOnce, MOST_AT_ONCE)
+    if (this.#sources.length < this.#atOnce) {
+      this.#waited = true
+      this.#search()
+    }
+  }
+
+  /** It has sent nothing yet. */
+  silent (peer) {
+    this.slow(peer)
+    if (this.#sources.length > 1) this.gone(peer)
+  }
+
+  gone (peer) {
+    this.#drop(this.#source(peer.toString()))
   }
 
   #settle (key, how) {
     const want = this.#wants.get(key)
     if (want === undefined) return
     this.#wants.delete(key)
+    this.#takeBack(want)
     how(want)
     this.#others.pump() // one block fewer is asked of a peer, perhaps of one that others wait for
+  }
+
+  #takeBack ({ cid, askers }) {
+    for (const source of this.#sources.filter(({ id }) => askers.has(id))) {
+      source.pace.forget()
+      this.#cancel(source.peer, [cid])
+    }
   }
 
   /** Brings what is asked in line with what is wanted, once for all that changes in one turn of the event loop. */
@@ -254,76 +366,94 @@ class Session {
     this.#pumping = true
     setImmediate(() => {
       this.#pumping = false
-      if (this.#wants.size === 0) {
-        this.#unwatch()
-        clearTimeout(this.#again)
-        this.#again = undefined
-      } else if (this.#sources.length > 0) {
-        this.#want(this.#sources[0])
-      } else {
-        this.#search()
-      }
+      if (this.#wants.size === 0 || this.#sources.length > 0) this.#stopSearching()
+      if (this.#wants.size === 0) return
+      if (this.#sources.length > 0) this.#asking().forEach((source) => this.#want(source))
+      else this.#search()
     })
   }
 
+  /**
+   * The sources to ask. While one that is known is not slow, strangers are asked nothing; while all that are known are slow, they are asked
+   * for what strangers are asked for too, so that any number of strangers costs them nothing.
+   */
+  #asking () {
+    const known = this.#sources.filter((source) => source.known)
+    const strangers = this.#sources.filter((source) => !source.known)
+    const quick = (sources) => sources.filter(({ slow }) => !slow)
+    if (quick(known).length > 0) return quick(known).slice(0, this.#atOnce)
+    const others = quick(strangers).length > 0 ? quick(strangers) : strangers
+    return [...known, ...others.slice(0, this.#atOnce)].slice(0, MOST_AT_ONCE)
+  }
+
   #want (source) {
-    clearTimeout(this.#again)
-    this.#again = undefined
-    const room = Math.max(WINDOW - this.#others.askedOf(source), 0)
-    const next = [...this.#wants.values()].filter(({ sent }) => !sent).slice(0, room)
+    const room = Math.max(WINDOW - source.pace.asked, 0)
+    const next = [...this.#wants.values()].filter((want) => this.#lacks(want, source))
+      .sort((a, b) => a.askers.size - b.askers.size).slice(0, room)
     if (next.length === 0) return
-    for (const want of next) want.sent = true
-    if (this.#silence === undefined) this.#watch()
-    this.#send(source, next.map(({ cid }) => cid), { wantType: 'WantBlock', sendDontHave: true, cancel: false })
+    for (const want of next) want.askers.set(source.id, Date.now())
+    source.pace.ask(next.length)
+    this.#send(source.peer, next.map(({ cid }) => cid), { wantType: 'WantBlock', sendDontHave: true, cancel: false })
       .catch(() => { this.#drop(source) })
   }
 
-  #watch () {
-    this.#unwatch()
-    const [source, another] = this.#sources
-    const patience = this.#proven || another === undefined ? SILENCE_MS : FIRST_SILENCE_MS
-    this.#silence = setTimeout(() => {
-      const id = source.toString()
-      this.#others.silent.set(id, (this.#others.silent.get(id) ?? 0) + 1)
-      this.#drop(source)
-    }, patience)
+  /** Whether a block is to be asked of this source: nobody was asked yet, or those who were keep it waiting, or are strangers. */
+  #lacks (want, source) {
+    if (want.askers.has(source.id)) return false
+    return ![...want.askers].some(([id, when]) => {
+      const other = this.#source(id)
+      return other !== undefined && (other.known || !source.known) && (!other.slow || Date.now() - when < PACE_MS)
+    })
   }
 
-  #unwatch () {
-    clearTimeout(this.#silence)
-    this.#silence = undefined
+  #source (id) {
+    return this.#sources.find((source) => source.id === id)
   }
 
-  #sent () {
-    return [...this.#wants.values()].filter(({ sent }) => sent)
+  /** Known are those that the caller named, in this order, and then other members. */
+  #standing (peer) {
+    const place = this.#named.indexOf(peer.toString())
+    const member = this.#others.isMember(peer)
+    return { known: place >= 0 || member, rank: place >= 0 ? place : this.#named.length + (member ? 0 : 1) }
   }
 
-  #rank (peer) {
-    return this.#sources.findIndex((source) => source.equals(peer))
+  /** Strangers come last; of the others, those that were slow after the rest; then in the order named and in that of the answers. */
+  #found (peer) {
+    const [asking] = this.#sources
+    this.#sources.push({ peer, id: peer.toString(), pace: this.#others.pace(peer), slow: false, ...this.#standing(peer) })
+    this.#sources.sort((a, b) => b.known - a.known || a.pace.demerits - b.pace.demerits || a.rank - b.rank)
+    // Between equals the one that is being asked stays in front.
+    if (asking?.known === this.#sources[0].known && asking.rank <= this.#sources[0].rank && asking.pace.asked > 0 && !asking.slow) {
+      this.#sources = [asking, ...this.#sources.filter((source) => source !== asking)]
+    }
   }
 
   /** Ask no more of a peer; whether it still has the DAG is asked again when nobody else has. */
-  #drop (peer) {
-    const rank = this.#rank(peer)
-    if (rank < 0) return
-    this.#sources.splice(rank, 1)
-    if (rank === 0) {
-      this.#unwatch()
-      this.#proven = false
-      const sent = this.#sent()
-      for (const want of sent) want.sent = false
-      this.#cancel(peer, sent.map(({ cid }) => cid))
-    }
+  #drop (source) {
+    if (source === undefined || !this.#sources.includes(source)) return
+    const wants = [...this.#wants.values()].filter(({ askers }) => askers.delete(source.id))
+    wants.forEach(() => source.pace.forget())
+    this.#cancel(source.peer, wants.map(({ cid }) => cid))
+    this.#sources = this.#sources.filter((other) => other !== source)
     this.#others.pump()
   }
 
   #search () {
     if (this.#again !== undefined) return
-    for (const peer of this.#libp2p.getPeers()) this.#ask(peer)
+    const peers = this.#libp2p.getPeers()
+    const known = peers.filter((peer) => this.#standing(peer).known)
+    const all = this.#waited || known.length === 0
+    for (const peer of all ? peers : known) if (this.#source(peer.toString()) === undefined) this.#ask(peer)
     this.#again = setTimeout(() => {
       this.#again = undefined
+      this.#waited = true
       this.pump()
-    }, ASK_AGAIN_MS)
+    }, all ? ASK_AGAIN_MS : STRANGERS_MS)
+  }
+
+  #stopSearching () {
+    clearTimeout(this.#again)
+    this.#again = undefined
   }
 
   /** A peer answers a want once, then again when it gets the block; asking anew begins with taking the old question back. */
@@ -332,7 +462,7 @@ class Session {
     this.#asked.set(peer.toString(), peer)
     if (before) {
       await this.#cancel(peer, [this.root])
-      if (this.#rank(peer) >= 0) return // it has answered meanwhile, and may have been asked for the block
+      if (this.#source(peer.toString()) !== undefined) return // it has answered meanwhile, and may have been asked for the block
     }
     await this.#send(peer, [this.root], { wantType: 'WantHave', sendDontHave: true, cancel: false }).catch(() => {})
   }
@@ -347,8 +477,7 @@ class Session {
 
   #end () {
     this.#others.ended()
-    this.#unwatch()
-    clearTimeout(this.#again)
+    this.#stopSearching()
     for (const peer of this.#asked.values()) this.#cancel(peer, [this.root])
   }
 }

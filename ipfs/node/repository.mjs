@@ -13,6 +13,7 @@ import { createHash } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { Exchange } from './exchange.mjs'
+import { restrainGuests } from './guests.mjs'
 
 const RAW = 0x55
 const DAG_PB = 0x70
@@ -95,11 +96,13 @@ export class Repository {
     return repository
   }
 
-  attach (helia) {
+  attach (helia, members) {
     this.#helia = helia
     this.#unixfs = unixfs(helia)
     this.#dagPb = helia.getCodec(DAG_PB)
-    this.#exchange = new Exchange(helia.libp2p, helia.blockBrokers.find(({ name }) => name === 'bitswap').bitswap, this.blockstore)
+    const { bitswap } = helia.blockBrokers.find(({ name }) => name === 'bitswap')
+    this.#exchange = new Exchange(helia.libp2p, bitswap, this.blockstore, members)
+    restrainGuests(bitswap, helia.libp2p, members, (peer) => this.#exchange.askedOf(peer))
   }
 
   /** CIDs that this node is asking its peers for now. */
@@ -126,12 +129,13 @@ export class Repository {
     }
   }
 
-  async read (cid, signal) {
-    return this.#within(cid, signal, (dag) => joined(dag.get(cid)))
+  /** Here and below, `how` is { signal, from }: when to give up, and ids of the peers to ask first, in this order. */
+  async read (cid, how) {
+    return this.#within(cid, how, (dag) => joined(dag.get(cid)))
   }
 
   async * cat (cid, options) {
-    const dag = this.#exchange.open(cid, options.signal)
+    const dag = this.#exchange.open(cid, options)
     try {
       yield * unixfs({ blockstore: dag }).cat(cid, options)
       await dag.finish()
@@ -141,21 +145,21 @@ export class Repository {
   }
 
   /** Bytes of the file below `cid`; needs its root block only. */
-  async size (cid, signal) {
-    return this.#within(cid, signal, async (dag) => {
+  async size (cid, how) {
+    return this.#within(cid, how, async (dag) => {
       if (cid.code === RAW) return (await joined(dag.get(cid))).length
-      const stat = await unixfs({ blockstore: dag }).stat(cid, { signal })
+      const stat = await unixfs({ blockstore: dag }).stat(cid, { signal: how.signal })
       return Number(stat.size)
     })
   }
 
   /** Fetches everything below `cid`, then pins it. */
-  async pin (cid, signal) {
+  async pin (cid, how) {
     await this.#notCollecting()
     const key = cid.toString()
     this.#pinning.set(key, (this.#pinning.get(key) ?? 0) + 1)
     try {
-      await this.#within(cid, signal, async (dag) => {
+      await this.#within(cid, how, async (dag) => {
         await this.#walk(cid, { dag })
         await dag.finish()
       })
@@ -224,8 +228,8 @@ export class Repository {
     return { blocks, bytes }
   }
 
-  async #within (root, signal, work) {
-    const dag = this.#exchange.open(root, signal)
+  async #within (root, how, work) {
+    const dag = this.#exchange.open(root, how)
     try {
       return await work(dag)
     } finally {

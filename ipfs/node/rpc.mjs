@@ -6,10 +6,13 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { CID } from 'multiformats/cid'
 import { once } from 'node:events'
 import http from 'node:http'
+import { setTimeout as pause } from 'node:timers/promises'
 import { presence } from './presence.mjs'
 
 const LONGEST_WAIT_MS = 10 * 60 * 1000
 const DIAL_WAIT_MS = 15 * 1000
+const DIAL_TRIES = 3
+const DIAL_PAUSE_MS = 200
 const KEEP_ALIVE = 'keep-alive-defed-bio' // libp2p dials peers with such a tag again after a loss or a restart
 const LOCAL_NAMES = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/
 
@@ -21,8 +24,8 @@ class Refusal extends Error {
 }
 
 /** Listens on loopback; returns the http.Server once it does. */
-export async function serveRpc ({ helia, repository, host, port, maxUpload }) {
-  const node = { helia, repository, maxUpload }
+export async function serveRpc ({ helia, repository, members, host, port, maxUpload }) {
+  const node = { helia, repository, members, maxUpload }
   const server = http.createServer({ requestTimeout: LONGEST_WAIT_MS }, (request, response) => {
     answer(node, request, response).catch((error) => fail(response, error))
   })
@@ -77,14 +80,15 @@ const CALLS = {
   },
 
   async 'cat' ({ repository, response, query, signal }) {
+    const from = idsOf(query)
     const cid = cidOf(query)
     const offset = numberOf(query, 'offset', 0)
     const atMost = numberOf(query, 'length', Infinity)
-    const length = Math.max(0, Math.min(atMost, await repository.size(cid, signal) - offset))
+    const length = Math.max(0, Math.min(atMost, await repository.size(cid, { signal, from }) - offset))
     response.setHeader('Content-Type', 'text/plain')
     response.setHeader('X-Content-Length', String(length))
     if (length > 0) {
-      for await (const chunk of repository.cat(cid, { offset, length, signal })) {
+      for await (const chunk of repository.cat(cid, { offset, length, signal, from })) {
         if (!response.write(chunk)) await once(response, 'drain', { signal })
       }
     }
@@ -92,19 +96,19 @@ const CALLS = {
   },
 
   async 'block/get' ({ repository, response, query, signal }) {
-    const block = await repository.read(cidOf(query), signal)
+    const block = await repository.read(cidOf(query), { signal, from: idsOf(query) })
     response.setHeader('Content-Type', 'application/octet-stream')
     response.end(block)
   },
 
   async 'block/stat' ({ repository, query, signal }) {
     const cid = cidOf(query)
-    return { Key: cid.toString(), Size: (await repository.read(cid, signal)).length }
+    return { Key: cid.toString(), Size: (await repository.read(cid, { signal, from: [] })).length }
   },
 
   async 'pin/add' ({ repository, query, signal }) {
     const cid = cidOf(query)
-    await repository.pin(cid, signal)
+    await repository.pin(cid, { signal, from: idsOf(query) })
     return { Pins: [cid.toString()] }
   },
 
@@ -127,7 +131,7 @@ const CALLS = {
   async 'swarm/connect' ({ helia, query, signal }) {
     const address = addressOf(query)
     const wait = AbortSignal.any([signal, AbortSignal.timeout(DIAL_WAIT_MS)])
-    const connection = await helia.libp2p.dial(address, { signal: wait })
+    const connection = await dialled(helia.libp2p, address, wait)
     await helia.libp2p.peerStore.merge(connection.remotePeer, { multiaddrs: [address], tags: { [KEEP_ALIVE]: {} } })
     return { Strings: [`connect ${connection.remotePeer} success`] }
   },
@@ -139,6 +143,20 @@ const CALLS = {
       Direction: connection.direction === 'inbound' ? 1 : 2
     }))
   }),
+
+  // Whose nodes have places of their own here. Kubo keeps connections to its peering's nodes, this node keeps room for them.
+  async 'swarm/peering/add' ({ members, query }) {
+    const [, address, id] = /^(.+)\/p2p\/([^/]+)$/.exec(addressOf(query).toString())
+    await members.add(id, address)
+    return { ID: id, Status: 'success' }
+  },
+
+  async 'swarm/peering/rm' ({ members, query }) {
+    await members.remove(query.get('arg'))
+    return { ID: query.get('arg'), Status: 'success' }
+  },
+
+  'swarm/peering/ls': ({ members }) => ({ Peers: members.list().map(([ID, address]) => ({ ID, Addrs: [address] })) }),
 
   // What this node is asking its peers for now.
   'bitswap/wantlist': ({ repository }) => ({ Keys: repository.wanted().map((cid) => ({ '/': cid.toString() })) }),
@@ -172,6 +190,11 @@ function cidOf (query) {
   }
 }
 
+/** Not Kubo's: the peers to ask first, in this order. Kubo passes over an option that it does not know. */
+function idsOf (query) {
+  return (query.get('from') ?? '').split(',').filter((id) => id !== '')
+}
+
 function addressOf (query) {
   let address
   try {
@@ -188,6 +211,18 @@ function numberOf (query, name, otherwise) {
   const number = Number(query.get(name))
   if (!Number.isSafeInteger(number) || number < 0) throw new Refusal(400, `${name} is not a whole number`)
   return number
+}
+
+/** A node with a crowd at its door may send one off before its handshake is done, whoever it is: that is no reason to give up. */
+async function dialled (libp2p, address, signal) {
+  for (let tried = 1; ; tried++) {
+    try {
+      return await libp2p.dial(address, { signal })
+    } catch (error) {
+      if (tried === DIAL_TRIES || signal.aborted) throw error
+      await pause(DIAL_PAUSE_MS, undefined, { signal })
+    }
+  }
 }
 
 /** Kubo's `timeout` option: a Go duration in ms, s or m. */

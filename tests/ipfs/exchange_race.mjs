@@ -32,8 +32,8 @@ function world () {
     put: async (cid, block) => { stored.set(cid.toString(), block) },
     get: async function * (cid) { yield stored.get(cid.toString()) }
   }
-  const exchange = new Exchange({ getPeers: () => [peer] }, bitswap, blockstore)
-  const read = exchange.open(root, new AbortController().signal)
+  const exchange = new Exchange({ getPeers: () => [peer] }, bitswap, blockstore, { has: () => false })
+  const read = exchange.open(root, { signal: new AbortController().signal })
   const got = (async () => { for await (const block of read.get(root)) return block })()
   const hear = (answer) => bitswap.wantList.dispatchEvent(event('presence', { sender: peer, cid: root, has: true, ...answer }))
   return { messages, network, got, hear, read }

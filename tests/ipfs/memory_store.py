@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from defedbio.errors import BlobUnavailable, InvalidInput, MalformedBlob, StoreUnreachable, Unreachable
@@ -28,6 +29,7 @@ class MemoryStore:
         self.blobs: dict[str, bytes] = {}
         self.pins: set[str] = set()
         self.connected: set[str] = set()
+        self.reserved: set[str] = set()
         network.nodes[self.peer_id] = self
 
     def add(self, data: bytes) -> str:
@@ -37,22 +39,22 @@ class MemoryStore:
         self.pins.add(cid)
         return cid
 
-    def get(self, cid: str, max_bytes: int, timeout: float) -> bytes:
+    def get(self, cid: str, max_bytes: int, timeout: float, sources: Sequence[str] = ()) -> bytes:
         try:
             parse_cid(cid)
         except InvalidInput as error:
             raise MalformedBlob(error.message) from error
         self._check_running()
-        data = self._find(cid)
+        data = self._find(cid, sources)
         if len(data) > max_bytes:
             raise MalformedBlob(f"{cid} is longer than the {max_bytes} bytes that it may have")
         check_cid(cid, data)
         return data
 
-    def pin(self, cid: str, timeout: float = 60.0) -> None:
+    def pin(self, cid: str, timeout: float = 60.0, sources: Sequence[str] = ()) -> None:
         parse_cid(cid)
         self._check_running()
-        self.blobs[cid] = self._find(cid)
+        self.blobs[cid] = self._find(cid, sources)
         self.pins.add(cid)
 
     def unpin(self, cid: str) -> None:
@@ -75,6 +77,13 @@ class MemoryStore:
             raise Unreachable(f"no connection to {multiaddr}")
         self.connected.add(peer_id)
         peer.connected.add(self.peer_id)
+
+    def reserve(self, multiaddrs: Sequence[str]) -> None:
+        self._check_running()
+        good = [address for address in multiaddrs if address.startswith("/") and "/p2p/" in address]
+        self.reserved = {address.rpartition("/p2p/")[2] for address in good}
+        if len(good) < len(multiaddrs):
+            raise InvalidInput(f"not multiaddresses of nodes: {', '.join(set(multiaddrs) - set(good))}")
 
     def identity(self) -> NodeIdentity:
         self._check_running()
@@ -99,8 +108,10 @@ class MemoryStore:
     def _peers(self) -> list[MemoryStore]:
         return [self.network.nodes[peer_id] for peer_id in self.connected.copy() if self.network.nodes[peer_id].running]
 
-    def _find(self, cid: str) -> bytes:
-        for holder in [self, *random.sample(self._peers(), len(self._peers()))]:
+    def _find(self, cid: str, sources: Sequence[str]) -> bytes:
+        order = {peer_id: place for place, peer_id in enumerate(sources)}
+        strangers = random.sample(self._peers(), len(self._peers()))
+        for holder in [self, *sorted(strangers, key=lambda peer: order.get(peer.peer_id, len(order)))]:
             if cid in holder.blobs:
                 self.blobs.setdefault(cid, holder.blobs[cid])
                 return holder.blobs[cid]

@@ -168,9 +168,11 @@ def test_when_the_one_that_sends_dies_or_falls_silent_another_goes_on(swarm: Swa
                 os.kill(pid, signal.SIGCONT)
 
 
-def test_what_is_said_to_a_peer_keeps_its_order() -> None:
-    """Two nodes that dial each other at once have two connections; a question asked anew must not take back the block asked for since."""
-    script = Path(__file__).with_name("exchange_race.mjs")
+@pytest.mark.parametrize("name", ["exchange_race.mjs", "gate_rules.mjs"])
+def test_the_parts_alone(name: str) -> None:
+    """What is said to a peer keeps its order: two nodes that dial each other at once have two connections, and a question asked anew must
+    not take back the block asked for since. Who is let in."""
+    script = Path(__file__).with_name(name)
     run = subprocess.run([str(find_node_binary()), "--test", "--test-force-exit", str(script)], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
 

@@ -19,10 +19,11 @@ from pathlib import Path
 
 import pytest
 
-from defedbio.errors import BlobUnavailable, InvalidInput, StoreUnreachable
+from defedbio.errors import BlobUnavailable, InvalidInput, StoreUnreachable, Unreachable
 from defedbio.ipfs.cid import cid_of
 from defedbio.ipfs.kubo import KuboStore
 from defedbio.ipfs.node import EmbeddedNode, find_node_binary
+from defedbio.ipfs.swarm_key import write_swarm_key
 
 MAX_UPLOAD = 1_000_000
 SCRIPT = Path(__file__).parents[2] / "ipfs" / "node.mjs"
@@ -257,6 +258,20 @@ class TestNetwork:
             wait_for(lambda: peer_id in store.peers(), 30.0)
             data = os.urandom(300_000)
             assert store.get(there.add(data), len(data), 10.0) == data
+
+    def test_only_who_has_the_swarms_key_connects(self, tmp_path: Path, store: KuboStore) -> None:
+        write_swarm_key(tmp_path / "swarm.key")
+        first, second = (EmbeddedNode(tmp_path / name, swarm_key=tmp_path / "swarm.key") for name in ("first", "second"))
+        with first, second, first.open_store() as one, second.open_store() as two:
+            two.connect(first.ready.multiaddrs[0])
+            data = os.urandom(300_000)
+            assert two.get(one.add(data), len(data), 10.0) == data
+            with pytest.raises(Unreachable):
+                store.connect(first.ready.multiaddrs[0])
+            assert one.peers() == [second.ready.peer_id]
+        (tmp_path / "swarm.key").write_text("no key", encoding="ascii")
+        with pytest.raises(StoreUnreachable, match=r"swarm\.key"):
+            first.start()
 
     def test_a_waiting_fetch_is_served_when_the_blob_comes(
         self, node: EmbeddedNode, store: KuboStore, other: EmbeddedNode, there: KuboStore

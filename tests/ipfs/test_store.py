@@ -21,6 +21,14 @@ from tests.ipfs.memory_store import MemoryNetwork, MemoryStore
 CHUNK = 262144
 
 
+def reserved(store: BlobStore) -> set[str]:
+    if isinstance(store, MemoryStore):
+        return store.reserved
+    assert isinstance(store, KuboStore)
+    (answer,) = store._client._client.request("/swarm/peering/ls", decoder="json")
+    return {peer["ID"] for peer in answer["Peers"]}
+
+
 class Pair(Protocol):
     """Two organisations' nodes, connected. `kill` ends the second at once, `revive` starts it again over the same repository."""
 
@@ -207,6 +215,16 @@ class TestBlobStore:
         pair.second.connect(first.multiaddrs[0])
         assert pair.second.peers() == [first.peer_id]
         assert pair.first.peers() == [second.peer_id]
+
+    def test_places_are_kept_for_exactly_the_members(self, pair: Pair) -> None:
+        first = pair.first.identity().multiaddrs[0]
+        another = "/dns4/ipfs.example/tcp/4001/p2p/12D3KooWD3f8rMKF2sYEn3xVi9HrHGAWhLAa6sA5ciL8Ji36sSbS"
+        pair.second.reserve([first, another])
+        with pytest.raises(InvalidInput, match="no-address"):
+            pair.second.reserve(["no-address", first])
+        assert reserved(pair.second) == {first.rpartition("/p2p/")[2]}
+        pair.second.reserve([])
+        assert reserved(pair.second) == set()
 
     @pytest.mark.parametrize("address", ["", "127.0.0.1:4001", "/ip4/127.0.0.1/tcp/4001"])
     def test_an_address_without_a_peer_is_refused(self, pair: Pair, address: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from defedbio.ipfs.store import BlobStore, NodeIdentity
 from defedbio.report import Reporter
 
@@ -17,13 +19,13 @@ class MeteredStore:
         self._report.traffic(sent=len(data))
         return cid
 
-    def get(self, cid: str, max_bytes: int, timeout: float) -> bytes:
-        data = self._store.get(cid, max_bytes, timeout)
+    def get(self, cid: str, max_bytes: int, timeout: float, sources: Sequence[str] = ()) -> bytes:
+        data = self._store.get(cid, max_bytes, timeout, sources)
         self._report.traffic(received=len(data))
         return data
 
-    def pin(self, cid: str, timeout: float = 60.0) -> None:
-        self._store.pin(cid, timeout)
+    def pin(self, cid: str, timeout: float = 60.0, sources: Sequence[str] = ()) -> None:
+        self._store.pin(cid, timeout, sources)
 
     def unpin(self, cid: str) -> None:
         self._store.unpin(cid)
@@ -33,6 +35,9 @@ class MeteredStore:
 
     def connect(self, multiaddr: str) -> None:
         self._store.connect(multiaddr)
+
+    def reserve(self, multiaddrs: Sequence[str]) -> None:
+        self._store.reserve(multiaddrs)
 
     def presence(self, cid: str, peer_id: str, timeout: float = 10.0) -> bool:
         return self._store.presence(cid, peer_id, timeout)
