@@ -128,7 +128,7 @@ class Collector:
         if target.exists():
             return
         try:
-            raw = self.connection.peers.fetch(wanted.cid, wanted.owner, wanted.most, FETCH_SECONDS)
+            raw = self.connection.peers.fetch(wanted.cid, wanted.owner, wanted.most, FETCH_SECONDS, wanted.others)
         except (BlobUnavailable, PeerFault):
             if wanted.needed:
                 raise

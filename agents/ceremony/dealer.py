@@ -71,5 +71,6 @@ def confirm(connection: Connection, epoch: int, transport_private: bytes, path: 
         reason = f"{type(error).__name__}: {error.message}"[:200]
         connection.send(connection.keys.reject(f"epoch/{epoch}/reject/{account}", epoch, reason))
         raise
+    connection.store.pin(connection.keys.proposal_of(epoch).transcript_cid)
     write_share(path, share, epoch, password)
     connection.send(connection.keys.confirm(f"epoch/{epoch}/confirm/{account}", epoch, transcript.hash))

@@ -174,6 +174,8 @@ class Studies:
             network, address = self._session.network, connection.client.address
             folder = self._session.home.study(network.chain_id, network.contracts["RoundManager"], study)
             record_acceptance(folder, study, on_chain.spec_hash)
+            connection.frame(study)  # the key's transcript is part of what is agreed
+            connection.pin_agreed(study)
             if connection.studies.participant_index(study, address) == 0:
                 connection.send(connection.studies.enrol(f"study/{study}/enrol/{address}", study, on_chain.spec_hash))
             position = connection.studies.participant_index(study, address)

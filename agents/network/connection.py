@@ -63,19 +63,22 @@ class Connection:
     def peers(self) -> Peers:
         return Peers(self.registry, self.store, self.report)
 
-    def transcript(self, epoch: int) -> tuple[KeyEpoch, CeremonyTranscript]:
+    def transcript(self, epoch: int, others: Sequence[str] = ()) -> tuple[KeyEpoch, CeremonyTranscript]:
         """A key epoch and its public transcript, checked against each other and in itself.
+
+        The epoch's proposer and holders keep the transcript, and so do `others`, the participants of studies under this key (C5).
 
         Raises:
             NotFound: for an unknown epoch.
             BadTranscript, BlobMismatch: with the proposer to blame.
         """
         on_chain, proposal = self.keys.epoch_of(epoch), self.keys.proposal_of(epoch)
-        raw = self.peers.fetch(proposal.transcript_cid, proposal.proposer, MAX_TRANSCRIPT_BYTES, FETCH_SECONDS)
+        keepers = (*on_chain.holders, *others)
+        raw = self.peers.fetch(proposal.transcript_cid, proposal.proposer, MAX_TRANSCRIPT_BYTES, FETCH_SECONDS, keepers)
         return on_chain, transcript_of(raw, on_chain, self.client.network)
 
     def spec(self, study: int) -> tuple[Study, StudySpec]:
-        """A study and its spec, whose hash, rules and invited are the chain's (S2).
+        """A study and its spec, whose hash, rules and invited are the chain's (S2). Coordinator, participants and key holders keep it (C5).
 
         Raises:
             NotFound: for an unknown study.
@@ -85,8 +88,15 @@ class Connection:
 
         on_chain, opened = self.studies.study_of(study), self.studies.opening_of(study)
         invited = self.studies.invited_to(study) if on_chain.invited else ()
-        raw = self.peers.fetch(opened.spec_cid, opened.coordinator, MAX_SPEC_BYTES, FETCH_SECONDS)
+        keepers = (*self.studies.participants(study), *self.keys.epoch_of(on_chain.key_epoch).holders)
+        raw = self.peers.fetch(opened.spec_cid, opened.coordinator, MAX_SPEC_BYTES, FETCH_SECONDS, keepers)
         return on_chain, spec_of(raw, on_chain, invited)
+
+    def pin_agreed(self, study: int) -> None:
+        """Keep what was agreed, the spec and the transcript of the key (C5), once both are fetched and checked."""
+        opened = self.studies.opening_of(study)
+        self.store.pin(opened.spec_cid)
+        self.store.pin(self.keys.proposal_of(opened.key_epoch).transcript_cid)
 
 
 def transcript_of(raw: bytes, on_chain: KeyEpoch, network: Network) -> CeremonyTranscript:

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Thread
 
 from defedbio.chain.bindings.participant_registry import ParticipantRegistry
-from defedbio.errors import InvalidInput, PeerFault, StoreUnreachable, Unreachable
+from defedbio.errors import InvalidInput, NotFound, PeerFault, StoreUnreachable, Unreachable
 from defedbio.ipfs.store import BlobStore
 from defedbio.report import Reporter
 
 REDIAL_SECONDS = 30.0
+REDIAL_LOST_SECONDS = 2.0
+DIAL_PATIENCE = 1.0  # a dial that takes longer goes on while the blob is asked for
+MEMBERS_SECONDS = 300.0
+LONG_AGO = float("-inf")
 
 
 @dataclass
 class Peers:
-    """Dials organisations' IPFS nodes at the multiaddresses that the registry holds (R1), and never the own one."""
+    """Dials organisations' IPFS nodes at the multiaddresses that the registry holds (R1), and never the own one; tells the own one whose
+    nodes are members', for which it keeps places that nobody else can take."""
 
     registry: ParticipantRegistry
     store: BlobStore
     report: Reporter
-    _dialled: dict[str, float] = field(default_factory=dict, repr=False)
+    _addresses: dict[str, str] = field(default_factory=dict, repr=False)
+    _dial_after: dict[str, float] = field(default_factory=dict, repr=False)
+    _introduce_after: float = field(default=LONG_AGO, repr=False)
 
     @cached_property
     def own_peer_id(self) -> str:
@@ -29,27 +38,69 @@ class Peers:
 
     def connect(self, owner: str) -> None:
         """Dial unless done lately. A failure is only noted: the blob may come from another peer."""
-        if time.monotonic() - self._dialled.get(owner, float("-inf")) < REDIAL_SECONDS:
-            return
-        try:
-            multiaddr = self.registry.profile_of(owner).multiaddr
-            if multiaddr and self.own_peer_id not in multiaddr:
-                self.store.connect(multiaddr)
-            self._dialled[owner] = time.monotonic()
-        except StoreUnreachable:
-            raise
-        except (Unreachable, InvalidInput) as error:
-            self.report.note(f"cannot dial the node of {owner}: {error.message}", peer=owner, retry="dial")
+        if self._due(owner):
+            self._dial(owner)
 
-    def fetch(self, cid: str, owner: str, max_bytes: int, seconds: float) -> bytes:
-        """Bytes of a CID that `owner` published, checked against the CID.
+    def fetch(self, cid: str, owner: str, max_bytes: int, seconds: float, others: Sequence[str] = ()) -> bytes:
+        """Bytes of a CID that `owner` published, checked against the CID: from its node, else from those of `others`, who have the blob too
+        by what the chain says, in this order, else from whoever is connected.
 
         Raises:
             BlobUnavailable: when no connected node delivers it in time.
             MalformedBlob, BlobMismatch: with the owner to blame.
         """
-        self.connect(owner)
+        self._introduce()
+        holders = list(dict.fromkeys((owner, *others)))
+        # Daemons: a dial to a dead node takes long, and no process is to wait for one at its end.
+        dials = [Thread(target=self._dial, args=(holder,), daemon=True) for holder in holders if self._due(holder)]
+        for dial in dials:
+            dial.start()
+        patience = time.monotonic() + DIAL_PATIENCE
+        for dial in dials:
+            dial.join(max(patience - time.monotonic(), 0.0))
+        sources = [peer for holder in holders if (peer := peer_id_of(self._addresses.get(holder, "")))]
         try:
-            return self.store.get(cid, max_bytes, seconds)
+            return self.store.get(cid, max_bytes, seconds, sources)
         except PeerFault as error:
             raise error.blame(owner) from None
+
+    def _due(self, owner: str) -> bool:
+        """Whether it is to be dialled now: `connect` and `fetch` of other threads then take it as done."""
+        now = time.monotonic()
+        if now < self._dial_after.get(owner, LONG_AGO):
+            return False
+        self._dial_after[owner] = now + REDIAL_SECONDS
+        return True
+
+    def _dial(self, owner: str) -> None:
+        try:
+            self._addresses[owner] = multiaddr = self.registry.profile_of(owner).multiaddr
+            if multiaddr and self.own_peer_id not in multiaddr:
+                self.store.connect(multiaddr)
+        except (Unreachable, InvalidInput) as error:
+            self._dial_after[owner] = time.monotonic() + REDIAL_LOST_SECONDS
+            if not isinstance(error, StoreUnreachable):  # whoever asks the own node for the blob is told
+                self.report.note(f"cannot dial the node of {owner}: {error.message}", peer=owner, retry="dial")
+
+    def _introduce(self) -> None:
+        """Tell the own node who is a member now."""
+        now = time.monotonic()
+        if now < self._introduce_after:
+            return
+        self._introduce_after = now + MEMBERS_SECONDS
+        try:
+            addresses = [self._registered(member) for member in self.registry.members()]
+            self.store.reserve([address for address in addresses if address and self.own_peer_id not in address])
+        except (Unreachable, InvalidInput) as error:
+            self.report.note(f"the IPFS node was not told of every member: {error.message}", retry="dial")
+
+    def _registered(self, member: str) -> str:
+        try:
+            return self.registry.profile_of(member).multiaddr
+        except NotFound:
+            return ""
+
+
+def peer_id_of(multiaddr: str) -> str:
+    """The peer id at the end of a multiaddress; empty for one that names none."""
+    return multiaddr.rpartition("/p2p/")[2] if "/p2p/" in multiaddr else ""

@@ -43,6 +43,7 @@ def assemble(
     frame = connection.frame(study)
     folder = home.study(network.chain_id, network.contracts["RoundManager"], study)
     check_accepted(folder, study, connection.studies.study_of(study).spec_hash)
+    connection.pin_agreed(study)
     enrolled = connection.studies.participant_index(study, address) > 0
     epoch = frame.spec.key_epoch
     holder_index = connection.keys.holder_index(epoch, address) or None

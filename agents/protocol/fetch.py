@@ -17,6 +17,16 @@ from defedbio.protocol.frame import NO_PROOF, StudyFrame
 from defedbio.protocol.view import Post, Reveal, RoundView, Share, StudyView
 
 
+def keepers_of_updates(view: RoundView) -> tuple[str, ...]:
+    """Key holders that by the chain have fetched and pinned the round's updates (C5)."""
+    return tuple(view.attested)
+
+
+def keepers_of_openings(view: RoundView) -> tuple[str, ...]:
+    """Who by the chain holds the round's opening and model, or will: key holders that attested to it, then participants (C5)."""
+    return (*(a.holder for a in view.attestations), *view.commitments)
+
+
 @dataclass
 class Fetcher:
     """Reads one study's blobs. `seconds` bounds each fetch."""
@@ -35,7 +45,7 @@ class Fetcher:
         key = self.frame.key.public_key
         header = self.frame.header(wire.BlobKind.UPDATE, view, reveal.participant)
         try:
-            ciphertexts = wire.decode_update(self._blob(header, reveal.cid, reveal.participant), header, key)
+            ciphertexts = wire.decode_update(self._blob(header, reveal.cid, reveal.participant, keepers_of_updates(view)), header, key)
             if roots.update_root(ciphertexts, key) != reveal.update_root:
                 raise BlobMismatch("the update's root is not the revealed one")
             if reveal.proof_hash != NO_PROOF:
@@ -66,11 +76,7 @@ class Fetcher:
         Raises:
             BlobUnavailable, MalformedBlob, BlobMismatch, BadOpening: with the poster to blame.
         """
-        # They found it good, so they have it; its poster need not serve it to anyone.
-        for attestation in view.attestations:
-            if attestation.opening_root == post.root:
-                self.peers.connect(attestation.holder)
-        openings = self._openings(self.frame.header(wire.BlobKind.OPENING, view), post, 0)
+        openings = self._openings(self.frame.header(wire.BlobKind.OPENING, view), post, 0, keepers_of_openings(view))
         self.check_openings(post.sender, ciphertexts, openings, arithmetic)
         return openings
 
@@ -104,7 +110,7 @@ class Fetcher:
         missing: BlobUnavailable | None = None
         for attestation in attestors:
             try:
-                raw = self.peers.fetch(attestation.cid, attestation.holder, limit, self.seconds)
+                raw = self.peers.fetch(attestation.cid, attestation.holder, limit, self.seconds, keepers_of_openings(view))
             except BlobUnavailable as error:
                 missing = error
             except PeerFault as error:
@@ -121,15 +127,15 @@ class Fetcher:
         """The model that a round starts from: its parent's, or the spec's first."""
         return genesis(self.frame.spec) if view.parent == 0 else self.model(study.rounds[view.parent])
 
-    def _openings(self, header: wire.Header, post: Post, start: int) -> list[Opening]:
+    def _openings(self, header: wire.Header, post: Post, start: int, others: tuple[str, ...] = ()) -> list[Opening]:
         key = self.frame.key.public_key
         try:
-            openings = wire.decode_opening(self._blob(header, post.cid, post.sender), header, key)
+            openings = wire.decode_opening(self._blob(header, post.cid, post.sender, others), header, key)
             if roots.opening_root(openings, key, start) != post.root:
                 raise BlobMismatch("the opening's root is not the one on the chain")
         except PeerFault as error:
             raise error.blame(post.sender) from None
         return openings
 
-    def _blob(self, header: wire.Header, cid: str, owner: str) -> bytes:
-        return self.peers.fetch(cid, owner, wire.blob_size(header.kind, header.modulus_bits, header.count), self.seconds)
+    def _blob(self, header: wire.Header, cid: str, owner: str, others: tuple[str, ...] = ()) -> bytes:
+        return self.peers.fetch(cid, owner, wire.blob_size(header.kind, header.modulus_bits, header.count), self.seconds, others)

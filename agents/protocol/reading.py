@@ -65,7 +65,7 @@ class Reader(Connection):
         from defedbio.protocol.frame import StudyFrame
 
         on_chain, spec = self.spec(study)
-        epoch, transcript = self.transcript(on_chain.key_epoch)
+        epoch, transcript = self.transcript(on_chain.key_epoch, self.studies.participants(study))
         if epoch.status != KeyEpochStatus.ACTIVE:
             raise InvalidInput(f"key epoch {on_chain.key_epoch} is {epoch.status.name.lower()}, not active")
         network = self.client.network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from defedbio.chain.client import ChainClient
+from defedbio.chain.events import MemberAdmitted, MemberRemoved, fetch_events
 from defedbio.chain.records import Call, Transaction
 from defedbio.chain.values import Profile
 from defedbio.errors import NotFound
@@ -21,6 +22,17 @@ class ParticipantRegistry:
 
     def is_member(self, account: str) -> bool:
         return bool(self._client.call(_call("isMember", account)))
+
+    def members(self) -> tuple[str, ...]:
+        """Accounts that are members now, in the order of their admission."""
+        first, last = self._client.network.deploy_block, self._client.head().number
+        found: dict[str, None] = {}
+        for event in fetch_events(self._client, first, last, kinds=(MemberAdmitted, MemberRemoved)):
+            if isinstance(event, MemberAdmitted):
+                found[event.member] = None
+            elif isinstance(event, MemberRemoved):
+                found.pop(event.member, None)
+        return tuple(found)
 
     def profile_of(self, account: str) -> Profile:
         """The profile an account published.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from defedbio.chain.client import ChainClient
-from defedbio.chain.events import ParticipantsInvited, StudyOpened, fetch_events, one_event
+from defedbio.chain.events import ParticipantEnrolled, ParticipantsInvited, StudyOpened, fetch_events, one_event
 from defedbio.chain.records import Call, Receipt, Transaction
 from defedbio.chain.values import Study, StudyRules
 from defedbio.errors import ContractRefused, NotFound
@@ -55,6 +55,12 @@ class StudyRegistry:
             if isinstance(event, ParticipantsInvited):
                 return event.invited
         return ()
+
+    def participants(self, study: int) -> tuple[str, ...]:
+        """Who is enrolled, in this order."""
+        first, last = self._client.network.deploy_block, self._client.head().number
+        found = fetch_events(self._client, first, last, kinds=[ParticipantEnrolled], study=study)
+        return tuple(event.participant for event in found if isinstance(event, ParticipantEnrolled))
 
     def opening_of(self, study: int) -> StudyOpened:
         """The event that opened a study; it names the spec's CID.

@@ -320,10 +320,13 @@ class Recorder:
 
 
 class AddressBook:
-    """The ParticipantRegistry's one method that fetching needs."""
+    """What fetching needs of the ParticipantRegistry."""
 
     def __init__(self) -> None:
         self.multiaddrs: dict[str, str] = {}
+
+    def members(self) -> tuple[str, ...]:
+        return tuple(self.multiaddrs)
 
     def profile_of(self, account: str) -> Profile:
         return Profile(account, "", bytes(32), self.multiaddrs.get(account, ""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -387,10 +387,10 @@ def test_p3_updates_are_fetched_side_by_side(world: InProcess, monkeypatch: pyte
     first, last = view.reveals[0].cid, view.reveals[3].cid
     get = store.get
 
-    def delayed(cid: str, max_bytes: int, timeout: float) -> bytes:
+    def delayed(cid: str, max_bytes: int, timeout: float, sources: Sequence[str]) -> bytes:
         if cid == first and not last_came.wait(5):
             raise BlobUnavailable("the last never came")
-        raw = get(cid, max_bytes, timeout)
+        raw = get(cid, max_bytes, timeout, sources)
         if cid == last:
             last_came.set()
         return raw
