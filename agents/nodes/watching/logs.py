@@ -46,9 +46,6 @@ class _PrivateFile(RotatingFileHandler):
         os.close(os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT, 0o600))
         return super()._open()
 
-    def handleError(self, record: logging.LogRecord) -> None:
-        """A log that cannot be written, on a full disk, puts no traceback on the terminal: the journal says what is wrong."""
-
 
 class LogFile:
     """A sink that writes records as JSON lines (0600), in at most four files of 10 MB; neither progress nor states."""
