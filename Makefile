@@ -135,8 +135,8 @@ types: setup ## check types
 	@ln -s $(ROOT)/agents/* $(ROOT)/ipfs build/import/defedbio
 	@$(PY) -m mypy
 
-abi: setup ## compare agents/chain/abi with a fresh compile
-	@$(BROWNIE_HOME) $(PY) -m scripts.export_abi --check
+abi: setup ## write agents/chain/abi, interfaces and marks of code, from a fresh compile
+	@$(BROWNIE_HOME) $(PY) -m scripts.export_abi
 
 # Versions already in a lock stay unless a requirement asks for another; delete a lock first to move everything.
 COMPILE := $(PY) -m uv pip compile - --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate

@@ -29,7 +29,8 @@ OUTPUTS = [
 
 
 def outputs(root: Path = ROOT, fresh: bool = False) -> dict[str, dict[str, Any]]:
-    """Compile the contracts: {name: the compiler's output}, `metadata` being JSON text.
+    """Compile the contracts: {name: the compiler's output}, `metadata` being JSON text; `immutables` is what each immutable's number in
+    `immutableReferences` is of: {number: Solidity type}.
 
     The same sources, libraries, settings and compiler are compiled once, unless it is to be `fresh`: it takes seconds, and every
     deployment asks.
@@ -44,9 +45,11 @@ def outputs(root: Path = ROOT, fresh: bool = False) -> dict[str, dict[str, Any]]
     kept = KEPT / f"{hashlib.sha256(asked.encode()).hexdigest()}.json"
     if fresh or not kept.is_file():
         answer = compile_standard(document, root)
+        immutables = _immutables(answer)
+        made = {name: answer["contracts"][f"contracts/{name}.sol"][name] | {"immutables": immutables} for name in CONTRACTS}
         KEPT.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=KEPT, delete=False, encoding="utf-8") as written:
-            json.dump({name: answer["contracts"][f"contracts/{name}.sol"][name] for name in CONTRACTS}, written)
+            json.dump(made, written)
         os.replace(written.name, kept)
     return dict(json.loads(kept.read_text("utf-8")))
 
@@ -72,7 +75,7 @@ def settings(root: Path = ROOT) -> dict[str, Any]:
         "evmVersion": chosen["evm_version"],
         "optimizer": chosen["solc"]["optimizer"],
         "remappings": chosen["solc"]["remappings"],
-        "outputSelection": {"*": {"*": OUTPUTS}},
+        "outputSelection": {"*": {"*": OUTPUTS, "": ["ast"]}},
     }
 
 
@@ -86,6 +89,12 @@ def compile_standard(document: dict[str, Any], folder: Path | None) -> dict[str,
         solcx.install_solc(version)
     reach = {"base_path": str(folder), "allow_paths": str(folder)} if folder else {}
     return dict(solcx.compile_standard(document, solc_version=version, **reach))
+
+
+def _immutables(answer: dict[str, Any]) -> dict[str, str]:
+    contracts = (node for source in answer["sources"].values() for node in source["ast"]["nodes"])
+    parts = (part for contract in contracts for part in contract.get("nodes", ()))
+    return {str(part["id"]): part["typeDescriptions"]["typeString"] for part in parts if part.get("mutability") == "immutable"}
 
 
 def _configured(root: Path) -> dict[str, Any]:

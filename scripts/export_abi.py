@@ -1,4 +1,4 @@
-"""Write the contracts' interfaces to agents/chain/abi/, or check that they are what the sources compile to.
+"""Write the contracts' interfaces and the marks of their code to agents/chain/abi/, or check that they are what the sources compile to.
 
 python -m scripts.export_abi [--check]
 """
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from defedbio.chain.code import mark_of
 from defedbio.chain.network import CONTRACTS
 from scripts.compiler import ROOT, outputs
 
@@ -20,13 +21,13 @@ ABI_FOLDER = ROOT / "agents" / "chain" / "abi"
 
 
 def compiled(root: Path = ROOT) -> dict[str, dict[str, Any]]:
-    """The four contracts: {name: {"abi": [...], "bytecode": "0x…", "size": bytes of deployed code}}."""
+    """The four contracts: {name: {"abi": [...], "bytecode": "0x…", "code": its mark, "size": bytes of deployed code}}."""
     return {name: _artefact(output) for name, output in outputs(root).items()}
 
 
 def abi_texts(root: Path = ROOT) -> dict[str, str]:
     """The text that belongs in each file of agents/chain/abi/: {contract name: canonical JSON}."""
-    return {name: _text(artefact["abi"]) for name, artefact in compiled(root).items()}
+    return {name: _text(artefact) for name, artefact in compiled(root).items()}
 
 
 def drifted(folder: Path = ABI_FOLDER, root: Path = ROOT) -> list[str]:
@@ -50,24 +51,37 @@ def main(arguments: list[str] | None = None) -> int:
     if check:
         names = drifted()
         for name in names:
-            print(f"agents/chain/abi/{name}.json differs from the sources: run python -m scripts.export_abi", file=sys.stderr)
+            print(f"agents/chain/abi/{name}.json differs from the sources: run make abi", file=sys.stderr)
         return 1 if names else 0
     export()
     return 0
 
 
 def _artefact(output: dict[str, Any]) -> dict[str, Any]:
+    deployed = output["evm"]["deployedBytecode"]
+    code = bytes.fromhex(deployed["object"])
     return {
         "abi": sorted(output["abi"], key=lambda entry: (entry["type"], entry.get("name", ""), json.dumps(entry, sort_keys=True))),
         "bytecode": "0x" + output["evm"]["bytecode"]["object"],
-        "size": len(output["evm"]["deployedBytecode"]["object"]) // 2,
+        "code": mark_of(code, _links(deployed["immutableReferences"], output["immutables"])).to_document(),
+        "size": len(code),
     }
 
 
-def _text(abi: list[dict[str, Any]]) -> str:
+def _links(references: dict[str, list[dict[str, int]]], types: dict[str, str]) -> dict[str, tuple[int, ...]]:
+    """By contract of ours, where the code holds its address. Another immutable than such an address has no mark yet."""
+    interfaces = {f"contract I{name}": name for name in CONTRACTS}
+    return {interfaces[types[number]]: tuple(sorted(at["start"] for at in places)) for number, places in references.items()}
+
+
+def _text(artefact: dict[str, Any]) -> str:
     """One entry a line: small, and a diff shows which entry changed."""
-    lines = ",\n".join(json.dumps(entry, sort_keys=True, separators=(",", ":")) for entry in abi)
-    return f'{{"abi":[\n{lines}\n]}}\n'
+    lines = ",\n".join(_line(entry) for entry in artefact["abi"])
+    return f'{{"abi":[\n{lines}\n],\n"code":{_line(artefact["code"])}}}\n'
+
+
+def _line(document: dict[str, Any]) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
 if __name__ == "__main__":

@@ -44,12 +44,17 @@ _CODEC = _lenient_codec()
 
 
 @cache
-def contract_abi(name: str) -> tuple[Abi, ...]:
-    """The interface of one of our contracts, as the compiler wrote it."""
+def interface(name: str) -> dict[str, Any]:
+    """What `make abi` wrote of one of our contracts: its `abi`, and the mark of its `code` (see defedbio.chain.code)."""
     if name not in CONTRACTS:
         raise InternalFault(f"there is no contract {name!r}")
-    text = files("defedbio.chain").joinpath("abi", f"{name}.json").read_text(encoding="utf-8")
-    return tuple(json.loads(text)["abi"])
+    return dict(json.loads(files("defedbio.chain").joinpath("abi", f"{name}.json").read_text(encoding="utf-8")))
+
+
+@cache
+def contract_abi(name: str) -> tuple[Abi, ...]:
+    """The interface of one of our contracts, as the compiler wrote it."""
+    return tuple(interface(name)["abi"])
 
 
 def parameter_type(parameter: Abi) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from defedbio.chain.abi import decode_answer, decode_refusal, encode_call
+from defedbio.chain.code import what_is_foreign
 from defedbio.chain.journal import MemoryJournal, TxJournal
 from defedbio.chain.network import CONTRACTS, Network
 from defedbio.chain.parse import (
@@ -85,7 +86,7 @@ class ChainClient:
         """Check that the endpoint is the network's chain with our contracts on it, and return its newest block.
 
         Raises:
-            WrongChain: on another chain id, or no code at one of the addresses.
+            WrongChain: on another chain id, or where one of the addresses has no code or other code than the released contract's.
             ChainUnreachable: if the endpoint does not answer.
         """
         found = self._rpc.ask("eth_chainId", read=as_count)
@@ -96,8 +97,13 @@ class ChainClient:
             )
         for name in CONTRACTS:
             address = self.network.contracts[name]
-            if not self._rpc.ask("eth_getCode", address, "latest", read=as_bytes):
+            code = self._rpc.ask("eth_getCode", address, "latest", read=as_bytes)
+            if not code:
                 raise WrongChain(f"there is no contract at {name}'s address {address}", "was the chain reset? deploy again")
+            if foreign := what_is_foreign(self.network.contracts, name, code):
+                raise WrongChain(
+                    foreign, "another version of this software deployed it or it is forged: ask who gave you the network file"
+                )
         return self.head()
 
     def head(self) -> Head:

@@ -60,4 +60,4 @@ def test_the_rules_are_in_the_contracts_order() -> None:
 
 def test_the_interfaces_are_what_the_sources_compile_to(artefacts: dict[str, dict[str, Any]]) -> None:
     for name in CONTRACTS:
-        assert list(contract_abi(name)) == artefacts[name]["abi"], f"{name}: run python -m scripts.export_abi"
+        assert list(contract_abi(name)) == artefacts[name]["abi"], f"{name}: run make abi"
