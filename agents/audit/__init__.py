@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from defedbio.audit.check import check_bundle, verdict_of
+from defedbio.audit.check import check_bundle
 from defedbio.audit.make import make_bundle
+from defedbio.audit.verdict import verdict_of
 
 __all__ = ["check_bundle", "make_bundle", "verdict_of"]

@@ -1,25 +1,27 @@
-"""Check a bundle with no network: manifest, headers, proofs, storage, documents, every round by `verify_round`, and the report itself."""
+"""Check a bundle: manifest, network, headers, contracts, proofs, signers, storage, documents, every round by `verify_round`, the report
+itself, and the chain. No network is used but for the last, and for that only where the auditor names a node."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from defedbio.audit import render
+from defedbio.audit import render, signers
+from defedbio.audit.against import Against
 from defedbio.audit.blobs import BundlePeers, round_blobs
 from defedbio.audit.bundle import CRATE, MANIFEST, MAX_JSON_BYTES, Files, Manifest, Zip, bundle_id, digests, is_packed_as, open_bundle, read
 from defedbio.audit.evidence import Evidence
 from defedbio.audit.proof_files import BlockFile, proven_events, read_blocks, read_network, read_state
 from defedbio.audit.record import Record, record_of
 from defedbio.audit.storage import expected, foreign_rounds
+from defedbio.audit.verdict import NotPossible, OwnWord
 from defedbio.chain.client import ChainClient
+from defedbio.chain.network import CONTRACTS, Network
 from defedbio.chain.proofs import Header
 from defedbio.crypto.ceremony import CeremonyTranscript
-from defedbio.errors import BadEvidence, BlobUnavailable, InvalidInput, PeerFault
+from defedbio.errors import BadEvidence, BlobUnavailable, InvalidInput, PeerFault, WrongChain
 from defedbio.learning.evaluation_sums import Evaluation, summary
 from defedbio.network.connection import MAX_TRANSCRIPT_BYTES, spec_of, transcript_of
 from defedbio.protocol.fetch import Fetcher
@@ -29,34 +31,19 @@ from defedbio.protocol.view import RoundView
 from defedbio.report import Reporter
 from defedbio.spec import MAX_SPEC_BYTES
 
-Verdict = Literal["verified", "partly verified", "NOT verified"]
+NOTHING = Against()
 
 
-@dataclass(frozen=True)
-class NotPossible(Check):
-    """A step for which the bundle has not the means; it neither holds nor fails."""
-
-
-def verdict_of(checks: Iterable[Check]) -> Verdict:
-    """What all checks together say."""
-    listed = list(checks)
-    if not all(check.ok for check in listed):
-        return "NOT verified"
-    return "partly verified" if any(isinstance(check, NotPossible) for check in listed) else "verified"
-
-
-def check_bundle(path: Path, expected_id: str = "", rpc: str = "") -> Iterator[Check]:
+def check_bundle(path: Path, against: Against = NOTHING) -> Iterator[Check]:
     """Every check of a bundle, as it is made; see BundleCheck."""
-    return BundleCheck(path, expected_id, rpc).run()
+    return BundleCheck(path, against).run()
 
 
 class BundleCheck:
-    """One check of a bundle. `expected_id` is the bundle's id as its maker told it; `rpc` a node to compare the headers with: no other
-    network is used. `id`, `manifest` and `anchor` are there as far as `run` has come."""
+    """One check of a bundle against what the auditor brings. `id`, `manifest` and `anchor` are there as far as `run` has come."""
 
-    def __init__(self, path: Path, expected_id: str = "", rpc: str = "") -> None:
-        self.path, self.rpc = path, rpc
-        self.expected_id = expected_id.lower().removeprefix("0x")
+    def __init__(self, path: Path, against: Against = NOTHING) -> None:
+        self.path, self.against = path, against
         self.id = ""
         self.manifest: Manifest | None = None
         self.anchor: Header | None = None
@@ -78,7 +65,17 @@ class BundleCheck:
         yield from made
         if self.manifest is None or not all(check.ok for check in made):
             return
-        examination = Examination(files, self.manifest)
+        try:
+            own = read_network(files)
+        except InvalidInput as error:
+            yield Check("network", False, error.message)
+            return
+        named = self._network(own)
+        yield named
+        if not named.ok:
+            return
+        network = self.against.network or own
+        examination = Examination(files, self.manifest, network)
         done = []
         for check in examination.run():
             done.append(check)
@@ -87,14 +84,13 @@ class BundleCheck:
             return
         self.anchor = examination.evidence.anchor
         yield self._report(files, self.manifest, examination.evidence, done)
-        if self.rpc:
-            yield _compared(examination.blocks, ChainClient(self.rpc, examination.evidence.network))
+        yield from self._chain(examination.blocks, self.anchor, network)
 
     def _manifest(self, files: Files) -> Iterator[Check]:
         raw = read(files, MANIFEST, MAX_JSON_BYTES)
         self.id = bundle_id(raw)
-        if self.expected_id and self.id != self.expected_id:
-            detail = f"{MANIFEST}: the bundle's id is {self.id}, not {self.expected_id}: it is another bundle, or it was changed"
+        if self.against.id and self.id != self.against.id:
+            detail = f"{MANIFEST}: the bundle's id is {self.id}, not {self.against.id}: it is another bundle, or it was changed"
             yield Check("manifest", False, detail)
             return
         try:
@@ -109,35 +105,56 @@ class BundleCheck:
         if isinstance(files, Zip) and not is_packed_as(files, self.path):
             yield Check("manifest", False, f"{self.path.name}: the zip file's own structure was changed")
             return
-        known = "the one you gave" if self.expected_id else "not compared with one that you know"
+        known = "the one you gave" if self.against.id else "not compared with one that you know"
         yield Check("manifest", True, f"{len(self.manifest.files)} files match; id {self.id}, {known}")
+
+    def _network(self, own: Network) -> Check:
+        """Whether the bundle is of the network that the auditor means."""
+        name, said = "network", _named(own)
+        if self.against.network is None:
+            return OwnWord(name, True, f"{said}: as the bundle itself says; give the network file that you trust to have it compared")
+        if said != (meant := _named(self.against.network)):
+            return Check(name, False, f"the bundle is of another network than yours: it has {said}; you gave {meant}")
+        return Check(name, True, f"{said}, as in the network file that you gave")
 
     def _report(self, files: Files, manifest: Manifest, evidence: Evidence, checks: list[Check]) -> Check:
         """The report, written anew from the evidence, must be the one in the bundle."""
         if manifest.rendering != render.fingerprint():
             written = "written by another version of this software, so that it cannot be held against the evidence"
-            if self.expected_id:
+            if self.against.id:
                 return Check("report", True, f"{written}; it is the one of the bundle's id")
             return NotPossible("report", True, f"{written}: read what this check prints, or give the bundle's id")
-        for name, content in render.documents(evidence, checks, verdict_of(checks)).items():
+        for name, content in render.documents(evidence, checks).items():
             if files.sizes().get(name) != len(content) or read(files, name, len(content)) != content:
                 return Check("report", False, f"{name} says something else than the evidence")
         return Check("report", True, f"report, controls and {CRATE} are what the evidence gives, byte for byte")
+
+    def _chain(self, blocks: list[BlockFile], anchor: Header, network: Network) -> Iterator[Check]:
+        """Whether the headers are those of the chain that the auditor means."""
+        name, last = "chain", f"block {anchor.number}, 0x{anchor.hash.hex()}"
+        if self.against.block and self.against.block != anchor.hash.hex():
+            yield Check(name, False, f"the bundle speaks as of {last}, and not of the block whose hash you gave")
+        elif self.against.rpc:
+            yield _compared(name, blocks, ChainClient(self.against.rpc, network))
+        elif self.against.block:
+            settled = "what storage keeps is settled; times, names, votes and CIDs rest on headers that were compared with nothing"
+            yield NotPossible(name, True, f"{last}, is the one you gave: {settled}")
+        else:
+            yield OwnWord(name, True, f"the headers up to {last}, are as the bundle itself says: compare them with a node that you trust")
 
 
 class Examination:
     """The checks of the evidence itself; the same when a bundle is made and when it is checked. `evidence` is there once it all folds."""
 
-    def __init__(self, files: Files, manifest: Manifest) -> None:
-        self.files, self.manifest = files, manifest
+    def __init__(self, files: Files, manifest: Manifest, network: Network) -> None:
+        self.files, self.manifest, self.network = files, manifest, network
         self.blocks: list[BlockFile] = []
         self.evidence: Evidence | None = None
         self._peers = BundlePeers(files, Reporter(lambda record: None))
 
     def run(self) -> Iterator[Check]:
-        name = "headers"
+        name, network = "headers", self.network
         try:
-            network = read_network(self.files)
             self.blocks = read_blocks(self.files)
             headers = {block.header.number: block.header for block in self.blocks}
             anchor = headers.get(self.manifest.anchor)
@@ -147,27 +164,36 @@ class Examination:
                 name, True, f"{len(headers)} headers hash to their blocks, the last to 0x{anchor.hash.hex()} (block {anchor.number})"
             )
 
+            name = "contracts"
+            state = read_state(self.files)
+            if state is None:
+                yield NotPossible(name, True, "no state proofs: the node gave none, so that the contracts may be others than ours")
+            else:
+                state.check_code(network, anchor)
+                yield Check(name, True, f"at block {anchor.number} all {len(CONTRACTS)} are those that this software releases")
+
             name = "receipts"
-            events, senders = proven_events(network, self.blocks)
+            events, transactions = proven_events(network, self.blocks)
             receipts = sum(len(block.entries) for block in self.blocks)
             yield Check(name, True, f"{receipts} receipts with {len(events)} events lead from their headers' roots")
-            unsigned = receipts - len(senders)
+            unsigned = receipts - len(transactions)
             name = "transactions"
             if unsigned:
                 yield NotPossible(name, True, f"{unsigned} of {receipts} transactions are without proof: the node gave them no encoding")
             else:
-                yield Check(name, True, f"{receipts} transactions lead from their headers' roots; their signers are known")
+                yield Check(name, True, f"{receipts} transactions lead from their headers' roots")
+            name = signers.NAME
+            yield signers.check_signers(events, transactions, network.chain_id)
 
             name = "events"
             record = record_of(self.manifest.study, events)
             yield Check(name, True, f"study {record.view.id}: {len(record.view.participants)} enrolled, {len(record.view.rounds)} rounds")
 
             name = "state"
-            state = read_state(self.files)
             if state is None:
                 yield NotPossible(name, True, "no state proofs: the node gave none, so that events left out would not be found")
             else:
-                words = state.check(network, anchor, expected(record), foreign_rounds(record), record.view.id)
+                words = state.check_storage(network, anchor, expected(record), foreign_rounds(record), record.view.id)
                 yield Check(name, True, f"{words} storage words at block {anchor.number} are what the events add up to: none is missing")
 
             name = "spec"
@@ -190,6 +216,7 @@ class Examination:
             yield Check(name, False, error.message)
             return
         fetcher = Fetcher(frame, self._peers, os.urandom, 0.0)
+        senders = {transaction.hash: transaction.sender for transaction in transactions.values()}
         self.evidence = Evidence(network, anchor, headers, record, senders, frame, self.manifest, metrics_of(fetcher, record))
         for view in record.view.finalised:
             yield from self._round(fetcher, record, view)
@@ -249,9 +276,17 @@ def _wrong_files(files: Files, manifest: Manifest) -> Iterator[str]:
             yield f"{name} was changed: it is not the file of the manifest's hash"
 
 
-def _compared(blocks: list[BlockFile], client: ChainClient) -> Check:
+def _named(network: Network) -> str:
+    return f"chain {network.chain_id} and {', '.join(f'{name} {address}' for name, address in network.contracts.addresses().items())}"
+
+
+def _compared(name: str, blocks: list[BlockFile], client: ChainClient) -> Check:
+    try:
+        client.connect()
+    except WrongChain as error:
+        return Check(name, False, error.message)
     for block in blocks:
         head = client.block(block.header.number)
         if head is None or head.hash != block.header.hash:
-            return Check("node", False, f"block {block.header.number} at {client.rpc_shown} is another one than the bundle's")
-    return Check("node", True, f"{len(blocks)} headers are those of the node at {client.rpc_shown}")
+            return Check(name, False, f"block {block.header.number} at {client.rpc_shown} is another one than the bundle's")
+    return Check(name, True, f"{len(blocks)} headers are those of the node at {client.rpc_shown}")

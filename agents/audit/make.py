@@ -10,8 +10,9 @@ from pathlib import Path
 
 from defedbio.audit import render
 from defedbio.audit.bundle import MANIFEST, Folder, Manifest, bundle_id, digests, pack
-from defedbio.audit.check import Examination, Verdict, verdict_of
+from defedbio.audit.check import Examination
 from defedbio.audit.collect import Collector, Progress
+from defedbio.audit.verdict import Verdict, verdict_of
 from defedbio.errors import BadEvidence, InvalidInput
 from defedbio.protocol.reading import Reader
 from defedbio.protocol.verify import Check
@@ -32,6 +33,7 @@ class Made:
 
     @property
     def verdict(self) -> Verdict:
+        """By the network file and the node of whoever made it. Others have to bring their own."""
         return verdict_of(self.checks)
 
 
@@ -88,12 +90,12 @@ def _fill(connection: Reader, study: int, folder: Path, updates: bool, progress:
     collected = Folder(folder)
     rendering = render.fingerprint()
     draft = Manifest(study, client.network.chain_id, anchor.number, updates, tuple(collector.missing), rendering, dict(digests(collected)))
-    examination = Examination(collected, draft)
+    examination = Examination(collected, draft, client.network)
     checks = _watched(examination.run(), progress)
     if examination.evidence is None:
         failed = next(check for check in checks if not check.ok)
         raise BadEvidence(f"what chain and IPFS gave does not hold together: {failed.name}: {failed.detail}", peer=failed.peer)
-    for name, content in render.documents(examination.evidence, checks, verdict_of(checks)).items():
+    for name, content in render.documents(examination.evidence, checks).items():
         (folder / name).write_bytes(content)
     manifest = replace(draft, files=dict(digests(Folder(folder))))
     raw = manifest.to_bytes()

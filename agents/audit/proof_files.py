@@ -8,6 +8,7 @@ from typing import Any
 
 from defedbio.audit.bundle import MAX_BLOCK_BYTES, MAX_JSON_BYTES, NETWORK, STATE, Files, parse, read
 from defedbio.audit.storage import Word, study_in
+from defedbio.chain.code import what_is_foreign
 from defedbio.chain.events import Event, decode_log
 from defedbio.chain.network import CONTRACTS, Contracts, Network
 from defedbio.chain.parse import as_bytes, to_hex
@@ -124,18 +125,26 @@ class State:
         except (KeyError, TypeError, ValueError, AttributeError):
             raise InvalidInput("the state file has missing or wrong fields") from None
 
-    def check(self, network: Network, header: Header, words: Iterable[Word], foreign: Iterable[tuple[int, int]], study: int) -> int:
-        """Hold code and storage against the header's state root; returns how many words were compared.
+    def check_code(self, network: Network, header: Header) -> None:
+        """Hold the contracts' code against the header's state root, and against what this version of the software releases.
+
+        Raises:
+            BadEvidence: if a proof fails, or a contract is another than ours.
+        """
+        for name in CONTRACTS:
+            code = self.code.get(name, b"")
+            if keccak256(code) != account_at(self.nodes, header.state_root, network.contracts[name]).code_hash:
+                raise BadEvidence(f"{name}'s code is not the one in the state of block {header.number}")
+            if foreign := what_is_foreign(network.contracts, name, code):
+                raise BadEvidence(foreign, "another version of this software may have been the one that deployed it")
+
+    def check_storage(self, network: Network, header: Header, words: Iterable[Word], foreign: Iterable[tuple[int, int]], study: int) -> int:
+        """Hold storage against the header's state root; returns how many words were compared.
 
         Raises:
             BadEvidence: if a proof fails, or a word is not what the events say; with whom it is about.
         """
-        roots = {}
-        for name in CONTRACTS:
-            account = account_at(self.nodes, header.state_root, network.contracts[name])
-            if keccak256(self.code.get(name, b"")) != account.code_hash:
-                raise BadEvidence(f"{name}'s code is not the one in the state of block {header.number}")
-            roots[name] = account.storage_root
+        roots = {name: account_at(self.nodes, header.state_root, network.contracts[name]).storage_root for name in CONTRACTS}
         compared = 0
         for word in words:
             found = storage_at(self.nodes, roots[word.contract], word.slot)
@@ -190,15 +199,15 @@ def read_state(files: Files) -> State | None:
     return State.from_document(parse(read(files, STATE, MAX_JSON_BYTES), STATE)) if STATE in files.sizes() else None
 
 
-def proven_events(network: Network, blocks: Sequence[BlockFile]) -> tuple[list[Event], dict[bytes, str]]:
-    """All events in chain order, and each proven transaction's signer by its hash."""
+def proven_events(network: Network, blocks: Sequence[BlockFile]) -> tuple[list[Event], dict[bytes, ProvenTransaction]]:
+    """All events in chain order, and the proven transactions by their hashes."""
     events: list[Event] = []
-    senders: dict[bytes, str] = {}
+    transactions: dict[bytes, ProvenTransaction] = {}
     for block in blocks:
-        found, transactions = block.proven(network)
+        found, signed = block.proven(network)
         events += found
-        senders |= {transaction.hash: transaction.sender for transaction in transactions}
-    return events, senders
+        transactions |= {transaction.hash: transaction for transaction in signed}
+    return events, transactions
 
 
 def block_name(number: int) -> str:

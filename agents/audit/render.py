@@ -17,12 +17,12 @@ from defedbio.audit.report import document_of
 from defedbio.protocol.verify import Check
 
 
-def documents(evidence: Evidence, checks: Sequence[Check], verdict: str) -> dict[str, bytes]:
+def documents(evidence: Evidence, checks: Sequence[Check]) -> dict[str, bytes]:
     """File name -> bytes; the same for the same evidence and the same `fingerprint`."""
     from defedbio.audit.page import html
     from defedbio.audit.pdf import pdf
 
-    document = document_of(evidence, checks, verdict)
+    document = document_of(evidence, checks)
     return {HTML: html(document), PDF: pdf(document), CRATE: crate(evidence), CONTROLS: controls.raw()}
 
 

@@ -10,6 +10,7 @@ from defedbio.audit.controls import Control, controls, note
 from defedbio.audit.document import Document, Properties, Section, Table, Text
 from defedbio.audit.evidence import NONE, Evidence, hex_of, moment, printable_lines
 from defedbio.audit.round_sections import left, privacy, round_section
+from defedbio.audit.verdict import NotPossible, OwnWord, verdict_of
 from defedbio.chain import events as ev
 from defedbio.chain.network import CONTRACTS
 from defedbio.chain.values import StudyRules
@@ -18,10 +19,13 @@ from defedbio.network.describe import consent_to
 from defedbio.protocol.verify import Check
 from defedbio.text import printable
 
+# The maker's own network file and node are no roots for whoever reads the report.
+MAKERS_WORD = OwnWord("network", True, "which network and chain this is of is the word of whoever made the bundle")
 
-def document_of(evidence: Evidence, checks: Sequence[Check], verdict: str) -> Document:
+
+def document_of(evidence: Evidence, checks: Sequence[Check]) -> Document:
     """The whole report. `checks` are those of the evidence, which the report repeats."""
-    view = evidence.record.view
+    view, verdict = evidence.record.view, verdict_of([*checks, MAKERS_WORD])
     sections = (
         _summary(evidence, verdict),
         Section("study", "What was agreed", (Text(printable_lines(_consent(evidence))), Properties(_terms(evidence)))),
@@ -58,6 +62,11 @@ def _summary(evidence: Evidence, verdict: str) -> Section:
     contents = "with the encrypted updates" if evidence.manifest.updates else "without the encrypted updates (their CIDs only)"
     rows = [
         ("Verdict", f"{verdict}, by the checks under Verification"),
+        (
+            "Checked against",
+            "the contracts that this software releases, and itself; which network and chain it is of is its maker's word. To have it "
+            "verified, hold it against your own: defedbio audit check BUNDLE --network FILE --rpc URL",
+        ),
         ("Study", f"{view.id}, opened by {evidence.who(view.coordinator)}"),
         ("Participants", str(len(view.participants))),
         ("Rounds", f"{len(view.finalised)} of {view.rules.steps} finalised, {voided} voided"),
@@ -182,9 +191,18 @@ def _shown(value: object) -> str:
 
 
 def _verification(checks: Sequence[Check], verdict: str) -> Section:
-    rows = tuple((check.name, "holds" if check.ok else "FAILS", printable(check.detail), check.peer or NONE) for check in checks)
-    said = f"Verdict: {verdict}. The manifest and this report itself are checked in addition each time `defedbio audit check` runs."
+    rows = tuple((check.name, _result(check), printable(check.detail), check.peer or NONE) for check in checks)
+    said = (
+        f"Verdict: {verdict}. Each time `defedbio audit check` runs, it checks in addition the manifest, this report itself, and the "
+        "network and the chain against those that its user trusts."
+    )
     return Section("verification", "Verification", (Text(said), Table("Checks", ("Check", "Result", "Found", "About"), rows, (3, 1, 7, 3))))
+
+
+def _result(check: Check) -> str:
+    if not check.ok:
+        return "FAILS"
+    return "not possible" if isinstance(check, NotPossible) else "holds"
 
 
 def _controls() -> Section:

@@ -40,6 +40,10 @@ _FORKS = (
     ("requestsHash",),  # Prague
 )
 _LENGTHS = frozenset(len(_FRONTIER) + sum(map(len, _FORKS[:count])) for count in range(len(_FORKS) + 1))
+# By a transaction's type, which of its fields is the contract that it calls.
+_LEGACY, _FIRST_LIST = 0, 0xC0
+_CALLED = {_LEGACY: 3, 1: 4, 2: 5, 3: 5, 4: 5}
+_LEGACY_V = 6
 _NOT_IN_HEADER = frozenset({"hash", "size", "totalDifficulty", "transactions", "uncles", "withdrawals"})
 # What the libraries raise for bytes that are no trie node, or no transaction.
 _FOREIGN = (
@@ -72,8 +76,13 @@ class ProvenLog:
 
 @dataclass(frozen=True)
 class ProvenTransaction:
+    """`sender` is whose key signed it, `to` the contract that it calls, "" where it creates one, and `chain` the chain id that was signed
+    with it, 0 where none was."""
+
     hash: bytes
     sender: str
+    to: str
+    chain: int
 
 
 @dataclass(frozen=True)
@@ -139,9 +148,14 @@ def read_logs(receipt: bytes) -> tuple[ProvenLog, ...]:
 
 
 def read_transaction(raw: bytes) -> ProvenTransaction:
-    """Hash and signer of an encoded transaction. Raises BadEvidence if it is none."""
+    """An encoded transaction (EIP-2718), its signer recovered. Raises BadEvidence if it is none."""
     try:
-        return ProvenTransaction(keccak(raw), str(Account.recover_transaction(raw)))
+        sender = str(Account.recover_transaction(raw))
+        kind = raw[0] if raw[0] < _FIRST_LIST else _LEGACY
+        fields = rlp.decode(raw if kind == _LEGACY else raw[1:])
+        to = bytes(fields[_CALLED[kind]])
+        chain = _chain_of_v(_integer(fields[_LEGACY_V])) if kind == _LEGACY else _integer(fields[0])
+        return ProvenTransaction(keccak(raw), sender, str(to_checksum_address(to)) if to else "", chain)
     except _FOREIGN as error:
         raise BadEvidence(f"a transaction cannot be read: {type(error).__name__}") from None
 
@@ -209,6 +223,15 @@ def _lookup(nodes: Mapping[bytes, bytes], root: bytes, key: bytes) -> bytes:
         return bytes(HexaryTrie(nodes, root)[key])
     except _FOREIGN as error:
         raise BadEvidence(f"the proof does not lead from the root 0x{root.hex()}: {type(error).__name__}") from None
+
+
+def _integer(field: bytes) -> int:
+    return int.from_bytes(field, "big")
+
+
+def _chain_of_v(v: int) -> int:
+    """The chain id that a transaction without a type was signed for (EIP-155)."""
+    return (v - 35) // 2 if v >= 35 else 0
 
 
 def _decoded(raw: bytes, what: str) -> Any:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from defedbio.client.verification import Check
 
 app = typer.Typer(help="Evidence: a bundle for a regulator, and its check with no network.", no_args_is_help=True)
-EXITS = {"verified": 0, "partly verified": 1, "NOT verified": 4}
-ADVICE = "compare this block's hash with a node or explorer that you trust, or check again with --rpc"
+EXITS = {"verified": 0, "partly verified": 1, "NOT verified": 4, "consistent in itself": 7}
+ADVICE = "somebody may have made all of it up; give the network file (--network) and a node (--rpc) that you trust"
 
 
 @app.command()
@@ -50,7 +50,7 @@ def make(
         f"{made.path}: {made.files} files, {made.bytes:,} bytes, as of block {made.anchor}; {made.verdict}",
         *(f"  could not be had and is not in it: {cid}" for cid in made.missing),
         f"id {made.id}",
-        f"check it anywhere, with no network: defedbio audit check {made.path} --id {made.id}",
+        f"check it anywhere: defedbio audit check {made.path} --id {made.id} --network FILE --rpc URL",
     ]
     emit(bundle.as_dict(), json, lines)
 
@@ -58,19 +58,35 @@ def make(
 @app.command()
 def check(
     bundle: Annotated[Path, typer.Argument(help="Bundle: a folder or a zip file.")],
+    network: Annotated[
+        Path | None,
+        typer.Option(
+            "--network", envvar="DEFEDBIO_NETWORK", help="Network file that you trust: the bundle must be of its chain and contracts."
+        ),
+    ] = None,
+    rpc: Annotated[str, typer.Option("--rpc", help="Compare the headers with this Ethereum node; nothing else uses a network.")] = "",
+    block: Annotated[str, typer.Option("--block", help="Hash of the block as of which the bundle speaks, from whom you trust.")] = "",
     id_: Annotated[str, typer.Option("--id", help="The bundle's id as its maker told it: finds a replaced one.")] = "",
-    rpc: Annotated[str, typer.Option("--rpc", help="Also compare the headers with this Ethereum node; nothing else uses a network.")] = "",
     json: JsonOption = False,
 ) -> None:
-    """Check a bundle with no network. Exit code 0: verified; 1: as far as the bundle goes; 4: a check fails; 2: not a bundle."""
-    found = connect().audit.check(bundle, id=id_, rpc=rpc, on_check=lambda check: None if json else say(_line(check)))
-    block = f", as of block {found.anchor[0]}, {found.anchor[1]}" if found.anchor is not None else ""
-    emit(found.as_dict(), json, f"{found.verdict}{block}{f': {ADVICE}' if block and not rpc else ''}")
+    """Check a bundle. Exit code 0: verified; 1: as far as the bundle goes; 7: consistent in itself, network or chain being its own word;
+    4: a check fails; 2: not a bundle."""
+
+    def show(line: str) -> None:
+        if not json:
+            say(line)
+
+    found = connect().audit.check(
+        bundle, network=network or "", rpc=rpc, block=block, id=id_, on_start=show, on_check=lambda check: show(_line(check))
+    )
+    at = f", as of block {found.anchor[0]}, {found.anchor[1]}" if found.anchor is not None else ""
+    own = f": {' and '.join(found.own_word)} are its own word: {ADVICE}" if found.verdict == "consistent in itself" else ""
+    emit(found.as_dict(), json, f"{found.verdict}{at}{own}")
     raise typer.Exit(EXITS[found.verdict])
 
 
 def _line(check: Check) -> str:
-    from defedbio.client.audits import NotPossible
+    from defedbio.client.audits import NotPossible, OwnWord
 
-    mark = "--  " if isinstance(check, NotPossible) else "ok  " if check.ok else "FAIL"
+    mark = "--  " if isinstance(check, NotPossible) else "own " if isinstance(check, OwnWord) else "ok  " if check.ok else "FAIL"
     return f"{mark} {check.name:<22} {check.detail}{f' [{check.peer}]' if check.peer else ''}"

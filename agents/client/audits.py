@@ -9,17 +9,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from defedbio.audit.check import BundleCheck, NotPossible, Verdict, verdict_of
+from defedbio.audit.against import Against
+from defedbio.audit.check import BundleCheck
 from defedbio.audit.make import Made, make_bundle
+from defedbio.audit.verdict import NotPossible, OwnWord, Verdict, verdict_of
+from defedbio.chain.network import Network
 from defedbio.client.session import Session
 from defedbio.client.values import hex_of
-from defedbio.errors import InvalidInput
 from defedbio.protocol.verify import Check
 
-__all__ = ["Audit", "Bundle", "Examined", "NotPossible"]
+__all__ = ["Audit", "Bundle", "Examined", "NotPossible", "OwnWord"]
 
 StrPath = str | os.PathLike[str]
-HEXADECIMAL = frozenset("0123456789abcdef")
 
 
 @dataclass(frozen=True)
@@ -44,18 +45,21 @@ class Bundle:
 
 @dataclass(frozen=True)
 class Examined:
-    """A checked bundle. `verdict` is "verified", "partly verified" (as far as the bundle goes) or "NOT verified"; `anchor` are number and
-    hash of the block as of which it speaks, None if the check did not come so far. Compare the hash with a node or explorer that you
-    trust, unless the check compared it with a node (`with_node`)."""
+    """A checked bundle. `verdict` is "verified", "partly verified" (as far as the bundle goes), "consistent in itself" (nothing fails, but
+    the network or the chain that it is of is the bundle's own word: `own_word` names which) or "NOT verified". `anchor` are number and hash
+    of the block as of which it speaks, None if the check did not come so far; `against` says what it was checked against."""
 
     bundle: str
     id: str
     study: int | None
     verdict: Verdict
     anchor: tuple[int, str] | None
-    with_node: bool
-    with_id: bool
+    against: Against
     checks: tuple[Check, ...]
+
+    @property
+    def own_word(self) -> tuple[str, ...]:
+        return tuple(check.name for check in self.checks if isinstance(check, OwnWord))
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -63,9 +67,13 @@ class Examined:
             "id": self.id,
             "study": self.study,
             "verdict": self.verdict,
+            "against": self.against.words(),
             "anchor": {"block": self.anchor[0], "hash": self.anchor[1]} if self.anchor is not None else None,
-            "compared_with_node": self.with_node,
-            "compared_with_id": self.with_id,
+            "compared_with_network": self.against.network is not None,
+            "compared_with_node": bool(self.against.rpc),
+            "compared_with_block": bool(self.against.block),
+            "compared_with_id": bool(self.against.id),
+            "own_word": list(self.own_word),
             "not_possible": [check.name for check in self.checks if isinstance(check, NotPossible)],
             "checks": [asdict(check) for check in self.checks],
         }
@@ -106,23 +114,36 @@ class Audit:
             connection.client.confirmations = confirmations
             return Bundle(make_bundle(connection, study, Path(out), updates=not without_updates, zipped=zip, progress=progress))
 
-    def check(self, bundle: StrPath, *, id: str = "", rpc: str = "", on_check: Callable[[Check], None] = lambda check: None) -> Examined:
-        """Check a bundle; needs no account, chain or IPFS.
+    def check(
+        self,
+        bundle: StrPath,
+        *,
+        network: StrPath = "",
+        rpc: str = "",
+        block: str = "",
+        id: str = "",
+        on_start: Callable[[str], None] = lambda words: None,
+        on_check: Callable[[Check], None] = lambda check: None,
+    ) -> Examined:
+        """Check a bundle; needs no account, chain or IPFS. Without `network`, and `rpc` or `block`, it is consistent in itself at best.
 
         Args:
-            id: the bundle's id as its maker told it; finds a replaced bundle.
+            network: the network file that you trust: chain and contracts must be those, and not the ones that the bundle names.
             rpc: also compare every header with this Ethereum node. Nothing else uses the network.
+            block: the hash of the block as of which the bundle speaks, from an explorer or node that you trust.
+            id: the bundle's id as its maker told it; finds a replaced bundle.
+            on_start: gets a line that says what the bundle is checked against, before anything is checked.
             on_check: gets each check as soon as it is made.
 
         Raises:
-            InvalidInput: if there is no bundle, or for what is no id.
+            InvalidInput: if there is no bundle, or for what is no network file, hash or id.
 
         Example:
-            client.audit.check("evidence.zip", id=bundle.made.id).verdict
+            client.audit.check("evidence.zip", network="network.json", rpc="http://localhost:8545").verdict
         """
-        if id and (len(id.removeprefix("0x")) != 64 or not set(id.lower().removeprefix("0x")) <= HEXADECIMAL):
-            raise InvalidInput("an id is 64 hexadecimal digits", "`defedbio audit make` printed it")
-        audit = BundleCheck(Path(bundle), id, rpc)
+        against = Against(Network.load(network) if network else None, rpc, block, id)
+        on_start(against.words())
+        audit = BundleCheck(Path(bundle), against)
         checks = []
         for made in audit.run():
             checks.append(made)
@@ -133,7 +154,6 @@ class Audit:
             study=audit.manifest.study if audit.manifest is not None else None,
             verdict=verdict_of(checks),
             anchor=(audit.anchor.number, hex_of(audit.anchor.hash)) if audit.anchor is not None else None,
-            with_node=bool(rpc),
-            with_id=bool(id),
+            against=against,
             checks=tuple(checks),
         )

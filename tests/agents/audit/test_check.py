@@ -12,23 +12,32 @@ from typing import Any
 
 import pytest
 import rlp
+from eth_account.signers.local import LocalAccount
+from eth_account.typed_transactions import TypedTransaction
+from eth_utils.address import to_checksum_address
+from hexbytes import HexBytes
 
+from defedbio.audit.against import Against
 from defedbio.audit.bundle import MANIFEST, Folder, Manifest, canonical, digests
-from defedbio.audit.check import BundleCheck, NotPossible, check_bundle, verdict_of
+from defedbio.audit.check import BundleCheck, check_bundle
 from defedbio.audit.make import Made, make_bundle
+from defedbio.audit.verdict import NotPossible, OwnWord, verdict_of
 from defedbio.chain import events as ev
 from defedbio.chain.client import ChainClient
 from defedbio.chain.events import fetch_events
+from defedbio.chain.network import Contracts
 from defedbio.chain.parse import as_bytes, to_hex
-from defedbio.chain.proofs import index_nodes, index_trie, read_header
+from defedbio.chain.proofs import Header, index_nodes, index_trie, read_header
+from defedbio.crypto.merkle import keccak256
 from defedbio.errors import BadEvidence, BlobUnavailable, InvalidInput, NotFound
 from defedbio.ipfs.cid import cid_of
 from defedbio.protocol.verify import Check
+from tests.anvil import account
 
 from .conftest import World
 
 ROUND = ["commitments", "frozen set", "privacy", "updates", "aggregate", "opening", "model", "model bytes"]
-EVIDENCE = ["headers", "receipts", "transactions", "events", "state", "spec", "key"]
+EVIDENCE = ["headers", "contracts", "receipts", "transactions", "signers", "events", "state", "spec", "key"]
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +59,12 @@ def _refuse(*args: object, **kwargs: object) -> None:
 
 
 def failures(bundle: Path, expected_id: str = "") -> list[Check]:
-    return [check for check in check_bundle(bundle, expected_id) if not check.ok]
+    return [check for check in check_bundle(bundle, Against(id=expected_id)) if not check.ok]
+
+
+def roots(world: World) -> Against:
+    """What an auditor needs for a verdict without reserve: a network file and a node."""
+    return Against(network=world.network, rpc=world.network.rpc)
 
 
 def forged(bundle: Path) -> Path:
@@ -97,10 +111,11 @@ KINDS = [
 
 
 def test_a_true_bundle_is_verified_without_network(made: Made) -> None:
-    checks = list(check_bundle(made.path, made.id))
-    assert [c.name for c in checks] == ["manifest", *EVIDENCE, *(f"round {n}: {name}" for n in (3, 4) for name in ROUND), "report"]
-    assert verdict_of(checks) == made.verdict == "verified"
-    assert made.missing == ()
+    checks = list(check_bundle(made.path, Against(id=made.id)))
+    rounds = [f"round {n}: {name}" for n in (3, 4) for name in ROUND]
+    assert [c.name for c in checks] == ["manifest", "network", *EVIDENCE, *rounds, "report", "chain"]
+    assert [c.name for c in checks if isinstance(c, OwnWord)] == ["network", "chain"]
+    assert (verdict_of(checks), made.verdict, made.missing) == ("consistent in itself", "verified", ())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -199,17 +214,9 @@ def test_a_whole_forged_block_is_not_what_the_state_says(bundle: Path, world: Wo
     indices = [entry["index"] for entry in entries]
     nodes = sorted(to_hex(n) for n in index_nodes(trie, indices) | index_nodes(signed, indices))
     edit(path, lambda d: d.update(header=to_hex(made.raw), hash=to_hex(made.hash), nodes=nodes))
-    following = path.with_name(f"{number + 1}.json")
     (failed,) = failures(forged(bundle))
     assert failed.name == "headers" and f"block {number + 1} does not follow" in failed.detail
-    # a chain of false headers after it, as far as there are blocks in a row
-    previous = made
-    while following.exists():
-        items = rlp.decode(as_bytes(json.loads(following.read_bytes())["header"]))
-        items[0] = previous.hash
-        previous = read_header(rlp.encode(items))
-        edit(following, lambda d, h=previous: d.update(header=to_hex(h.raw), hash=to_hex(h.hash)))  # type: ignore[misc]
-        following = following.with_name(f"{previous.number + 1}.json")
+    rehash_after(path, made)
     (failed,) = failures(forged(bundle))
     assert failed.name == "state" and "round 4: commitment" in failed.detail and failed.peer == client.address
 
@@ -270,16 +277,16 @@ def test_state_that_is_not_the_headers(bundle: Path) -> None:
     state = bundle / "chain" / "state.json"
     edit(state, lambda d: d["code"].update(RoundManager=d["code"]["RoundManager"][:-2] + "00"))
     (failed,) = failures(forged(bundle))
-    assert failed.name == "state" and "RoundManager's code is not the one" in failed.detail
+    assert failed.name == "contracts" and "RoundManager's code is not the one" in failed.detail
     edit(state, lambda d: d.update(nodes=d["nodes"][: len(d["nodes"]) // 2]))
     (failed,) = failures(forged(bundle))
-    assert failed.name == "state" and "does not lead from the root" in failed.detail
+    assert failed.name == "contracts" and "does not lead from the root" in failed.detail
 
 
 def test_without_state_proofs_a_bundle_is_partly_verified(bundle: Path) -> None:
     (bundle / "chain" / "state.json").unlink()
     checks = list(check_bundle(forged(bundle)))
-    assert [c.name for c in checks if isinstance(c, NotPossible)] == ["state"]
+    assert [c.name for c in checks if isinstance(c, NotPossible)] == ["contracts", "state"]
     assert "left out would not be found" in next(c.detail for c in checks if c.name == "state")
 
 
@@ -299,13 +306,13 @@ def test_a_report_of_another_version_is_not_vouched_for_without_the_id(bundle: P
     (bundle / MANIFEST).write_bytes(raw)
     audit = BundleCheck(bundle)
     checks = list(audit.run())
-    assert verdict_of(checks) == "partly verified" and isinstance(checks[-1], NotPossible)
-    assert verdict_of(check_bundle(bundle, audit.id)) == "verified"
+    assert [c.name for c in checks if isinstance(c, NotPossible)] == ["report"]
+    assert not any(isinstance(c, NotPossible) for c in check_bundle(bundle, Against(id=audit.id)))
 
 
 def test_without_updates(world: World, tmp_path: Path, online: None) -> None:
     made = make_bundle(world.connection(), world.studies[0], tmp_path / "small", updates=False)
-    checks = list(check_bundle(made.path, made.id))
+    checks = list(check_bundle(made.path, roots(world)))
     assert verdict_of(checks) == made.verdict == "partly verified"
     assert [c.name for c in checks if isinstance(c, NotPossible)] == ["round 3: updates", "round 4: updates"]
     assert [c.name for c in checks if c.name.startswith("round 4")] == [f"round 4: {n}" for n in [*ROUND[:4], "model bytes"]]
@@ -320,9 +327,9 @@ def test_with_a_node_that_gives_neither_state_nor_transactions(
     monkeypatch.setattr(ChainClient, "state_nodes", lambda self, address, slots, header: None)
     monkeypatch.setattr(ChainClient, "encoded_transactions", lambda self, header: None)
     made = make_bundle(world.connection(), world.studies[0], tmp_path / "poor")
-    checks = list(check_bundle(made.path, made.id))
+    checks = list(check_bundle(made.path, roots(world)))
     assert verdict_of(checks) == made.verdict == "partly verified"
-    assert [c.name for c in checks if isinstance(c, NotPossible)] == ["transactions", "state"]
+    assert [c.name for c in checks if isinstance(c, NotPossible)] == ["contracts", "transactions", "state"]
     assert "signer not proven" in (made.path / "report.html").read_text("utf-8")
 
 
@@ -336,14 +343,44 @@ def test_a_bundle_that_says_it_is_whole_must_be(bundle: Path) -> None:
 def test_as_a_zip_it_is_the_same_bundle(world: World, made: Made, tmp_path: Path, online: None) -> None:
     zipped = make_bundle(world.connection(), world.studies[0], tmp_path / "evidence.zip")
     assert zipped.path.is_file() and zipped.id == made.id, "the same chain gives the same bundle"
-    assert verdict_of(check_bundle(zipped.path, made.id)) == "verified"
+    assert verdict_of(check_bundle(zipped.path, roots(world))) == "verified"
 
 
-def test_compared_with_a_node(made: Made, world: World, online: None) -> None:
-    checks = list(BundleCheck(made.path, rpc=world.network.rpc).run())
-    assert (checks[-1].name, checks[-1].ok) == ("node", True)
+def test_verified_is_what_holds_against_ones_own_network_and_node(made: Made, world: World, online: None) -> None:
     world.anvil.mine()
-    assert all(c.ok for c in BundleCheck(made.path, rpc=world.network.rpc).run())
+    against = replace(roots(world), id=made.id)
+    checks = list(check_bundle(made.path, against))
+    assert verdict_of(checks) == "verified" and checks[-1].name == "chain"
+    assert against.words() == "checked against the network file that you gave, your node, the id that you gave"
+    for less, missing in (
+        (Against(network=world.network), ["chain"]),
+        (Against(rpc=world.network.rpc), ["network"]),
+        (Against(block=made.anchor_hash.hex()), ["network"]),
+        (Against(id=made.id), ["network", "chain"]),
+    ):
+        checks = list(check_bundle(made.path, less))
+        assert verdict_of(checks) == "consistent in itself" and "is the bundle's own word" in less.words()
+        assert [c.name for c in checks if isinstance(c, OwnWord)] == missing
+
+
+def test_the_last_blocks_hash_settles_a_part(made: Made, world: World) -> None:
+    checks = list(check_bundle(made.path, Against(network=world.network, block="0x" + made.anchor_hash.hex().upper())))
+    assert verdict_of(checks) == "partly verified" and isinstance(checks[-1], NotPossible) and "what storage keeps" in checks[-1].detail
+    (failed,) = [c for c in check_bundle(made.path, Against(network=world.network, block="ab" * 32)) if not c.ok]
+    assert failed.name == "chain" and "not of the block whose hash you gave" in failed.detail
+    for short in ("ab", "0x" + "zz" * 32):
+        with pytest.raises(InvalidInput, match="64 hexadecimal digits"):
+            Against(block=short)
+
+
+@pytest.mark.parametrize("other", ["chain", "contract"])
+def test_another_network_than_the_auditors(made: Made, world: World, other: str) -> None:
+    deployed = world.network.contracts.deployed
+    moved = Contracts(dict(deployed) | {"RoundManager": replace(deployed["RoundManager"], address=world.clients[0].address)})
+    theirs = replace(world.network, chain_id=1) if other == "chain" else replace(world.network, contracts=moved)
+    (failed,) = [c for c in check_bundle(made.path, Against(network=theirs)) if not c.ok]
+    assert failed.name == "network" and "of another network than yours" in failed.detail
+    assert ("chain 1 " if other == "chain" else world.clients[0].address) in failed.detail
 
 
 def test_compared_with_a_node_of_another_chain(made: Made, world: World, monkeypatch: pytest.MonkeyPatch, online: None) -> None:
@@ -351,8 +388,73 @@ def test_compared_with_a_node_of_another_chain(made: Made, world: World, monkeyp
     monkeypatch.setattr(
         ChainClient, "block", lambda self, number: replace(found, hash=bytes(32)) if (found := block(self, number)) else None
     )
-    last = list(BundleCheck(made.path, rpc=world.network.rpc).run())[-1]
-    assert (last.name, last.ok) == ("node", False) and "is another one than the bundle's" in last.detail
+    last = list(check_bundle(made.path, roots(world)))[-1]
+    assert (last.name, last.ok) == ("chain", False) and "is another one than the bundle's" in last.detail
+
+
+def test_an_act_that_another_account_signed(bundle: Path, world: World, online: None) -> None:
+    """A block of the forger's making: the same receipts and state, and the transaction with the forger's signature under it."""
+    resign(bundle, world, account(9), lambda tx: tx)
+    (failed,) = failures(forged(bundle))
+    assert failed.name == "signers" and f"{account(9).address} has signed it" in failed.detail
+    assert failed.peer == world.clients[0].address and failed.peer in failed.detail
+
+
+def test_an_act_through_another_contract_is_named(bundle: Path, world: World, online: None) -> None:
+    resign(bundle, world, account(9), lambda tx: tx | {"to": account(8).address})
+    (named,) = [c for c in check_bundle(forged(bundle)) if c.name == "signers"]
+    assert isinstance(named, NotPossible)
+    assert named.detail.startswith("1 of ") and named.detail.endswith(f"acted: {world.clients[0].address}")
+
+
+def test_a_transaction_of_another_chain(bundle: Path, world: World, online: None) -> None:
+    resign(bundle, world, account(0), lambda tx: tx | {"chainId": 5})
+    (failed,) = failures(forged(bundle))
+    assert failed.name == "signers" and "is signed for chain 5, not for chain 31337" in failed.detail
+
+
+def test_a_transaction_of_no_chain(bundle: Path, world: World, online: None) -> None:
+    """A signature from before chains had ids holds on all of them."""
+    resign(
+        bundle,
+        world,
+        account(0),
+        lambda tx: {"gasPrice": tx["maxFeePerGas"], **{k: tx[k] for k in ("nonce", "to", "data", "gas", "value")}},
+    )
+    (failed,) = failures(forged(bundle))
+    assert failed.name == "signers" and "is signed for no chain" in failed.detail
+
+
+def resign(bundle: Path, world: World, signer: LocalAccount, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Put another transaction in place of the first act of the study's first organisation, and headers that fit."""
+    client = world.clients[0]
+    act = next(e for e in fetch_events(client, 0, client.head().number, kinds=[ev.ParticipantEnrolled]) if e.actor == client.address)
+    path = bundle / "chain" / "blocks" / f"{act.meta.block}.json"
+    header = client.header(act.meta.block)
+    (index,) = [i for i, tx in enumerate(client.transaction_hashes(header)) if tx == act.meta.tx_hash]
+    transactions = client.encoded_transactions(header)
+    assert transactions is not None
+    fields = TypedTransaction.from_bytes(HexBytes(transactions[index])).as_dict()
+    kept = {name: fields[name] for name in ("chainId", "nonce", "to", "data", "value", "gas", "maxFeePerGas", "maxPriorityFeePerGas")}
+    kept["to"] = to_checksum_address(fields["to"])
+    transactions[index] = bytes(signer.sign_transaction(change(kept)).raw_transaction)
+    receipts, signed = index_trie(client.encoded_receipts(header)), index_trie(transactions)
+    nodes = sorted(to_hex(n) for n in index_nodes(receipts, [index]) | index_nodes(signed, [index]))
+    entries = [{"index": index, "transaction": to_hex(keccak256(transactions[index]))}]
+    items = rlp.decode(header.raw)
+    items[4] = signed.root_hash
+    made = read_header(rlp.encode(items))
+    edit(path, lambda d: d.update(header=to_hex(made.raw), hash=to_hex(made.hash), nodes=nodes, entries=entries))
+    rehash_after(path, made)
+
+
+def rehash_after(path: Path, previous: Header) -> None:
+    """A chain of false headers after a block's file, as far as there are blocks in a row."""
+    while (path := path.with_name(f"{previous.number + 1}.json")).exists():
+        items = rlp.decode(as_bytes(json.loads(path.read_bytes())["header"]))
+        items[0] = previous.hash
+        previous = read_header(rlp.encode(items))
+        edit(path, lambda d, h=previous: d.update(header=to_hex(h.raw), hash=to_hex(h.hash)))  # type: ignore[misc]
 
 
 def test_making_leaves_nothing_half_written(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, online: None) -> None:
@@ -374,7 +476,7 @@ def test_a_node_that_lies_about_a_receipt_makes_no_bundle(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, online: None
 ) -> None:
     monkeypatch.setattr(ChainClient, "state_nodes", lambda self, address, slots, header: [b"\xc0"])
-    with pytest.raises(BadEvidence, match="does not hold together: state"):
+    with pytest.raises(BadEvidence, match="does not hold together: contracts"):
         make_bundle(world.connection(), world.studies[0], tmp_path / "lie")
     assert list(tmp_path.iterdir()) == []
 
