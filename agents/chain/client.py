@@ -101,9 +101,7 @@ class ChainClient:
             if not code:
                 raise WrongChain(f"there is no contract at {name}'s address {address}", "was the chain reset? deploy again")
             if foreign := what_is_foreign(self.network.contracts, name, code):
-                raise WrongChain(
-                    foreign, "another version of this software deployed it or it is forged: ask who gave you the network file"
-                )
+                raise WrongChain(foreign, "another version of this software deployed it or it is forged: ask who gave you the network file")
         return self.head()
 
     def head(self) -> Head:

@@ -18,7 +18,7 @@ from eth_utils.address import to_checksum_address
 from hexbytes import HexBytes
 
 from defedbio.audit.against import Against
-from defedbio.audit.bundle import MANIFEST, Folder, Manifest, canonical, digests
+from defedbio.audit.bundle import MANIFEST, Manifest
 from defedbio.audit.check import BundleCheck, check_bundle
 from defedbio.audit.make import Made, make_bundle
 from defedbio.audit.verdict import NotPossible, OwnWord, verdict_of
@@ -32,6 +32,7 @@ from defedbio.crypto.merkle import keccak256
 from defedbio.errors import BadEvidence, BlobUnavailable, InvalidInput, NotFound
 from defedbio.ipfs.cid import cid_of
 from defedbio.protocol.verify import Check
+from tests.agents.audit.tampered import edit, forged
 from tests.anvil import account
 
 from .conftest import World
@@ -65,20 +66,6 @@ def failures(bundle: Path, expected_id: str = "") -> list[Check]:
 def roots(world: World) -> Against:
     """What an auditor needs for a verdict without reserve: a network file and a node."""
     return Against(network=world.network, rpc=world.network.rpc)
-
-
-def forged(bundle: Path) -> Path:
-    """The bundle with a manifest that fits whatever was changed: what somebody does who wants to deceive."""
-    manifest = Manifest.from_bytes((bundle / MANIFEST).read_bytes())
-    (bundle / MANIFEST).unlink()
-    (bundle / MANIFEST).write_bytes(replace(manifest, files=dict(digests(Folder(bundle)))).to_bytes())
-    return bundle
-
-
-def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    document = json.loads(path.read_bytes())
-    change(document)
-    path.write_bytes(canonical(document))
 
 
 def flip(path: Path, at: int = -1) -> None:
