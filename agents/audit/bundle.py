@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from defedbio import foreign_json
 from defedbio.errors import BadEvidence, InvalidInput, NotFound
 from defedbio.text import printable
 
@@ -76,8 +77,8 @@ class Manifest:
         if document.get("format") != FORMAT:
             raise InvalidInput(f"the bundle's format is not {FORMAT!r}", "another version of this software may read it")
         try:
-            files = {str(name): (str(entry["sha256"]), int(entry["bytes"])) for name, entry in document["files"].items()}
-            numbers = (int(document["study"]), int(document["chain_id"]), int(document["anchor"]))
+            files = {str(name): (str(entry["sha256"]), whole(entry["bytes"])) for name, entry in document["files"].items()}
+            numbers = (whole(document["study"]), whole(document["chain_id"]), whole(document["anchor"]))
             missing = tuple(map(str, document["missing"]))
             manifest = cls(*numbers, bool(document["updates"]), missing, str(document["rendering"]), files)
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -94,13 +95,14 @@ def canonical(document: Any) -> bytes:
 
 def parse(raw: bytes, what: str) -> dict[str, Any]:
     """A JSON object. Raises InvalidInput otherwise."""
-    try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise InvalidInput(f"{what} is not JSON") from None
-    if not isinstance(document, dict):
-        raise InvalidInput(f"{what} is not a JSON object")
-    return document
+    return foreign_json.read_object(raw, what, MAX_JSON_BYTES)
+
+
+def whole(value: Any) -> int:
+    """A number of a JSON document that counts something. Raises ValueError unless it is an integer of at most 64 bits."""
+    if type(value) is not int or not 0 <= value < 1 << 64:
+        raise ValueError("not a number of 64 bits")
+    return value
 
 
 def bundle_id(manifest: bytes) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from defedbio.audit.bundle import MAX_BLOCK_BYTES, MAX_JSON_BYTES, NETWORK, STATE, Files, parse, read
+from defedbio.audit.bundle import MAX_BLOCK_BYTES, MAX_JSON_BYTES, NETWORK, STATE, Files, parse, read, whole
 from defedbio.audit.storage import Word, study_in
 from defedbio.chain.code import what_is_foreign
 from defedbio.chain.events import Event, decode_log
 from defedbio.chain.network import CONTRACTS, Contracts, Network
-from defedbio.chain.parse import as_bytes, to_hex
+from defedbio.chain.parse import UNREADABLE, as_bytes, as_hash, to_hex
 from defedbio.chain.proofs import (
     Header,
     ProvenTransaction,
@@ -65,12 +65,12 @@ class BlockFile:
         """Raises BadEvidence if the header is not of the hash and number that go with it, InvalidInput for another form."""
         try:
             header = read_header(as_bytes(document["header"]))
-            if to_hex(header.hash) != document["hash"] or header.number != document["number"]:
-                number = int(document["number"])
+            number = whole(document["number"])
+            if to_hex(header.hash) != document["hash"] or header.number != number:
                 raise BadEvidence(f"the header in block {number}'s file does not hash to that block's hash: header mismatch")
-            entries = tuple(Entry(_index(entry["index"]), as_bytes(entry["transaction"])) for entry in document["entries"])
+            entries = tuple(Entry(_index(entry["index"]), as_hash(entry["transaction"])) for entry in document["entries"])
             return cls(header, entries, document["transactions"] is True, pool(as_bytes(node) for node in document["nodes"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except UNREADABLE as error:
             raise InvalidInput(f"a block file has missing or wrong fields: {type(error).__name__}") from None
 
     def proven(self, network: Network) -> tuple[list[Event], list[ProvenTransaction]]:
@@ -122,7 +122,7 @@ class State:
         try:
             code = {str(name): as_bytes(code) for name, code in document["code"].items()}
             return cls(pool(as_bytes(node) for node in document["nodes"]), code)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except UNREADABLE:
             raise InvalidInput("the state file has missing or wrong fields") from None
 
     def check_code(self, network: Network, header: Header) -> None:
@@ -155,8 +155,11 @@ class State:
                 ).blame(word.peer)
             compared += 1
         for number, slot in foreign:
-            if study_in(storage_at(self.nodes, roots["RoundManager"], slot)) == study:
+            of = study_in(storage_at(self.nodes, roots["RoundManager"], slot))
+            if of == study:
                 raise BadEvidence(f"round {number} is the study's, and its events were left out")
+            if of == 0:  # a made-up round of any number would have all those before it looked for
+                raise BadEvidence(f"there is no round {number}, though the study has a later one")
             compared += 1
         return compared
 
@@ -172,7 +175,7 @@ def read_network(files: Files) -> Network:
     try:
         contracts = Contracts.of(*(document["contracts"][name] for name in CONTRACTS), block=document["deploy_block"])
         return Network(document["chain_id"], NO_RPC, contracts)
-    except (KeyError, TypeError):
+    except UNREADABLE:
         raise InvalidInput(f"{NETWORK} has missing or wrong fields") from None
 
 
@@ -224,6 +227,6 @@ def _number(name: str) -> int:
 
 
 def _index(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 24:
+    if (index := whole(value)) >= 1 << 24:
         raise ValueError("an index")
-    return value
+    return index

@@ -79,7 +79,7 @@ def _check_possible(view: StudyView) -> None:
         raise BadEvidence(f"more than {MAX_PARTICIPANTS} organisations are enrolled")
     for round_ in view.rounds.values():
         parent = view.rounds.get(round_.parent)
-        seated = all(p < len(view.participants) and view.participants[p] == r.participant for p, r in round_.reveals.items())
+        seated = all(0 <= p < len(view.participants) and view.participants[p] == r.participant for p, r in round_.reveals.items())
         possible = (
             round_.step < view.rules.steps
             and (round_.parent == 0 or (parent is not None and parent.id < round_.id and parent.phase == Phase.FINALISED))
