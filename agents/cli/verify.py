@@ -28,8 +28,12 @@ def verify(
             blame = f" [{check.peer}]" if check.peer else ""
             say(f"{'ok  ' if check.ok else 'FAIL'} {check.name:<12} {check.detail}{blame}")
 
-    checks = connect(network=network, rpc=rpc, ipfs=ipfs).verify(round_, on_check)
+    client = connect(network=network, rpc=rpc, ipfs=ipfs)
+    chain, manager = client.network.chain_id, client.network.contracts["RoundManager"]
+    if not json:
+        say(f"round {round_} of RoundManager {manager} on chain {chain}, which the network file {network} names")
+    checks = client.verify(round_, on_check)
     good = all(check.ok for check in checks)
-    data = {"round": round_, "verified": good, "checks": [asdict(check) for check in checks]}
+    data = {"round": round_, "chain_id": chain, "contract": manager, "verified": good, "checks": [asdict(check) for check in checks]}
     emit(data, json, f"round {round_} {'is verified' if good else 'is NOT verified'}")
     raise typer.Exit(0 if good else 4)

@@ -41,7 +41,8 @@ def test_a_bundle_is_made_and_checked_with_no_network(finished: Study, evidence:
     bundle, made = evidence
     assert (made["verdict"], made["missing"]) == ("verified", [])
     code, told, _ = check(finished, bundle, "--id", made["id"])
-    assert (code, told["verdict"], told["id"], told["not_possible"]) == (0, "verified", made["id"], [])
+    assert (code, told["verdict"], told["id"], told["not_possible"]) == (7, "consistent in itself", made["id"], [])
+    assert told["own_word"] == ["network", "chain"] and "is the bundle's own word" in told["against"]
     assert told["anchor"] == made["anchor"] and told["compared_with_id"] and not told["compared_with_node"]
     rounds = {check["name"].split(":")[0] for check in told["checks"] if check["name"].startswith("round ")}
     assert len(rounds) == len(finished.rounds()) == 3
@@ -49,10 +50,19 @@ def test_a_bundle_is_made_and_checked_with_no_network(finished: Study, evidence:
     assert all(name in report for name in NAMES) and "Measured of the starting model" in report and "roc_auc" in report
 
 
-def test_the_node_confirms_the_headers(finished: Study, evidence: tuple[Path, dict[str, Any]]) -> None:
+def test_it_is_verified_against_the_auditors_own_network_and_node(
+    finished: Study, evidence: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
     consortium = finished.consortium
     told = consortium.cli(consortium.organisations[0], "audit", "check", str(evidence[0]), "--rpc", consortium.rpc)
-    assert told["checks"][-1]["name"] == "node" and told["checks"][-1]["ok"]
+    assert (told["verdict"], told["own_word"], told["compared_with_network"]) == ("verified", [], True), (
+        "$DEFEDBIO_NETWORK is the auditor's"
+    )
+    assert told["checks"][-1]["name"] == "chain" and told["checks"][-1]["ok"]
+    other = json.loads(consortium.network_file.read_text()) | {"chain_id": 5}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    code, told, _ = check(finished, evidence[0], "--network", str(tmp_path / "other.json"))
+    assert (code, told["verdict"]) == (4, "NOT verified") and told["checks"][-1]["name"] == "network"
 
 
 def test_a_changed_bundle_fails_and_says_where(finished: Study, evidence: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
@@ -73,9 +83,10 @@ def test_a_zip_without_updates_is_partly_verified(finished: Study, tmp_path: Pat
     made = consortium.cli(
         consortium.organisations[0], "audit", "make", "--study", str(finished.number), "--out", str(out), "--without-updates"
     )
-    code, told, _ = check(finished, out, "--id", made["id"])
+    code, told, _ = check(finished, out, "--network", str(consortium.network_file), "--block", made["anchor"]["hash"])
     assert (code, told["verdict"]) == (1, "partly verified")
-    assert all(name.endswith(": updates") for name in told["not_possible"]) and len(told["not_possible"]) == 3
+    *updates, chain = told["not_possible"]
+    assert all(name.endswith(": updates") for name in updates) and len(updates) == 3 and chain == "chain"
 
 
 def test_nothing_is_overwritten(finished: Study, tmp_path: Path) -> None:

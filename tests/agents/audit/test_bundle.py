@@ -60,7 +60,7 @@ def test_a_manifest_comes_back_and_has_one_encoding() -> None:
     for other in (raw + b" ", raw.replace(b"\n ", b"\n  ", 1), raw.replace(b"true", b"1")):
         with pytest.raises(InvalidInput, match="canonical"):
             Manifest.from_bytes(other)
-    for other, reason in ((b"[]", "JSON object"), (b"{", "not JSON"), (b"[" * 100_000, "not JSON"), (b"{}", "format")):
+    for other, reason in ((b"[]", "JSON object"), (b"{", "not JSON"), (b"[" * 100_000, "nested too deeply"), (b"{}", "format")):
         with pytest.raises(InvalidInput, match=reason):
             Manifest.from_bytes(other)
     for wrong in (1.0, True, "1", -1, 1 << 64, None):
