@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from defedbio.chain import events as ev
 from defedbio.chain.values import KeyEpoch, Study
 from defedbio.domain import MAX_PARTICIPANTS, NO_ONE, KeyEpochStatus, Phase
-from defedbio.errors import BadEvidence
+from defedbio.errors import BadEvidence, InvalidInput
 from defedbio.protocol.view import StudyView, fold
 
 
@@ -50,7 +50,10 @@ def record_of(study: int, events: Iterable[ev.Event]) -> Record:
         BadEvidence: if they do not hold the study's opening or its key epoch, or no run of the contracts can have emitted them.
     """
     ordered = tuple(sorted(events, key=lambda e: (e.meta.block, e.meta.log_index)))
-    view = fold(StudyView(study), ordered)
+    try:
+        view = fold(StudyView(study), ordered)
+    except InvalidInput as error:
+        raise BadEvidence(f"no run of the contracts can have emitted these events: {error.message}") from None
     if view.rules is None:
         raise BadEvidence(f"no event opens study {study}")
     epoch, proposal = epoch_of(view.key_epoch, ordered)

@@ -61,3 +61,17 @@ def test_the_rules_are_in_the_contracts_order() -> None:
 def test_the_interfaces_are_what_the_sources_compile_to(artefacts: dict[str, dict[str, Any]]) -> None:
     for name in CONTRACTS:
         assert list(contract_abi(name)) == artefacts[name]["abi"], f"{name}: run make abi"
+
+
+def test_who_acted_is_the_field_that_holds_the_sender() -> None:
+    """The audit holds an event's actor against its transaction's signer: an event without one escapes."""
+    sources = "".join(path.read_text() for path in (ROOT / "contracts").rglob("*.sol"))
+    emitted = re.findall(r"emit (?:\w+\.)?(\w+)\((.*?)\);", sources, re.DOTALL)
+    assert {name for name, _ in emitted} == {kind.__name__ for kind in EVENTS}
+    by_name = {kind.__name__: kind for kind in EVENTS}
+    for name, arguments in emitted:
+        # no argument of these has a comma outside brackets of its own
+        given = [part.strip() for part in re.sub(r"\([^()]*\)", "", arguments).split(",")]
+        named = [f.name for f in fields(by_name[name]) if f.name != "meta"]
+        assert len(given) == len(named), name
+        assert (named[given.index("msg.sender")] if "msg.sender" in given else "") == by_name[name].ACTED, name
