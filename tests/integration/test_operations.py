@@ -108,7 +108,7 @@ def running(consortium: Consortium, alpha: Organisation, study: Study, url: str)
         "defedbio_ipfs_up 1.0",
         'defedbio_hook_deliveries_total{outcome="delivered"}',
     )
-    assert 'defedbio_gas_used_total{phase="commit"}' in metrics and 'defedbio_sent_bytes_total{phase="publish"}' in metrics
+    assert 'defedbio_gas_used_total{phase="commit"}' in metrics and 'phase="publish"' not in metrics, "nothing leaves before the reveal"
     assert "load-data" not in metrics and alpha.address not in metrics
     now = top(consortium, alpha, study)
     assert now["running"] and now["metrics"] == url and now["round"]["phase"] == "open" and not now["complete"]
