@@ -419,7 +419,7 @@ def test_c1_what_is_kept_of_a_round_counts_for_what_it_rests_on_alone(world: InP
         assert tools.journal.get(tools.record(other, "release")) is not None, "one release a round, whatever the chain says"
         changed = replace(study, rounds={1: other})
         facts = facts_of(tools, changed)
-        assert facts.aggregate_root is None and facts.prepared == ("update" not in parts_of_it)
+        assert facts.aggregate is None and facts.prepared == ("update" not in parts_of_it)
     assert updates.checked(tools, with_reveal(view, 2, cid="another"))[0] is None, "it has to be looked at"
 
 
