@@ -2,10 +2,10 @@
 
     python -m benchmarks.transport.crowd [--hostile 1000] [--guests 40] [--megabytes 24] [--repeat 10]
 
-A member fetches a blob from another's node over a connection that stands, first in quiet and then under attack, and so on in turn. The
-crowd: `hostile` connections from fifty addresses that never finish their handshake and are opened again a second after the node closes
-them, and `guests` strangers that do finish it and come back when they are sent off. Both live on the same machine and take part of its
-time as well. Results go to build/benchmarks/crowd.json, a Markdown table to standard output.
+A member fetches a blob from another's node over a connection that stands, in quiet and under attack in turn. The crowd: `hostile`
+connections from fifty addresses that never finish their handshake and are opened again a second after the node closes them, and `guests`
+strangers that do finish it and come back when they are sent off. Both live on the same machine and take part of its time as well. Results
+go to build/benchmarks/crowd.json, a Markdown table to standard output.
 """
 
 from __future__ import annotations
