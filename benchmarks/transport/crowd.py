@@ -55,6 +55,7 @@ async def _knocks(port: int, count: int, ready: Connection) -> None:
 
 
 def _run(port: int, count: int, ready: Connection) -> None:
+    os.nice(19)  # their own work is to cost the node little: they would be on other machines
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_knocks(port, count, ready))
 
@@ -65,7 +66,7 @@ def crowd(victim: EmbeddedNode, hostile: int, guests: int) -> Iterator[None]:
     context = mp.get_context("spawn")
     here, there = context.Pipe()
     knocking = context.Process(target=_run, args=(int(address.split("/")[4]), hostile, there), daemon=True)
-    command = [str(find_node_binary()), str(STRANGER), "--dial", address, "--crowd", str(guests)]
+    command = ["nice", "-n", "19", str(find_node_binary()), str(STRANGER), "--dial", address, "--crowd", str(guests)]
     strangers = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     knocking.start()
     try:
@@ -80,12 +81,16 @@ def crowd(victim: EmbeddedNode, hostile: int, guests: int) -> Iterator[None]:
         knocking.join()
 
 
-def fetched(store: KuboStore, cid: str, size: int, source: str) -> float:
-    """Seconds of one fetch, of which nothing is here before or after."""
-    store.collect_garbage()
+def fetched(there: KuboStore, here: KuboStore, size: int, source: str) -> float:
+    """Seconds of one fetch, of a new blob: what was just sent is not sent again for five seconds."""
+    cid = there.add(os.urandom(size))
     began = time.perf_counter()
-    assert len(store.get(cid, size, FETCH_SECONDS, [source])) == size
-    return time.perf_counter() - began
+    assert len(here.get(cid, size, FETCH_SECONDS, [source])) == size
+    seconds = time.perf_counter() - began
+    there.unpin(cid)
+    for store in (there, here):
+        store.collect_garbage()
+    return seconds
 
 
 def measure(hostile: int, guests: int, size: int, repeat: int) -> dict[str, list[float]]:
@@ -97,12 +102,12 @@ def measure(hostile: int, guests: int, size: int, repeat: int) -> dict[str, list
         there.reserve([member.ready.multiaddrs[0]])
         here.reserve([victim.ready.multiaddrs[0]])
         here.connect(victim.ready.multiaddrs[0])
-        cid, source = there.add(os.urandom(size)), victim.ready.peer_id
-        fetched(here, cid, size, source)
+        source = victim.ready.peer_id
+        fetched(there, here, size, source)
         for _ in range(repeat):
-            results["in quiet"] += [fetched(here, cid, size, source) for _ in range(3)]
+            results["in quiet"] += [fetched(there, here, size, source) for _ in range(3)]
             with crowd(victim, hostile, guests):
-                results["under attack"] += [fetched(here, cid, size, source) for _ in range(3)]
+                results["under attack"] += [fetched(there, here, size, source) for _ in range(3)]
     return results
 
 
