@@ -37,8 +37,10 @@ REFUSALS = {
     "RoundManagerUnknownAggregate": Refusal.RACE,
     "RoundManagerUnknownOpening": Refusal.RACE,
     "StudyRegistryUnknownStudy": Refusal.RACE,
-    # Someone revealed this update's root first; or an agent with another journal committed for this account.
+    # Someone revealed this update's root first, an agent with another journal committed for this account, or others had this holder change
+    # its word as often as it may.
     "RoundManagerCommitmentMismatch": Refusal.LOST,
+    "RoundManagerAttestedTooOften": Refusal.LOST,
     "RoundManagerRootReused": Refusal.LOST,
     # An account that is not in the study, a journal older than what was declared, or a fault in this program.
     "RoundManagerEmptyValue": Refusal.OURS,

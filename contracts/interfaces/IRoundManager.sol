@@ -215,6 +215,11 @@ interface IRoundManager {
     /// @param whole bit map that they must lie in
     error RoundManagerNotSubset(uint256 set, uint256 whole);
 
+    /// @notice The caller has attested to sets of this round as often as a holder may. Raised by `attestSet`. Its last
+    /// word stands.
+    /// @param most attestations of one holder in a round
+    error RoundManagerAttestedTooOften(RoundId round, address account, uint256 most);
+
     /// @notice The set holds fewer updates than the study's `minCohort`. Raised by `attestSet`.
     /// @param size updates in the set
     /// @param needed the study's `minCohort`
@@ -259,7 +264,7 @@ interface IRoundManager {
 
     /// @notice P3. A key holder names the set of updates it attests to; t equal attestations freeze the set, once it
     /// holds the study's `leastShare` of the revealed updates less those that at least t holders refuse. A holder may
-    /// change its attestation until then, so that a late fetch costs a transaction and not the round.
+    /// change its attestation until then, 32 times in all, so that a late fetch costs a transaction and not the round.
     /// @param refused updates that were fetched and can never pass; none of the set. One that could not be fetched is in
     /// neither
     /// @param reasons why revealed updates were left out, at most 1024 bytes

@@ -13,6 +13,7 @@ library Round {
     using BitSet for uint256[4];
 
     uint256 private constant WHOLE = 10_000;
+    uint256 private constant MAX_ATTESTATIONS = 32;
 
     /// @dev The first two slots hold all that every call reads; a study's rules are copied here so that no call reads
     /// them elsewhere.
@@ -56,6 +57,7 @@ library Round {
         // one word
         uint16 leastShare;
         uint16 refusers; // bit i: the holder at position i refuses some update
+        uint128 attested; // byte i: how often the holder at position i has attested to a set
         // one word each
         uint256 agreed; // the set that t holders attest to while it is too small to be frozen
         mapping(uint256 holder => uint256 set) refusals;
@@ -149,6 +151,7 @@ library Round {
         uint256 previous = self.attestations[holder];
         require(previous != set || self.refusals[holder] != refused, IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
 
+        _countAttestation(self, id, holder);
         // INVARIANT: a holder counts for one set at a time, and once for each update that it refuses; with t > T/2 two
         // sets can then never both be frozen.
         _refuse(self, holder, refused);
@@ -274,6 +277,15 @@ library Round {
         // INVARIANT: a round whose deadline has passed can only move by `advance`: nothing late is added to it or
         // decrypted.
         require(block.timestamp < deadline, IRoundManager.RoundManagerDeadlinePassed(id, uint64(deadline), block.timestamp));
+    }
+
+    /// @dev What everybody has to read of a round is bounded: nobody attests to one set after another without end.
+    function _countAttestation(State storage self, RoundId id, uint256 holder) private {
+        uint128 attested = self.attested;
+        require(
+            (attested >> (8 * holder)) & 0xff < MAX_ATTESTATIONS, IRoundManager.RoundManagerAttestedTooOften(id, msg.sender, MAX_ATTESTATIONS)
+        );
+        self.attested = attested + (uint128(1) << uint128(8 * holder));
     }
 
     function _refuse(State storage self, uint256 holder, uint256 refused) private {

@@ -124,6 +124,16 @@ def test_P3_a_holder_that_changes_its_word_is_counted_once(wide, refused):
     assert wide.view()["frozen"] == 0b1111
 
 
+def test_P3_a_holder_attests_32_times_a_round_and_no_more(wide, refused):
+    talker, *others = wide.holders[:3]
+    for time in range(32):
+        wide.attest(talker, set=0b1111 if time % 2 == 0 else 0b11111)
+    with refused("RoundManagerAttestedTooOften", wide.round, talker, 32):
+        wide.attest(talker, set=0b1111)
+    wide.attest(*others, set=0b11111)
+    assert wide.view()["frozen"] == 0b11111, "its last word stands, and the others have theirs"
+
+
 def test_P3_the_agreed_set_waits_for_the_last_refusal_whoever_makes_it(wide):
     wide.attest(*wide.holders[:2], set=0b1111, refused=0b1000000)
     wide.attest(wide.holders[2], set=0b1111)
