@@ -158,7 +158,7 @@ def test_p6_an_opening_comes_from_a_holder_when_its_poster_does_not_serve_it(tog
     kept = [store.blobs.pop(post.cid) for store in stores if post.cid in store.blobs]
     together.store(PEOPLE.index(attestor)).blobs[post.cid] = kept[0]
     stores[0].connected.clear()
-    reader.fetcher.peers._dialled.clear()
+    reader.fetcher.peers._dial_after.clear()
     checks = verify(together, study, view)
     assert "holds" in checks[4].detail
     for store in stores:
