@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from threading import Thread
+from functools import cached_property, partial
 
+from defedbio import threads
 from defedbio.chain.bindings.participant_registry import ParticipantRegistry
 from defedbio.errors import InvalidInput, NotFound, PeerFault, StoreUnreachable, Unreachable
 from defedbio.ipfs.store import BlobStore
@@ -51,10 +51,7 @@ class Peers:
         """
         self._introduce()
         holders = list(dict.fromkeys((owner, *others)))
-        # Daemons: a dial to a dead node takes long, and no process is to wait for one at its end.
-        dials = [Thread(target=self._dial, args=(holder,), daemon=True) for holder in holders if self._due(holder)]
-        for dial in dials:
-            dial.start()
+        dials = [threads.started(partial(self._dial, holder), "dial") for holder in holders if self._due(holder)]
         patience = time.monotonic() + DIAL_PATIENCE
         for dial in dials:
             dial.join(max(patience - time.monotonic(), 0.0))
