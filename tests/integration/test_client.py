@@ -154,11 +154,13 @@ def test_models_as_files(client: Client, organisation: Organisation, finished: S
         client.model.get(finished.number, tmp_path / "model.safetensors")
 
 
-def test_evidence_is_made_and_checked(client: Client, finished: Study, tmp_path: Path) -> None:
+def test_evidence_is_made_and_checked(client: Client, consortium: Consortium, finished: Study, tmp_path: Path) -> None:
     bundle = client.audit.make(finished.number, tmp_path / "evidence.zip")
     assert bundle.made.verdict == "verified", bundle.as_dict()["checks"]
-    found = Client(tmp_path).audit.check(tmp_path / "evidence.zip", id=bundle.made.id)
+    path, own = tmp_path / "evidence.zip", Client(tmp_path).audit
+    found = own.check(path, network=consortium.network_file, rpc=consortium.rpc, id=bundle.made.id)
     assert (found.verdict, found.study, found.id) == ("verified", finished.number, bundle.made.id)
+    assert own.check(path).verdict == "consistent in itself"
     with pytest.raises(InvalidInput, match="64 hexadecimal digits"):
         client.audit.check(tmp_path / "evidence.zip", id="0x12")
 
