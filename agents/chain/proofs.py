@@ -44,6 +44,7 @@ _LENGTHS = frozenset(len(_FRONTIER) + sum(map(len, _FORKS[:count])) for count in
 _LEGACY, _FIRST_LIST = 0, 0xC0
 _CALLED = {_LEGACY: 3, 1: 4, 2: 5, 3: 5, 4: 5}
 _LEGACY_V = 6
+NO_CHAIN = 0
 _NOT_IN_HEADER = frozenset({"hash", "size", "totalDifficulty", "transactions", "uncles", "withdrawals"})
 # What the libraries raise for bytes that are no trie node, or no transaction.
 _FOREIGN = (
@@ -77,7 +78,7 @@ class ProvenLog:
 @dataclass(frozen=True)
 class ProvenTransaction:
     """`sender` is whose key signed it, `to` the contract that it calls, "" where it creates one, and `chain` the chain id that was signed
-    with it, 0 where none was."""
+    with it, `NO_CHAIN` where none was: such a signature holds on all of them."""
 
     hash: bytes
     sender: str
@@ -231,7 +232,7 @@ def _integer(field: bytes) -> int:
 
 def _chain_of_v(v: int) -> int:
     """The chain id that a transaction without a type was signed for (EIP-155)."""
-    return (v - 35) // 2 if v >= 35 else 0
+    return (v - 35) // 2 if v >= 35 else NO_CHAIN
 
 
 def _decoded(raw: bytes, what: str) -> Any:

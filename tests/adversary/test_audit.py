@@ -17,11 +17,14 @@ from defedbio.audit.bundle import STATE
 from defedbio.audit.check import check_bundle
 from defedbio.audit.make import Made, make_bundle
 from defedbio.audit.verdict import verdict_of
+from defedbio.chain.abi import encode_call
+from defedbio.chain.bindings.participant_registry import ParticipantRegistry
 from defedbio.chain.network import Contracts, Network
+from defedbio.chain.values import Profile
 from defedbio.client import Client
 from defedbio.errors import WrongChain
 from defedbio.protocol.verify import Check
-from tests.adversary.arena import Arena, opened
+from tests.adversary.arena import Arena, Member, opened
 from tests.adversary.forgery import FORGER, ForgedArena, at_the_same_addresses, gullible, told
 from tests.adversary.frame import Attack
 from tests.agents.audit.tampered import forged
@@ -163,3 +166,29 @@ def test_a_network_file_that_names_contracts_of_the_forger(
         found = [arena.anvil.rpc("eth_getBlockByNumber", hex(number), True)["transactions"] for number in blocks]
         called = {transaction["to"] for block in found for transaction in block if transaction["to"]}
         assert called and not called & {address.lower() for address in (*theirs.contracts.addresses().values(), manager.address)}
+
+
+def signed_for_no_chain(arena: Arena, member: Member) -> None:
+    """A profile of the member's, in a transaction from before chains had ids."""
+    call = ParticipantRegistry.register("again", Profile("spoiler", "", b"\1" * 32, "")).call
+    nonce = int(arena.anvil.rpc("eth_getTransactionCount", member.address, "latest"), 16)
+    fields = {"to": arena.network.contracts[call.contract], "data": encode_call(call), "nonce": nonce, "value": 0}
+    signed = account(member.position).sign_transaction(fields | {"gas": 1_000_000, "gasPrice": 10**10})
+    sent = arena.anvil.rpc("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex())
+    assert arena.anvil.rpc("eth_getTransactionReceipt", sent)["status"] == "0x1"
+
+
+def test_a_transaction_that_is_signed_for_no_chain(attack: Attack, arena: Arena, tmp_path: Path) -> None:
+    attack.by("a participant that wants no evidence of the study to hold")
+    spoiler = arena.members[3]
+    with attack.sends("one transaction of its own that names no chain, as chains still take them"):
+        signed_for_no_chain(arena, spoiler)
+    with attack.works("the evidence of all others' acts is made, and nothing in it fails"):
+        made = evidence_of(arena, tmp_path / "evidence")
+        checks = list(check_bundle(made.path, Against(network=arena.network, rpc=arena.anvil.url)))
+        assert verdict_of(checks) == "partly verified"
+    with attack.seen("by every auditor, to whom it is named as the one whose act has no signature for this chain"):
+        (signers,) = [check for check in checks if check.name == "signers"]
+        assert signers.detail.startswith("1 of ") and signers.detail.endswith(f"acted: {spoiler.address}")
+    with attack.unlearnt("anything but what the chain says: a check opens no connection but to the auditor's node"), offline():
+        assert all(check.ok for check in check_bundle(made.path, Against(network=arena.network)))
