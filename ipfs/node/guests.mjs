@@ -14,21 +14,20 @@ export function restrainGuests (bitswap, libp2p, members, askedOf) {
   const lists = bitswap.peerWantLists
   const guest = (peer) => members.known && !members.has(peer)
   const serve = lists.receiveMessage.bind(lists)
-  const shares = new Shares()
+  const turns = new Turns()
 
   lists.receiveMessage = (peer, message) => {
     if (!guest(peer)) return serve(peer, message)
     const entries = message.wantlist?.entries ?? []
-    const share = shares.of(peer)
-    if (share.waiting + entries.length > MOST_WAITING) return // it asks again, or is no one who waits for an answer
+    const id = peer.toString()
+    if (turns.waiting(id) + entries.length > MOST_WAITING) return // it asks again, or is no one who waits for an answer
     for (let start = 0; start === 0 || start < entries.length; start += AT_ONCE) {
       const part = entries.slice(start, start + AT_ONCE)
       const blocks = part.filter(({ cancel, wantType }) => cancel !== true && wantType !== 'WantHave').length
-      share.waiting += part.length
-      shares.after(share, blocks * BLOCK_BYTES, () => {
-        share.waiting -= part.length
-        if (libp2p.getConnections(peer).length === 0) return
+      turns.take(id, part.length, () => {
+        if (libp2p.getConnections(peer).length === 0) return 0
         serve(peer, { ...message, wantlist: { full: message.wantlist?.full === true && start === 0, entries: part } })
+        return blocks * BLOCK_BYTES
       })
     }
   }
@@ -42,22 +41,40 @@ export function restrainGuests (bitswap, libp2p, members, askedOf) {
   }
 }
 
-/** Turns of those who share the rate. */
-class Shares {
-  #shares = new Map() // peer id -> { waiting, free }
+/**
+ * Turns of those who share the rate, one after the other: whoever comes anew, under whatever name, waits for what was spent before it came.
+ */
+class Turns {
+  #queues = new Map() // peer id -> [{ size, act }], whose turn is next first
+  #free = 0
+  #timer
 
-  of (peer) {
-    const id = peer.toString()
-    this.#shares.forEach(({ waiting, free }, other) => { if (waiting === 0 && free <= Date.now()) this.#shares.delete(other) })
-    if (!this.#shares.has(id)) this.#shares.set(id, { waiting: 0, free: 0 })
-    return this.#shares.get(id)
+  waiting (id) {
+    return (this.#queues.get(id) ?? []).reduce((sum, { size }) => sum + size, 0)
   }
 
-  /** Acts once what the share has spent before is paid for, and charges it with `bytes`. */
-  after (share, bytes, act) {
-    const now = Date.now()
-    const begins = Math.max(now, share.free)
-    share.free = begins + bytes * this.#shares.size * 1000 / BYTES_PER_SECOND
-    setTimeout(act, begins - now).unref()
+  /** Does `act`, which tells the bytes that it spent, after what `id` asked before and in turn with the others. */
+  take (id, size, act) {
+    if (!this.#queues.has(id)) this.#queues.set(id, [])
+    this.#queues.get(id).push({ size, act })
+    this.#go()
+  }
+
+  #go () {
+    while (this.#timer === undefined && this.#queues.size > 0) {
+      const now = Date.now()
+      if (this.#free > now) {
+        this.#timer = setTimeout(() => {
+          this.#timer = undefined
+          this.#go()
+        }, this.#free - now).unref()
+        return
+      }
+      const [id, queue] = this.#queues.entries().next().value
+      this.#queues.delete(id)
+      const { act } = queue.shift()
+      if (queue.length > 0) this.#queues.set(id, queue)
+      this.#free = now + act() * 1000 / BYTES_PER_SECOND
+    }
   }
 }

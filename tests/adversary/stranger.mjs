@@ -4,6 +4,8 @@
  *   node stranger.mjs --dial MULTIADDR --blocks DIR --pause MS   says at once that it has whatever it is asked about, then sends a block of
  *                                                                DIR (an embedded node's block store) every so often
  *   node stranger.mjs --dial MULTIADDR --crowd N                 connects N times, as somebody else each time, and again when sent off
+ *   node stranger.mjs --dial MULTIADDR --take CID,... --for MS   asks for these blocks and leaves, again and again, as somebody else each
+ *                                                                time; at its end it prints {"taken": bytes}
  *
  * It prints a JSON line when it is connected: {"listen": [multiaddresses]}, and one for each block asked of it: {"asked": kind}. It ends with
  * its standard input.
@@ -23,7 +25,7 @@ const BITSWAP = '/ipfs/bitswap/1.2.0'
 const AGAIN_MS = 500
 
 const { values } = parseArgs({
-  options: { dial: { type: 'string' }, blocks: { type: 'string' }, pause: { type: 'string' }, crowd: { type: 'string' } }
+  options: Object.fromEntries(['dial', 'blocks', 'pause', 'crowd', 'take', 'for'].map((name) => [name, { type: 'string' }]))
 })
 const say = (word) => process.stdout.write(JSON.stringify(word) + '\n')
 const address = multiaddr(values.dial)
@@ -95,6 +97,30 @@ async function crowd () {
   say({ listen: [] })
 }
 
+async function take () {
+  const cids = values.take.split(',').map((cid) => CID.parse(cid).bytes)
+  const end = Date.now() + Number(values.for)
+  let taken = 0
+  say({ listen: [] })
+  const visits = async () => {
+    while (Date.now() < end) {
+      const libp2p = await node()
+      const served = Promise.withResolvers()
+      await libp2p.handle(BITSWAP, async (stream) => {
+        for await (const part of stream) taken += part.byteLength
+        served.resolve()
+      }, { maxInboundStreams: 1000 })
+      const entries = cids.map((cid) => ({ cid, priority: 1, cancel: false, wantType: 'WantBlock', sendDontHave: false }))
+      await libp2p.dial(address).then(({ remotePeer }) => send(libp2p, remotePeer, { wantlist: { full: false, entries } })).catch(() => {})
+      await Promise.race([served.promise, pause(AGAIN_MS)])
+      await libp2p.stop()
+    }
+  }
+  await Promise.all([visits(), visits(), visits(), visits()])
+  say({ taken })
+  process.exit(0)
+}
+
 process.on('unhandledRejection', () => {})
 process.stdin.on('end', () => process.exit(0)).resume()
-await (values.blocks === undefined ? crowd() : trickle())
+await (values.take !== undefined ? take() : values.blocks === undefined ? crowd() : trickle())

@@ -234,3 +234,27 @@ def test_a_stranger_asks_for_everything(attack: Attack, make_site: Callable[[str
         assert time.monotonic() - began > 1
     with attack.unlearnt("where the members' other nodes are: the attacked one introduces nobody"):
         assert outsider.store.peers() == [victim.peer_id]
+
+
+def test_a_stranger_is_somebody_else_each_time(attack: Attack, make_site: Callable[[str], Site]) -> None:
+    attack.by("a stranger that makes a new peer id for every connection")
+    victim, member = make_site("victim"), make_site("member")
+    victim.store.reserve([member.address])
+    cids = [victim.store.add(os.urandom(BLOCK)) for _ in range(16)]
+    member.store.connect(victim.address)
+    seconds = 6
+    command = [str(find_node_binary()), str(STRANGER), "--dial", victim.address, "--take", ",".join(cids), "--for", str(seconds * 1000)]
+    with attack.sends("wants for four MiB at once, and then the same again under another name"):
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None and process.stdout.readline()
+    try:
+        with attack.works("a member fetches meanwhile"):
+            assert all(member.store.get(cid, BLOCK, SECONDS, [victim.peer_id]) for cid in cids)
+        with attack.seen("by the attacked node, whose four MiB a second are for all guests together, whoever they say they are"):
+            taken = json.loads(process.stdout.readline())["taken"]
+            assert 0 < taken < 1.5 * seconds * 4 * 1024 * 1024
+        with attack.unlearnt("more of the blobs than a stranger with one name: they are public, and come no faster"):
+            assert taken < 1.5 * seconds * 4 * 1024 * 1024
+    finally:
+        process.kill()
+        process.wait()
