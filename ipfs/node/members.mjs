@@ -58,7 +58,9 @@ export class Members {
     return [...this.#addresses]
   }
 
-  add (id, address) {
+  /** Throws for an address that is none: multiaddresses are taken apart only when they are asked for something. */
+  async add (id, address) {
+    placeOf(multiaddr(address))
     this.#addresses.set(id, address)
     return this.#write()
   }

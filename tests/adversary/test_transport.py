@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from defedbio.errors import Unreachable
+from defedbio.errors import InvalidInput, Unreachable
 from defedbio.ipfs.kubo import KuboStore
 from defedbio.ipfs.node import EmbeddedNode, find_node_binary
 from tests.adversary.frame import Attack
@@ -258,3 +258,30 @@ def test_a_stranger_is_somebody_else_each_time(attack: Attack, make_site: Callab
     finally:
         process.kill()
         process.wait()
+
+
+def places(site: Site) -> set[str]:
+    """Peer ids for which a node keeps places."""
+    (answer,) = site.store._client._client.request("/swarm/peering/ls", decoder="json")
+    return {peer["ID"] for peer in answer["Peers"]}
+
+
+def test_an_address_that_is_none(attack: Attack, make_site: Callable[[str], Site]) -> None:
+    attack.by("a member, which registers whatever it likes as the multiaddress of its node")
+    victim, member, gone, liar = (make_site(name) for name in ("victim", "member", "gone", "liar"))
+    victim.store.reserve([gone.address])
+    with attack.sends("an address that reads like one until somebody asks where it is"):
+        nowhere = f"/ipcidr/1_0/p2p/{liar.peer_id}"
+    with attack.seen("by every node that is told of it, which names the address and keeps no place for it"):
+        with pytest.raises(InvalidInput, match="/ipcidr/1_0"):
+            victim.store.reserve([nowhere, member.address])
+        assert liar.peer_id not in places(victim)
+    with attack.works("the other members get their places, and who is none any more loses its own, after a restart too"):
+        assert places(victim) == {member.peer_id}
+        victim.node.stop()
+        victim.node.start()
+        with victim.node.open_store() as again:
+            kept = places(Site(victim.node, again))
+        assert kept == {member.peer_id}
+    with attack.unlearnt("a way to a place for a node that nobody finds"):
+        assert liar.peer_id not in kept

@@ -81,6 +81,16 @@ test('an address that is no member\'s may knock forty times at once and ten time
   assert.ok(knock(from('/ip6/2001:db8:0:1::1/tcp/1')))
 })
 
+test('an address that is none takes no other member\'s place', async () => {
+  const { members, enter, file } = await world(host(1))
+  await assert.rejects(members.add('member 9', '/ipcidr/1_0'))
+  await members.add('member 2', host(2))
+  await members.remove('member 0')
+  assert.deepEqual(members.list(), [['member 2', host(2)]])
+  assert.deepEqual((await Members.open(file)).list(), members.list())
+  assert.ok(enter('member 2', from(host(2))))
+})
+
 test('members are known after a restart, and an unreadable list is none', async () => {
   const { members, file } = await world(host(1), host(2))
   await members.remove('member 1')
