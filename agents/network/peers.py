@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,12 +13,15 @@ from defedbio.chain.bindings.participant_registry import ParticipantRegistry
 from defedbio.errors import InvalidInput, NotFound, PeerFault, StoreUnreachable, Unreachable
 from defedbio.ipfs.store import BlobStore
 from defedbio.report import Reporter
+from defedbio.threads import started
 
 REDIAL_SECONDS = 30.0
 REDIAL_LOST_SECONDS = 2.0
 DIAL_PATIENCE = 1.0  # a dial that takes longer goes on while the blob is asked for
 MEMBERS_SECONDS = 300.0
 LONG_AGO = float("-inf")
+MOST_SOURCES = 32
+PEER_ID = re.compile(r"[0-9A-Za-z]{1,64}")
 
 
 @dataclass
@@ -51,13 +55,14 @@ class Peers:
         """
         self._introduce()
         holders = list(dict.fromkeys((owner, *others)))
-        dials = [threads.started(partial(self._dial, holder), "dial") for holder in holders if self._due(holder)]
+        # Daemons: a dial to a dead node takes long, and no process is to wait for one at its end.
+        dials = [started(partial(self._dial, holder), "dial") for holder in holders if self._due(holder)]
         patience = time.monotonic() + DIAL_PATIENCE
         for dial in dials:
             dial.join(max(patience - time.monotonic(), 0.0))
         sources = [peer for holder in holders if (peer := peer_id_of(self._addresses.get(holder, "")))]
         try:
-            return self.store.get(cid, max_bytes, seconds, sources)
+            return self.store.get(cid, max_bytes, seconds, sources[:MOST_SOURCES])
         except PeerFault as error:
             raise error.blame(owner) from None
 
@@ -99,5 +104,6 @@ class Peers:
 
 
 def peer_id_of(multiaddr: str) -> str:
-    """The peer id at the end of a multiaddress; empty for one that names none."""
-    return multiaddr.rpartition("/p2p/")[2] if "/p2p/" in multiaddr else ""
+    """The peer id at the end of a multiaddress; empty for one that names none, and for what is none: it is its owner's word."""
+    found = multiaddr.rpartition("/p2p/")[2]
+    return found if PEER_ID.fullmatch(found) else ""

@@ -10,7 +10,7 @@ import pytest
 from defedbio.chain.values import Profile
 from defedbio.errors import BlobUnavailable, ChainUnreachable, NotFound
 from defedbio.ipfs.cid import cid_of
-from defedbio.network.peers import Peers, peer_id_of
+from defedbio.network.peers import MOST_SOURCES, Peers, peer_id_of
 from defedbio.report import Reporter
 from tests.ipfs.memory_store import MemoryNetwork, MemoryStore
 
@@ -68,6 +68,29 @@ def test_the_owner_is_asked_first_and_then_the_others_in_order(world: World, mon
     monkeypatch.setattr(world.stores["a"], "get", listening)
     world.fetch(("c", "b", "d", "c"))
     assert asked == [[world.stores[name].peer_id for name in "bc"]]
+
+
+@pytest.mark.parametrize("lie", ["," * 240, "a,b", "é" * 100, "%" * 240, "x" * 65, "", "a/b"])
+def test_what_cannot_be_a_peer_id_is_none(lie: str) -> None:
+    assert peer_id_of(f"/ip4/127.0.0.1/tcp/1/p2p/{lie}") == ""
+    assert peer_id_of(lie) == ""
+
+
+def test_no_number_of_members_makes_the_own_node_refuse_a_question(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their ids go to the own node in one line, of which an HTTP server takes so much."""
+    world.stores["b"].add(BLOB)
+    named: list[int] = []
+    get = world.stores["a"].get
+
+    def listening(cid: str, most: int, timeout: float, sources: list[str]) -> bytes:
+        named.append(len(sources))
+        return get(cid, most, timeout, sources)
+
+    monkeypatch.setattr(world.stores["a"], "get", listening)
+    others = tuple(f"m{i}" for i in range(256))
+    world.stores |= {name: MemoryStore(world.network, name) for name in others}
+    assert world.fetch(others) == BLOB
+    assert named == [MOST_SOURCES]
 
 
 def test_a_dial_that_hangs_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
