@@ -17,6 +17,7 @@ const MOST_AT_ONCE = 8
 const SILENCE_MS = 15_000
 const STRANGERS_MS = 1000 // how long those who know each other are asked alone
 const ASK_AGAIN_MS = 2000
+const LEAST_PAUSE_MS = 500 // between two questions to one peer, however often one that says it has the DAG turns out not to
 const LINGER_MS = 1000 // reading a file's size, its bytes and pinning it are three calls and one search
 const SEND_MS = 10_000
 
@@ -443,7 +444,7 @@ class Session {
     const peers = this.#libp2p.getPeers()
     const known = peers.filter((peer) => this.#standing(peer).known)
     const all = this.#waited || known.length === 0
-    for (const peer of all ? peers : known) if (this.#source(peer.toString()) === undefined) this.#ask(peer)
+    for (const peer of all ? peers : known) if (this.#source(peer.toString()) === undefined && this.#mayAsk(peer)) this.#ask(peer)
     this.#again = setTimeout(() => {
       this.#again = undefined
       this.#waited = true
@@ -456,10 +457,15 @@ class Session {
     this.#again = undefined
   }
 
+  #mayAsk (peer) {
+    const asked = this.#asked.get(peer.toString())
+    return asked === undefined || Date.now() - asked.when >= LEAST_PAUSE_MS
+  }
+
   /** A peer answers a want once, then again when it gets the block; asking anew begins with taking the old question back. */
   async #ask (peer) {
     const before = this.#asked.has(peer.toString())
-    this.#asked.set(peer.toString(), peer)
+    this.#asked.set(peer.toString(), { peer, when: Date.now() })
     if (before) {
       await this.#cancel(peer, [this.root])
       if (this.#source(peer.toString()) !== undefined) return // it has answered meanwhile, and may have been asked for the block
@@ -478,7 +484,7 @@ class Session {
   #end () {
     this.#others.ended()
     this.#stopSearching()
-    for (const peer of this.#asked.values()) this.#cancel(peer, [this.root])
+    for (const { peer } of this.#asked.values()) this.#cancel(peer, [this.root])
   }
 }
 

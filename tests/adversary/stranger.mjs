@@ -2,7 +2,8 @@
  * A node that is no member's, or one that only says so, with ways of its own.
  *
  *   node stranger.mjs --dial MULTIADDR --blocks DIR --pause MS   says at once that it has whatever it is asked about, then sends a block of
- *                                                                DIR (an embedded node's block store) every so often
+ *                                                                DIR (an embedded node's block store) every so often; with --fickle 1
+ *                                                                it sends none, and says each time that it has not got it after all
  *   node stranger.mjs --dial MULTIADDR --crowd N                 connects N times, as somebody else each time, and again when sent off
  *   node stranger.mjs --dial MULTIADDR --take CID,... --for MS   asks for these blocks and leaves, again and again, as somebody else each
  *                                                                time; at its end it prints {"taken": bytes}
@@ -25,7 +26,7 @@ const BITSWAP = '/ipfs/bitswap/1.2.0'
 const AGAIN_MS = 500
 
 const { values } = parseArgs({
-  options: Object.fromEntries(['dial', 'blocks', 'pause', 'crowd', 'take', 'for'].map((name) => [name, { type: 'string' }]))
+  options: Object.fromEntries(['dial', 'blocks', 'pause', 'crowd', 'take', 'for', 'fickle'].map((name) => [name, { type: 'string' }]))
 })
 const say = (word) => process.stdout.write(JSON.stringify(word) + '\n')
 const address = multiaddr(values.dial)
@@ -66,7 +67,8 @@ async function trickle () {
       if (cancel) queue.delete(key)
       else {
         say({ asked: wantType })
-        if (wantType === 'WantHave') send(libp2p, connection.remotePeer, { blockPresences: [{ cid, type: 'HaveBlock' }] }).catch(() => {})
+        const answer = wantType === 'WantHave' ? 'HaveBlock' : values.fickle && 'DoNotHaveBlock'
+        if (answer) send(libp2p, connection.remotePeer, { blockPresences: [{ cid, type: answer }] }).catch(() => {})
         else queue.set(key, { cid, peer: connection.remotePeer })
       }
     }

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from defedbio.errors import InvalidInput, Unreachable
+from defedbio.errors import BlobUnavailable, InvalidInput, Unreachable
+from defedbio.ipfs.cid import cid_of
 from defedbio.ipfs.kubo import KuboStore
 from defedbio.ipfs.node import EmbeddedNode, find_node_binary
 from tests.adversary.frame import Attack
@@ -258,6 +259,26 @@ def test_a_stranger_is_somebody_else_each_time(attack: Attack, make_site: Callab
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_member_that_has_a_blob_and_has_it_not(attack: Attack, make_site: Callable[[str], Site]) -> None:
+    attack.by("a participant that revealed the CID of a blob which nobody has")
+    fetcher, other = make_site("fetcher"), make_site("other")
+    blob = os.urandom(100)
+    seconds = 4
+    with stranger(fetcher, "--blocks", str(other.node.repo / "blocks"), "--pause", "1000", "--fickle", "1") as fickle:
+        fetcher.store.connect(other.address)
+        fetcher.store.reserve([fickle.address, other.address])
+        until(lambda: fickle.peer_id in fetcher.store.peers())
+        with attack.sends("to whoever asks, that it has it, and to whoever then wants it, that it has not"), pytest.raises(BlobUnavailable):
+            fetcher.store.get(cid_of(blob), len(blob), float(seconds), [fickle.peer_id])
+        with attack.seen("by the fetching node, which asks nobody the same thing more than twice a second"):
+            assert 2 <= fickle.asked.count("WantHave") <= 2 * seconds + 1
+        with attack.works("the fetch, as soon as somebody has the blob"):
+            cid = other.store.add(blob)
+            assert fetcher.store.get(cid, len(blob), SECONDS, [fickle.peer_id]) == blob
+        with attack.unlearnt("anything by asking: the same few questions go to everyone"):
+            assert len(fickle.asked) < 8 * seconds
 
 
 def places(site: Site) -> set[str]:

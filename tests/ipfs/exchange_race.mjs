@@ -56,7 +56,7 @@ test('a second connection to a peer that was asked is no reason to ask again', {
 })
 
 test('an answer that comes while the question is asked anew is followed by the block, and not by the question', { timeout: 5000 }, async () => {
-  mock.timers.enable({ apis: ['setTimeout'] })
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] })
   try {
     const { messages, hear, got, read } = world()
     await turns()
