@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from threading import Lock, Thread
 
-from defedbio import threads
 from defedbio.chain.bindings.participant_registry import ParticipantRegistry
 from defedbio.errors import InvalidInput, NotFound, PeerFault, StoreUnreachable, Unreachable
 from defedbio.ipfs.store import BlobStore
@@ -34,6 +34,8 @@ class Peers:
     report: Reporter
     _addresses: dict[str, str] = field(default_factory=dict, repr=False)
     _dial_after: dict[str, float] = field(default_factory=dict, repr=False)
+    _dials: dict[str, tuple[Thread, float]] = field(default_factory=dict, repr=False)
+    _lock: Lock = field(default_factory=Lock, repr=False)
     _introduce_after: float = field(default=LONG_AGO, repr=False)
 
     @cached_property
@@ -55,10 +57,14 @@ class Peers:
         """
         self._introduce()
         holders = list(dict.fromkeys((owner, *others)))
-        # Daemons: a dial to a dead node takes long, and no process is to wait for one at its end.
-        dials = [started(partial(self._dial, holder), "dial") for holder in holders if self._due(holder)]
-        patience = time.monotonic() + DIAL_PATIENCE
-        for dial in dials:
+        with self._lock:
+            for holder in holders:
+                if self._due(holder):
+                    # Daemons: a dial to a dead node takes long, and no process is to wait for one at its end.
+                    self._dials[holder] = started(partial(self._dial, holder), "dial"), time.monotonic() + DIAL_PATIENCE
+            # Those too that a fetch beside this one began: whom nobody knows the address of, nobody asks.
+            dials = [self._dials[holder] for holder in holders if holder in self._dials]
+        for dial, patience in dials:
             dial.join(max(patience - time.monotonic(), 0.0))
         sources = [peer for holder in holders if (peer := peer_id_of(self._addresses.get(holder, "")))]
         try:

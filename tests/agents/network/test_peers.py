@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -107,6 +108,27 @@ def test_a_dial_that_hangs_is_not_waited_for(world: World, monkeypatch: pytest.M
     assert world.fetch(("c",)) == BLOB
     assert not answered.is_set()
     answered.set()
+
+
+def test_a_dial_that_another_fetch_began_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.stores["b"].add(BLOB)
+    dialling, go_on, connect = threading.Event(), threading.Event(), world.stores["a"].connect
+
+    def slow(multiaddr: str) -> None:
+        dialling.set()
+        go_on.wait(30)
+        connect(multiaddr)
+
+    monkeypatch.setattr(world.stores["a"], "connect", slow)
+    monkeypatch.setattr("defedbio.network.peers.DIAL_PATIENCE", 30.0)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(world.fetch)
+        assert dialling.wait(30)
+        second = pool.submit(world.fetch)
+        with pytest.raises(TimeoutError):
+            second.result(0.2)
+        go_on.set()
+        assert first.result(30) == second.result(30) == BLOB
 
 
 def test_the_own_node_is_told_of_the_members_once_in_a_while(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
