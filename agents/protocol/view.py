@@ -96,8 +96,8 @@ def _empty() -> Mapping[str, bytes]:
 
 @dataclass(frozen=True)
 class RoundView:
-    """One round. Maps are keyed by address, and hold the latest word of each. The round does not wait for the participants at the positions
-    in `absent`; those in `returned` were absent and asked to be waited for."""
+    """One round. Maps are keyed by address, and hold the latest word of each; `attestations_of_sets` counts its words. The round does not
+    wait for the participants at the positions in `absent`; those in `returned` were absent and asked to be waited for."""
 
     id: int
     study: int
@@ -113,6 +113,7 @@ class RoundView:
     reveals: Mapping[int, Reveal] = field(default_factory=lambda: MappingProxyType({}))
     attested: Mapping[str, BitSet] = field(default_factory=lambda: MappingProxyType({}))
     refused: Mapping[str, BitSet] = field(default_factory=lambda: MappingProxyType({}))
+    attestations_of_sets: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     reasons: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     frozen: BitSet = NO_ONE
     set_hash: bytes = b""
@@ -314,6 +315,8 @@ def _apply(draft: _Draft, event: ev.Event) -> None:
             draft.entries("reveals")[position] = reveal
         case ev.SetAttested():
             draft.entries("attested")[event.holder] = event.set
+            counts = draft.entries("attestations_of_sets")
+            counts[event.holder] = counts.get(event.holder, 0) + 1
             draft.entries("refused")[event.holder] = event.refused
             draft.entries("reasons")[event.holder] = event.reasons
         case ev.SetFrozen():

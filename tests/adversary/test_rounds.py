@@ -274,6 +274,34 @@ def test_an_attestation_that_moves(attack: Attack, make_arena: MakeArena) -> Non
         arena.check_opened()
 
 
+def test_a_holder_that_says_two_things_by_turns(attack: Attack, make_arena: MakeArena) -> None:
+    arena = make_arena(organisations=7, holders=5, quorum=3)
+    victim, cheat = arena.members[0], arena.members[4]
+    honest = [member for member in arena.members if member != cheat]
+    attack.by("a key holder, who keeps an update from one other of four")
+    view = arena.play(reached(1, Phase.REVEALED)).rounds[1]
+    heal = withhold(victim, {view.reveals[5].cid})
+    six, five = BitSet.of(0, 1, 2, 3, 4, 6), BitSet.of(0, 1, 2, 3, 4)
+    followed = []
+    with attack.sends("one set and another by turns, past half of the phase, so that the other follows to where it was before"):
+        settle(arena, victim)
+        past_half(arena)
+        for number, word in enumerate([five, six] * 2):
+            arena.send(cheat, RoundManager.attest_set(f"{number}", 1, word, NO_ONE, ""))
+            while len(followed) <= number and arena.step(victim):
+                followed.append(arena.round(1).attested[victim.address])
+    with attack.seen("by the other as often as it changes: what it says once more is a transaction of its own"):
+        assert followed == [five, six] * 2
+        assert not arena.step(victim), "it has said all that it wants to say"
+    with attack.works("the round, with every update once the last one arrives"):
+        heal()
+        assert arena.play(reached(1, Phase.FROZEN), honest).rounds[1].frozen == BitSet.of(*range(7))
+        arena.play(reached(1, Phase.FINALISED), honest)
+        assert verified(arena)
+    with attack.unlearnt("anything beyond the one sum"):
+        arena.check_opened()
+
+
 # -- duties that follow from what is missing ---------------------------------------------------------------------------------------------
 
 

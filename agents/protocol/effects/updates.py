@@ -191,7 +191,7 @@ def attest_set(tools: Tools, view: RoundView, chosen: BitSet, refused: BitSet) -
     found = {position: verdicts.get(view.reveals[position].name, UNAVAILABLE) for position in sorted(view.reveals)}
     left_out = [f"{position}:{'minority' if why == GOOD else why}" for position, why in found.items() if position not in chosen]
     reasons = ";".join(left_out).encode()[:MAX_REASONS_BYTES].decode("ascii")
-    before = [said.get(tools.address, NO_ONE) for said in (view.attested, view.refused)]
-    step = "-".join(f"{bits.bits:x}" for bits in (*before, chosen, refused))
-    key = f"round/{view.id}/attest-set/{step}/{reasons}"
+    # Counted, as others can bring a holder back to a word that it has changed before: that is another transaction.
+    said = view.attestations_of_sets.get(tools.address, 0)
+    key = f"round/{view.id}/attest-set/{said}/{chosen.bits:x}-{refused.bits:x}/{reasons}"
     tools.send(RoundManager.attest_set(key, view.id, chosen, refused, reasons), round=view.id)
