@@ -65,6 +65,7 @@ class OrganisationNode:
     _lost: set[tuple[int, Phase, type[act.Action]]] = field(default_factory=set)
     _told: dict[str, object] = field(default_factory=dict)
     _pause: float = 0.0
+    _done: act.Action | None = None
     _head: int = 0
     _latest: int = 0
 
@@ -112,14 +113,16 @@ class OrganisationNode:
         if isinstance(action, act.Halt):
             raise StudyHalted(f"study {study.id} cannot go on: {action.reason}", "`defedbio round list` shows what happened in each round")
         if action is None or _step(study, action) in self._lost:
-            self._pause = min(max(2 * self._pause, self.options.first_poll), self.options.poll_seconds)
-            self.stop.wait(self._pause)
+            self._rest()
             return False
+        if action == self._done:
+            # Until it is deep enough to count, it is done again, as a reorganisation may have taken it back: at the pace of blocks.
+            self._rest()
         work = _round_of(study, action)
         try:
             with self.tools.report.within(**work):
                 perform(self.tools, study, action)
-            self._refused, self._refusals = "", 0
+            self._refused, self._refusals, self._done = "", 0, action
             return False
         except ContractRefused as error:
             self._bear(study, action, error)
@@ -148,6 +151,10 @@ class OrganisationNode:
             self._give_up(study, action, fault)
         self.stop.wait(self.options.poll_seconds)
         return False
+
+    def _rest(self) -> None:
+        self._pause = min(max(2 * self._pause, self.options.first_poll), self.options.poll_seconds)
+        self.stop.wait(self._pause)
 
     def _bear(self, study: StudyView, action: act.Action, error: ContractRefused) -> None:
         """Wait for a race to end, sit a lost step out, and raise what the operator must see to."""

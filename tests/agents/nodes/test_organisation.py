@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,18 @@ def test_a_quiet_chain_is_looked_at_less_and_less_often_until_there_is_news(toge
     together.ledger.emit(ev.MemberAdmitted, PEOPLE[0], 5)
     made.turn()
     assert pauses.seconds == [0.125, 0.25, 0.5, 1.0, 1.0, 0.125]
+
+
+def test_what_is_not_deep_enough_yet_is_done_again_at_the_pace_of_looking(together: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses, feed = Pauses(), Feed(together.ledger)
+    made = OrganisationNode(together.tools[0], feed, 1, LoopOptions(poll_seconds=1.0), pauses)  # type: ignore[arg-type]
+    shallow = feed.poll()
+    told = iter([shallow])
+    monkeypatch.setattr(feed, "poll", lambda: next(told, replace(shallow, fresh=())))
+    for _ in range(5):
+        made.turn()
+    assert pauses.seconds == [0.125, 0.25, 0.5, 1.0], "the round is opened at once, and then looked for"
+    assert len(together.ledger.calls("open_round")) == 1
 
 
 def test_c4_trouble_that_passes_is_forgotten(together: InProcess) -> None:
