@@ -84,7 +84,7 @@ class CheckShare:
 
 @dataclass(frozen=True)
 class CheckOpening:
-    """Check the posted openings; keep the first that holds and compute the new model from it."""
+    """Check the next of the posted openings; keep it if it holds and compute the new model from it."""
 
     round: int
 

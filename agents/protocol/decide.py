@@ -218,12 +218,15 @@ def _open_sum(role: Role, study: StudyView, view: RoundView, facts: Facts, clock
 
 def _find_opening(role: Role, study: StudyView, view: RoundView, facts: Facts, clock: Clock) -> act.Action | None:
     """Look at what others posted, and combine what is this node's to combine; it ends with an opening that holds."""
-    if facts.openings_checked < len(view.openings):
+    combining = _combine(role, study, view, facts, clock) if facts.shares_tried < len(view.shares) else None
+    # Each of many may post what nobody delivers. Whose turn has come looks at one of them before it combines, and at no more.
+    own_turn = facts.openings_checked > 0 and clock.waited >= _opening_wait(role, study, view, facts)
+    if facts.openings_checked < len(view.openings) and not (own_turn and combining):
         return act.CheckOpening(view.id)
     # Late, before any combining: a share that is on the chain and cannot be had would be waited for in vain.
     if clock.waited >= _window(study, view.phase) / 2 and (release := _release(role, view, facts)) is not None:
         return release
-    if facts.shares_tried < len(view.shares) and (combining := _combine(role, study, view, facts, clock)) is not None:
+    if combining is not None:
         return combining
     # Another's accusation is worth a look by whoever has the aggregate and may have a share to add, and no more than that.
     accused = [holder for holder in view.disputed if holder != role.address and holder not in facts.weighed]

@@ -79,7 +79,7 @@ def perform(tools: Tools, study: StudyView, action: act.Action) -> None:
         case act.CheckShare():
             sums.check_share(tools, _view(study, action.round), action.holder)
         case act.CheckOpening():
-            models.check_posted_openings(tools, study, _view(study, action.round))
+            models.check_posted_opening(tools, study, _view(study, action.round))
         case act.CombinePart():
             sums.combine_part(tools, study, _view(study, action.round))
         case act.AssembleParts():

@@ -341,6 +341,39 @@ def test_a_wrong_opening_of_whoever_should_post_it(attack: Attack, arena: Arena,
         arena.check_opened()
 
 
+def test_openings_that_nobody_delivers_one_after_another(attack: Attack, make_arena: MakeArena) -> None:
+    arena = make_arena(organisations=7, holders=4, quorum=3)
+    cheats = arena.members[4:]
+    attack.by("three participants that hold no share of the key")
+    view = arena.play(reached(1, Phase.DECRYPTED)).rounds[1]
+    openers = [member for share in view.shares for member in arena.members if member.address == share.holder]
+    junk = [cid_of(cheat.address.encode()) for cheat in cheats]
+    looked_for: set[str] = set()
+
+    def slowly(find: Callable[[str, Sequence[str]], bytes]) -> Callable[[str, Sequence[str]], bytes]:
+        def found(cid: str, sources: Sequence[str]) -> bytes:
+            if cid in junk and cid not in looked_for:
+                looked_for.add(cid)
+                arena.skip(arena.seconds * 0.4)  # all nodes wait for it at the same time
+            return find(cid, sources)
+
+        return found
+
+    with attack.sends("an opening of nothing each, which every node waits for as long as it waits for any blob"):
+        for cheat, cid in zip(cheats, junk, strict=True):
+            arena.send(cheat, RoundManager.post_opening("junk", 1, keccak256(cid.encode()), cid))
+        for member in openers:
+            member.node.clock(member.node.refresh())  # each sees at once that the phase has begun
+            member.store._find = slowly(member.store._find)  # type: ignore[method-assign]
+    with attack.seen("by the nodes whose turn it is, which look at one of them and then combine the shares themselves"):
+        final = arena.play(lambda study: study.rounds[1].phase.ended, openers).rounds[1]
+        assert len(looked_for) == 1
+    with attack.works("the round, which finalises in time and verifies"):
+        assert final.phase == Phase.FINALISED and verified(arena)
+    with attack.unlearnt("anything beyond the one sum"):
+        arena.check_opened()
+
+
 def test_a_model_of_its_own_attested_first(attack: Attack, arena: Arena) -> None:
     *honest, cheat = arena.members
     attack.by("a key holder that posts an opening of its own and attests to a model of its own")

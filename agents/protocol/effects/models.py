@@ -16,22 +16,21 @@ from defedbio.protocol.tools import Tools, seen, seen_in
 from defedbio.protocol.view import RoundView, StudyView
 
 
-def check_posted_openings(tools: Tools, study: StudyView, view: RoundView) -> None:
-    """Look at the openings not yet looked at; the first that holds gives the model."""
+def check_posted_opening(tools: Tools, study: StudyView, view: RoundView) -> None:
+    """Look at the first of the posted openings that was not looked at yet; if it holds it gives the model."""
     looked_at = seen_in(tools.journal.get(tools.record(view, "openings")), view.openings)
-    ciphertexts = sums.own_aggregate(tools, view)
-    for post in view.openings[looked_at:]:
-        try:
-            with tools.report.phase("verify-opening", round=view.id):
-                openings = tools.fetcher.opening(view, post, ciphertexts, tools.arithmetic)
-        except BlobUnavailable as error:
-            tools.report.note(f"opening not delivered: {error.message}", round=view.id, peer=post.sender)
-        except PeerFault as error:
-            tools.report.note(f"opening refused: {error.message}", round=view.id, peer=post.sender)
-        else:
-            keep_opening(tools, study, view, openings)
-            return
-    tools.journal.put(tools.record(view, "openings"), seen(view.openings))
+    ciphertexts, post = sums.own_aggregate(tools, view), view.openings[looked_at]
+    try:
+        with tools.report.phase("verify-opening", round=view.id):
+            openings = tools.fetcher.opening(view, post, ciphertexts, tools.arithmetic)
+    except BlobUnavailable as error:
+        tools.report.note(f"opening not delivered: {error.message}", round=view.id, peer=post.sender)
+    except PeerFault as error:
+        tools.report.note(f"opening refused: {error.message}", round=view.id, peer=post.sender)
+    else:
+        keep_opening(tools, study, view, openings)
+        return
+    tools.journal.put(tools.record(view, "openings"), seen(view.openings[: looked_at + 1]))
 
 
 def assemble_parts(tools: Tools, study: StudyView, view: RoundView) -> None:
