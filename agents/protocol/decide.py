@@ -162,7 +162,8 @@ def _attest(role: Role, study: StudyView, view: RoundView, facts: Facts, clock: 
     if missing and (elsewhere or said[0] is None or len(good) < least) and facts.checked_ago >= RECHECK_S:
         return act.CheckUpdates(view.id)
     late = clock.waited >= _window(study, view.phase) / 2
-    if missing & ~view.absent.bits and not late and not view.attested:
+    # Whatever others said by now: one that is quick would end the waiting of all.
+    if missing & ~view.absent.bits and not late:
         return None
     # INVARIANT: no set without this organisation's own good update, else others could choose to sum without the honest.
     own = BitSet(good.bits & 1 << role.position) if role.position is not None else NO_ONE

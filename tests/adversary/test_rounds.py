@@ -302,6 +302,28 @@ def test_a_holder_that_says_two_things_by_turns(attack: Attack, make_arena: Make
         arena.check_opened()
 
 
+def test_an_early_word_against_a_slow_update(attack: Attack, make_arena: MakeArena) -> None:
+    arena = make_arena(organisations=7, holders=5, quorum=3)
+    honest, cheat, victim = arena.members[:4], arena.members[4], arena.members[5]
+    attack.by("a key holder that is as quick as it likes")
+    view = arena.play(reached(1, Phase.REVEALED)).rounds[1]
+    heals = [withhold(member, {view.reveals[victim.position].cid}) for member in honest]
+    with attack.sends("an attestation without the update of an organisation whose line is slow, before that arrives anywhere"):
+        arena.send(cheat, RoundManager.attest_set("early", 1, BitSet.of(0, 1, 2, 3, 4, 6), NO_ONE, ""))
+        settle(arena, *honest)
+    with attack.seen("by the other holders, who wait and try again as they would without it"):
+        assert list(arena.round(1).attested) == [cheat.address]
+        for heal in heals:
+            heal()
+        frozen = arena.play(reached(1, Phase.FROZEN), honest).rounds[1].frozen
+        assert frozen == BitSet.of(*range(7))
+    with attack.works("the round, with every update"):
+        arena.play(reached(1, Phase.FINALISED), honest)
+        assert verified(arena)
+    with attack.unlearnt("anything beyond the one sum"):
+        arena.check_opened()
+
+
 # -- duties that follow from what is missing ---------------------------------------------------------------------------------------------
 
 
