@@ -1,6 +1,6 @@
 """The privacy budget: charged before a record is touched, declared on the chain before the update is committed to.
 
-What is charged is what was published: of a round that came to nothing before this node revealed its update, a commitment is all that left
+What is charged is what was published: of a round that ended before this node revealed its update, a commitment is all that left
 it, and the charge is free for the next round. Once it was published, the charge stays, whatever becomes of the round: a ciphertext cannot
 be called back, and the budget must hold against whoever opens it one day (decision 0054).
 """
@@ -8,7 +8,6 @@ be called back, and the budget must hold against whoever opens it one day (decis
 from __future__ import annotations
 
 from defedbio.chain.bindings.round_manager import RoundManager
-from defedbio.domain import Phase
 from defedbio.errors import InvalidData
 from defedbio.learning.privacy.budget import loss_after
 from defedbio.protocol.tools import Tools
@@ -29,7 +28,7 @@ def charge(tools: Tools, study: StudyView, view: RoundView) -> None:
     charged = _charged(tools)
     if _name(view) in charged:
         return
-    free = {_name(r) for r in study.rounds.values() if r.phase == Phase.VOIDED and not _published(tools, r)}
+    free = {_name(r) for r in study.rounds.values() if r.phase.ended and not _published(tools, r)}
     charged = [name for name in charged if name not in free]
     total = loss_after(tools.frame.spec, len(charged) + 1).epsilon_total
     # A loss or a budget that is no number is a budget that is spent.

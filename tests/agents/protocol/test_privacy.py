@@ -136,6 +136,21 @@ def test_a_round_that_came_to_nothing_before_the_reveal_costs_nothing(world: InP
     assert world.store(1).blobs and charged(world, 1) == 1
 
 
+def test_a_round_that_went_on_without_this_organisation_costs_nothing(world: InProcess) -> None:
+    """As for one that is not waited for, and whose training takes longer than the others'."""
+    world.play(lambda study: bool(study.rounds))
+    perform(world.tools[1], world.ledger.study(), act.PrepareUpdate(1))
+    assert charged(world, 1) == 1
+    world.play(lambda study: len(study.rounds[1].commitments) == 3, who=(0, 2, 3))
+    world.ledger.enter(1, Phase.COMMITTED)
+    world.play(lambda study: len(study.rounds[1].reveals) == 3, who=(0, 2, 3))
+    world.ledger.enter(1, Phase.REVEALED)
+    world.play(reached(1, Phase.FINALISED))
+    world.recorder(0).open_round("open 2", 1)
+    perform(world.tools[1], world.ledger.study(), act.PrepareUpdate(2))
+    assert charged(world, 1) == 1
+
+
 def test_a_round_that_came_to_nothing_after_the_reveal_stays_charged(world: InProcess) -> None:
     """A published ciphertext cannot be called back. Whoever voids rounds from then on spends the others' budget, and no more than that."""
     for number in (1, 2):
