@@ -64,7 +64,9 @@ def test_a_round() -> None:
     ]
     later = {label: (at, offset) for label, at, offset, _ in found if at > storage.ATTESTATIONS}
     assert (later["absent"], later["disputes"]) == ((storage.ABSENT, 0), (storage.DISPUTES, 0))
-    assert [(label, offset, size) for label, at, offset, size in found if at == storage.SHARE] == [("leastShare", 0, 2), ("refusers", 2, 2)]
+    assert [(label, offset, size) for label, at, offset, size in found if at == storage.SHARE] == [
+        *(("leastShare", 0, 2), ("refusers", 2, 2), ("attested", 4, 16)),
+    ]
     assert [label for label, at, _, _ in found if at == storage.REFUSALS] == ["refusals"]
 
 
