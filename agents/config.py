@@ -94,9 +94,10 @@ def write_private(path: Path, document: dict[str, Any], replace: bool = False) -
 
 
 def write_private_bytes(path: Path, raw: bytes, replace: bool = False) -> None:
-    """The same of any bytes."""
+    """The same of any bytes. Of two that write beside each other without `replace` one is refused."""
+    there = InvalidInput(f"{path} exists already", "move it away first if you mean to replace it")
     if path.exists() and not replace:
-        raise InvalidInput(f"{path} exists already", "move it away first if you mean to replace it")
+        raise there
     try:
         handle, temporary = tempfile.mkstemp(dir=private_folder(path.parent), prefix=f".{path.name}.")
         try:
@@ -104,11 +105,15 @@ def write_private_bytes(path: Path, raw: bytes, replace: bool = False) -> None:
                 stream.write(raw)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        except OSError:
+            if replace:
+                os.replace(temporary, path)
+            else:
+                os.link(temporary, path)
+        finally:
             Path(temporary).unlink(missing_ok=True)
-            raise
         sync_folder(path.parent)
+    except FileExistsError:
+        raise there from None
     except OSError as error:
         raise InvalidInput(f"{path} cannot be written: {error.strerror}", "is the disk full, or the folder another user's?") from error
 

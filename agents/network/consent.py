@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from defedbio.chain.network import CONFIRMATIONS
-from defedbio.domain import TWO_THIRDS, WHOLE, CeremonyKind
+from defedbio.domain import TWO_THIRDS, WHOLE, CeremonyKind, least_set
 from defedbio.text import moment, printable
 
 
@@ -145,7 +145,7 @@ def _in_words(agreed: Consent) -> str:
             *_rows("to whom", ["to everyone: each opened sum is on IPFS, beside the model that follows from it"]),
             *_rows("by whom", _holders(agreed.key)),
             *_rows("key", _ceremony(agreed.key)),
-            *_rows("cohort", [f"a sum of at least {cohort.minimum} organisations' updates, of {cohort.seats} seats{_share(cohort)}"]),
+            *_rows("cohort", _least(cohort)),
             *_rows("who joins", _invited(cohort)),
             *_rows("weighting", [_weighting(agreed)]),
             *_rows("privacy", _privacy(agreed)),
@@ -190,6 +190,14 @@ def _invited(cohort: Cohort) -> list[str]:
     if not cohort.invited:
         return ["any member of the consortium may take a seat"]
     return ["only these may take a seat:", *(f"  {_who(party)}" for party in cohort.invited)]
+
+
+def _least(cohort: Cohort) -> list[str]:
+    least = least_set(cohort.minimum, cohort.least_share, cohort.seats)
+    return [
+        f"a sum of at least {cohort.minimum} organisations' updates, of {cohort.seats} seats{_share(cohort)}",
+        f"with all seats taken and all updates good it may be of {least}, of which {least - 1} who collude learn the one that is left",
+    ]
 
 
 def _share(cohort: Cohort) -> str:

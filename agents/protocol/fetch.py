@@ -36,8 +36,8 @@ class Fetcher:
     rand: Rand
     seconds: float = 30.0
 
-    def update(self, view: RoundView, reveal: Reveal) -> list[int]:
-        """A revealed update's ciphertexts: units below n² with the revealed root.
+    def update(self, view: RoundView, reveal: Reveal, seconds: float | None = None) -> list[int]:
+        """A revealed update's ciphertexts: units below n² with the revealed root. `seconds` bound the fetch instead of the usual ones.
 
         Raises:
             BlobUnavailable, MalformedBlob, BlobMismatch, BadCiphertext: with the participant to blame.
@@ -45,7 +45,8 @@ class Fetcher:
         key = self.frame.key.public_key
         header = self.frame.header(wire.BlobKind.UPDATE, view, reveal.participant)
         try:
-            ciphertexts = wire.decode_update(self._blob(header, reveal.cid, reveal.participant, keepers_of_updates(view)), header, key)
+            raw = self._blob(header, reveal.cid, reveal.participant, keepers_of_updates(view), seconds)
+            ciphertexts = wire.decode_update(raw, header, key)
             if roots.update_root(ciphertexts, key) != reveal.update_root:
                 raise BlobMismatch("the update's root is not the revealed one")
             if reveal.proof_hash != NO_PROOF:
@@ -137,5 +138,6 @@ class Fetcher:
             raise error.blame(post.sender) from None
         return openings
 
-    def _blob(self, header: wire.Header, cid: str, owner: str, others: tuple[str, ...] = ()) -> bytes:
-        return self.peers.fetch(cid, owner, wire.blob_size(header.kind, header.modulus_bits, header.count), self.seconds, others)
+    def _blob(self, header: wire.Header, cid: str, owner: str, others: tuple[str, ...] = (), seconds: float | None = None) -> bytes:
+        size = wire.blob_size(header.kind, header.modulus_bits, header.count)
+        return self.peers.fetch(cid, owner, size, self.seconds if seconds is None else seconds, others)

@@ -9,9 +9,17 @@ from contextvars import copy_context
 from typing import TypeVar
 
 FETCHES = 4
+LEAST_SECONDS = 1.0
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+def patience(count: int, whole: float, most: float) -> float:
+    """Seconds for each of `count` fetches, at most `most` and at least one, so that all end within a quarter of the `whole` phase even if
+    nobody delivers. What came of a blob until then is kept, and the next try goes on from there."""
+    passes = -(-count // FETCHES)
+    return min(most, max(LEAST_SECONDS, whole / 4 / max(passes, 1)))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from defedbio.errors import BlobUnavailable, CidMismatch, InternalFault, Invalid
 from defedbio.ipfs.cid import cid_of
 from defedbio.learning.local import contribute
 from defedbio.protocol.effects import privacy
-from defedbio.protocol.effects.fetching import fetching
+from defedbio.protocol.effects.fetching import fetching, patience
 from defedbio.protocol.frame import NO_PROOF
 from defedbio.protocol.left_out import MAX_REASONS_BYTES
 from defedbio.protocol.randomness import SECRET_BYTES, rounding, training_seed
@@ -118,7 +118,9 @@ def check_updates(tools: Tools, view: RoundView) -> None:
     """P3: fetch and check every revealed update, and journal which are good, which never can be, and why."""
     verdicts = dict(_verdicts(tools, view) or {})
     waiting = [position for position in sorted(view.reveals) if verdicts.get(view.reveals[position].name, UNAVAILABLE) == UNAVAILABLE]
-    with tools.report.phase("check", round=view.id) as phase, fetching(waiting, partial(_fetch, tools, view)) as fetched:
+    seconds = patience(len(waiting), tools.frame.spec.deadlines.attest, tools.fetcher.seconds)
+    fetch = partial(_fetch, tools, view, seconds=seconds)
+    with tools.report.phase("check", round=view.id) as phase, fetching(waiting, fetch) as fetched:
         for done, position in enumerate(waiting, len(view.reveals) - len(waiting) + 1):
             try:
                 keep_update(tools, view, view.reveals[position], fetched[position].result())
@@ -150,7 +152,7 @@ def _verdicts(tools: Tools, view: RoundView) -> dict[str, str] | None:
     return tools.journal.get(tools.record(view, "checked"))
 
 
-def _fetch(tools: Tools, view: RoundView, position: int) -> list[int]:
+def _fetch(tools: Tools, view: RoundView, position: int, seconds: float | None = None) -> list[int]:
     """The checked update at a position: remembered, this node's own from its journal, or another's from IPFS."""
     reveal = view.reveals[position]
     known = tools.updates.get((view.id, reveal.name))
@@ -158,7 +160,7 @@ def _fetch(tools: Tools, view: RoundView, position: int) -> list[int]:
         return known
     if reveal.participant == tools.address and (own := _own_update(tools, view, reveal)) is not None:
         return own
-    return tools.fetcher.update(view, reveal)
+    return tools.fetcher.update(view, reveal, seconds)
 
 
 def _own_update(tools: Tools, view: RoundView, reveal: Reveal) -> list[int] | None:

@@ -97,6 +97,7 @@ def test_every_rule_is_said() -> None:
     document = json.loads(spec.raw) | {"deadlines": deadlines}
     text = str(asked(StudySpec.from_bytes(json.dumps(document).encode())))
     assert "a sum of at least 5 organisations' updates, of 9 seats" in text
+    assert "it may be of 6, of which 5 who collude learn the one that is left" in text
     assert "12 confirmations before a node acts; it stops after 7 void rounds in a row" in text
     unsaid = str(asked(frame().spec))
     assert "12 confirmations (none on a local development chain) before a node acts" in unsaid

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from defedbio.crypto import paillier, roots, threshold, wire
 from defedbio.crypto.merkle import keccak256
@@ -23,6 +25,7 @@ from defedbio.errors import (
     MalformedBlob,
     PeerFault,
 )
+from defedbio.protocol.effects.fetching import FETCHES, LEAST_SECONDS, patience
 from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import NO_PROOF
 from defedbio.protocol.view import ModelAttestation, Post, Reveal, RoundView, Share
@@ -255,3 +258,10 @@ def test_an_attestation_of_another_model_is_not_looked_at(together: InProcess) -
     view = finalised(together.store(1).add(MODEL))
     stray = ModelAttestation(PEOPLE[3], bytes(32), b"\x01" * 32, "not a cid")
     assert reader(together).model_bytes(replace(view, attestations=(stray, *view.attestations))) == MODEL
+
+
+@given(count=st.integers(1, 256), whole=st.floats(1, 1e7), most=st.floats(1, 30))
+def test_p3_updates_that_nobody_delivers_leave_most_of_the_phase(count: int, whole: float, most: float) -> None:
+    seconds = patience(count, whole, most)
+    assert LEAST_SECONDS <= seconds <= most
+    assert seconds == LEAST_SECONDS or seconds * -(-count // FETCHES) <= whole / 4
