@@ -35,6 +35,8 @@ NODE := .venv/.done/node-$(call hash,requirements-node.lock .ci/node)
 PROJECT := .venv/.done/project-$(shell (pwd; cat pyproject.toml setup.py agents/crypto/native/*) | git hash-object --stdin | cut -c1-16)
 NPM := node_modules/.done-$(call hash,package.json package-lock.json .npmrc .ci/npm)
 SOLC := build/solc/solc-v0.8.30
+SOURCES := $(shell git ls-files contracts brownie-config.yaml scripts/compiler.py 2>/dev/null)
+CONTRACTS := build/compiled/.done-$(call hash,$(SOURCES) package-lock.json)
 CHROMIUM := .venv/.done/chromium-$(call hash,.ci/chromium)
 KUBO := .venv/.done/kubo-$(call hash,requirements-kubo.lock .ci/kubo)
 BENCH := .venv-bench/.done/packages-$(call hash,requirements-bench.lock)
@@ -44,7 +46,7 @@ help: ## show this list
 	@echo "DeFed-Bio: make TARGET"
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-12s %s\n", $$1, $$2 }'
 
-setup: $(VENV) $(PACKAGES) $(TORCH) $(PROJECT) $(NODE) $(NPM) $(SOLC) ## install everything this repository needs, into this folder
+setup: $(VENV) $(PACKAGES) $(TORCH) $(PROJECT) $(NODE) $(NPM) $(SOLC) $(CONTRACTS) ## install everything this repository needs, into this folder
 	@echo "setup is complete: $$($(PY) --version), Node $$(.venv/bin/node --version), solc 0.8.30"
 
 $(VENV):
@@ -74,6 +76,11 @@ $(NPM): | $(NODE)
 
 $(SOLC): .ci/solc | $(NPM)
 	@$(STEP) "Solidity compiler" .ci/solc
+
+# Every deployment and many tests ask for the compiled contracts: compiled once here, they wait for nobody there.
+$(CONTRACTS): $(SOLC) | $(PROJECT)
+	@$(STEP) "contracts" $(PY) -c "from scripts.compiler import outputs; outputs()"
+	$(done)
 
 # Only the tests need a browser.
 $(CHROMIUM):
