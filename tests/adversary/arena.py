@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from defedbio.protocol.journal import Journal
 from defedbio.protocol.reading import Reader
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.verify import Check, verify_round
-from defedbio.protocol.view import RoundView, StudyView
+from defedbio.protocol.view import RoundView, StudyView, fold
 from defedbio.report import Reporter
 from defedbio.spec import StudySpec
 from tests.anvil import CHAIN_ID, QUICK, Anvil, account
@@ -148,6 +148,7 @@ class Arena:
     study: int = 0
     frame: StudyFrame = field(init=False)
     _sent: int = 0
+    _seen: StudyView | None = None
     _strangers: list[Member] = field(default_factory=list)
 
     # -- set up ------------------------------------------------------------------------------------------------------------------
@@ -309,9 +310,19 @@ class Arena:
         client = self.members[0].client
         return list(fetch_events(client, self.network.deploy_block, client.head().number))
 
+    @cached_property
+    def _feed(self) -> EventFeed:
+        """What the test itself sees of the chain, by nobody's endpoint."""
+        return EventFeed(ChainClient(self.anvil.url, self.network, options=QUICK), study=self.study)
+
     def view(self) -> StudyView:
         """The study as the chain tells it now."""
-        return self.reader(self.members[0]).study_view(self.study)
+        state = self._feed.poll()
+        if self._seen is None or state.forked_at is not None:
+            self._seen = fold(StudyView(self.study), state.events)
+        elif state.fresh:
+            self._seen = fold(self._seen, state.fresh)
+        return self._seen
 
     def round(self, number: int) -> RoundView:
         return self.view().rounds[number]
