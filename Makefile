@@ -107,9 +107,9 @@ unit: setup $(KUBO) ## pure Python tests; PYTEST_ARGS="..." is passed on
 	@mkdir -p build/reports build/coverage
 	@$(PYTEST) tests $(CONTRACT_TESTS:%=--ignore=%) $(SLOW_TESTS:%=--ignore=%) $(ATTACKS:%=--ignore=%) -n 3 --dist loadfile --cov --cov-report= --cov-fail-under=0 --junitxml=build/reports/unit.xml $(PYTEST_ARGS)
 
-attacks: setup ## what hostile members and outsiders do, against real contracts and nodes (docs/attacks.md)
+attacks: setup ## what hostile members and outsiders do (docs/attacks.md): the short form; LONG=1 runs all
 	@mkdir -p build/reports
-	@$(PYTEST) $(ATTACKS) -n 3 --dist worksteal --junitxml=build/reports/attacks.xml $(PYTEST_ARGS)
+	@$(PYTEST) $(ATTACKS) $(if $(LONG),,-m "not long") -n 3 --dist worksteal --junitxml=build/reports/attacks.xml $(PYTEST_ARGS)
 
 contracts: setup ## contract tests on Anvil, through brownie
 	@mkdir -p build/reports build/home

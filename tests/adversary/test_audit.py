@@ -108,6 +108,7 @@ def test_contracts_of_ones_own_on_which_one_account_plays_all_companies(
         assert not all(check.ok for check in check_bundle(bundle.path))
 
 
+@pytest.mark.long
 def test_a_chain_of_ones_own_with_the_contracts_where_they_are(
     attack: Attack,
     make_arena: Callable[..., Arena],

@@ -15,6 +15,7 @@ from tests.adversary.frame import Attack
 HUGE = "0x" + "f" * 5_000
 NONSENSE: tuple[Any, ...] = (None, True, -1, 2**70, 1e300, "", "0x", "0xzz", HUGE, [], [[]], [None], {}, {"hash": None}, [{"topics": 7}])
 ASKED_WHILE_READING = ("eth_getBlockByNumber", "eth_getLogs")
+SHORT = ("eth_getLogs", "eth_getTransactionReceipt")
 NEVER_TRUE = {"eth_getBlockByNumber": len(NONSENSE), "eth_sendRawTransaction": 0}  # the last is not believed
 ASKED_WHILE_SENDING = (
     "eth_estimateGas",
@@ -78,7 +79,10 @@ def test_an_endpoint_that_says_a_transaction_was_mined(attack: Attack, arena: Ar
             arena.check_opened()
 
 
-@pytest.mark.parametrize("method", [*ASKED_WHILE_READING, *ASKED_WHILE_SENDING])
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(method, marks=() if method in SHORT else pytest.mark.long) for method in (*ASKED_WHILE_READING, *ASKED_WHILE_SENDING)],
+)
 def test_an_endpoint_that_answers_nonsense(attack: Attack, arena: Arena, method: str) -> None:
     attack.by("whoever runs the endpoint of one organisation")
     victim = arena.members[0]

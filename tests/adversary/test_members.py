@@ -144,6 +144,7 @@ def test_an_enrolled_member_that_commits_and_never_reveals(attack: Attack, make_
         arena.check_opened()
 
 
+@pytest.mark.long
 def test_a_member_that_comes_back_again_and_again_and_stays_away(attack: Attack, make_arena: MakeArena) -> None:
     attack.by("an enrolled participant that is no longer waited for")
     arena = make_arena(changes={"rounds": 6})

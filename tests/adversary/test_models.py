@@ -122,7 +122,7 @@ def test_counts_of_fewer_rows_than_none(attack: Attack, make_arena: Callable[...
         arena.check_opened()
 
 
-@pytest.mark.parametrize("by_member", [False, True], ids=["unsigned", "signed by a member"])
+@pytest.mark.parametrize("by_member", [False, pytest.param(True, marks=pytest.mark.long)], ids=["unsigned", "signed by a member"])
 def test_a_card_of_made_up_metrics_and_names(attack: Attack, make_arena: Callable[..., Arena], tmp_path: Path, by_member: bool) -> None:
     arena = make_arena(changes={"evaluation": {"minimum_cell": 1}})
     signer, reader = account(2), arena.reader(arena.members[0])

@@ -34,7 +34,7 @@ def height(arena: Arena) -> int:
     return arena.members[0].client.head().number
 
 
-@pytest.mark.parametrize("depth", range(1, 6))
+@pytest.mark.parametrize("depth", [1, *(pytest.param(depth, marks=pytest.mark.long) for depth in (2, 3, 4)), 5])
 def test_every_phase_is_entered_and_taken_back(attack: Attack, arena: Arena, depth: int) -> None:
     attack.by("whoever makes the chain's blocks, or nobody: bad luck is enough")
     witness, lost = Witness(), []

@@ -202,6 +202,7 @@ def test_an_organisation_that_pinned_a_blob_sends_it_in_drops(attack: Attack, ma
             assert slow.asked.count("WantBlock") < blocks
 
 
+@pytest.mark.long
 def test_a_stranger_asks_for_everything(attack: Attack, make_site: Callable[[str], Site]) -> None:
     attack.by("a stranger that has read the CIDs of every blob on the chain")
     victim, member, outsider = make_site("victim"), make_site("member"), make_site("outsider")
