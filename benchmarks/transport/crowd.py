@@ -1,6 +1,6 @@
 """What a member's fetches lose while a crowd is at the door of the node that it fetches from.
 
-    python -m benchmarks.transport.crowd [--hostile 1000] [--guests 40] [--megabytes 24] [--repeat 10]
+    python -m benchmarks.transport.crowd [--hostile 1000] [--guests 40] [--megabytes 24] [--repeat 10] [--apart]
 
 A member fetches a blob from another's node over a connection that stands, in quiet and under attack in turn. The crowd: `hostile`
 connections from fifty addresses that never finish their handshake and are opened again a second after the node closes them, and `guests`
@@ -54,19 +54,32 @@ async def _knocks(port: int, count: int, ready: Connection) -> None:
     await asyncio.gather(*knocks)
 
 
-def _run(port: int, count: int, ready: Connection) -> None:
+def _run(port: int, count: int, ready: Connection, core: int | None) -> None:
+    if core is not None:
+        os.sched_setaffinity(0, {core})
     os.nice(19)  # their own work is to cost the node little: they would be on other machines
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_knocks(port, count, ready))
 
 
 @contextmanager
-def crowd(victim: EmbeddedNode, hostile: int, guests: int) -> Iterator[None]:
+def crowd(victim: EmbeddedNode, hostile: int, guests: int, core: int | None) -> Iterator[None]:
     address = victim.ready.multiaddrs[0]
     context = mp.get_context("spawn")
     here, there = context.Pipe()
-    knocking = context.Process(target=_run, args=(int(address.split("/")[4]), hostile, there), daemon=True)
-    command = ["nice", "-n", "19", str(find_node_binary()), str(STRANGER), "--dial", address, "--crowd", str(guests)]
+    knocking = context.Process(target=_run, args=(int(address.split("/")[4]), hostile, there, core), daemon=True)
+    command = [
+        *([] if core is None else ["taskset", "-c", str(core)]),
+        "nice",
+        "-n",
+        "19",
+        str(find_node_binary()),
+        str(STRANGER),
+        "--dial",
+        address,
+        "--crowd",
+        str(guests),
+    ]
     strangers = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     knocking.start()
     try:
@@ -93,7 +106,7 @@ def fetched(there: KuboStore, here: KuboStore, size: int, source: str) -> float:
     return seconds
 
 
-def measure(hostile: int, guests: int, size: int, repeat: int) -> dict[str, list[float]]:
+def measure(hostile: int, guests: int, size: int, repeat: int, core: int | None) -> dict[str, list[float]]:
     results: dict[str, list[float]] = {"in quiet": [], "under attack": []}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="defedbio-crowd-")))
@@ -106,7 +119,7 @@ def measure(hostile: int, guests: int, size: int, repeat: int) -> dict[str, list
         fetched(there, here, size, source)
         for _ in range(repeat):
             results["in quiet"] += [fetched(there, here, size, source) for _ in range(3)]
-            with crowd(victim, hostile, guests):
+            with crowd(victim, hostile, guests, core):
                 results["under attack"] += [fetched(there, here, size, source) for _ in range(3)]
     return results
 
@@ -129,10 +142,14 @@ def main() -> int:
     parser.add_argument("--guests", type=int, default=40, help="strangers that do")
     parser.add_argument("--megabytes", type=float, default=24.0, help="size of the blob, in 10^6 bytes")
     parser.add_argument("--repeat", type=int, default=10, help="times that quiet and attack take turns, three fetches each")
+    parser.add_argument("--apart", action="store_true", help="a core for the crowd alone, and the others for the nodes, quiet or not")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
     size = int(arguments.megabytes * 1e6)
-    results = measure(arguments.hostile, arguments.guests, size, arguments.repeat)
+    cores = sorted(os.sched_getaffinity(0))
+    if arguments.apart:
+        os.sched_setaffinity(0, set(cores[:-1]))
+    results = measure(arguments.hostile, arguments.guests, size, arguments.repeat, cores[-1] if arguments.apart else None)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps({"options": vars(arguments) | {"output": ""}, "seconds": results}, indent=1), "utf-8")
     print("\n".join(rows(results, size)))
