@@ -21,7 +21,7 @@ class ComeBack:
 
 @dataclass(frozen=True)
 class PrepareUpdate:
-    """Train, encrypt and publish this organisation's update, and journal its root, CID and salt."""
+    """Train, encrypt and journal this organisation's update, with its root, CID and salt. Nothing leaves the node before the reveal."""
 
     round: int
 

@@ -14,8 +14,6 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from defedbio.chain.bindings.key_registry import KeyRegistry
 from defedbio.chain.bindings.participant_registry import ParticipantRegistry
 from defedbio.chain.bindings.study_registry import StudyRegistry
@@ -27,10 +25,8 @@ from defedbio.chain.records import Receipt, Transaction
 from defedbio.chain.values import Profile
 from defedbio.crypto import ceremony, numbers, sealing, threshold
 from defedbio.crypto.merkle import keccak256
-from defedbio.crypto.paillier import FixedBaseTable
 from defedbio.domain import CeremonyKind, Phase
 from defedbio.errors import ContractRefused
-from defedbio.learning.data.port import Dataset
 from defedbio.network.connection import rules_of
 from defedbio.nodes.organisation import LoopOptions, OrganisationNode
 from defedbio.protocol.decide import Clock
@@ -42,6 +38,7 @@ from defedbio.protocol.verify import Check, verify_round
 from defedbio.protocol.view import RoundView, StudyView, fold
 from defedbio.report import Reporter
 from defedbio.spec import StudySpec
+from tests.agents.protocol.in_process import dataset, primes, table
 from tests.anvil import CHAIN_ID, QUICK, Anvil, account
 from tests.ipfs.memory_store import MemoryNetwork, MemoryStore
 
@@ -64,19 +61,8 @@ SPEC: dict[str, Any] = {
 
 
 @cache
-def _primes() -> tuple[int, int]:
-    data = json.loads((Path(__file__).parents[1] / "vectors" / "keys_2048.json").read_text())
-    return int(data["p"], 16), int(data["q"], 16)
-
-
-@cache
 def _dealt(quorum: int, holders: int) -> tuple[threshold.ThresholdKey, list[threshold.KeyShare]]:
-    return threshold.deal_from_primes(*_primes(), quorum, holders, os.urandom)
-
-
-@cache
-def _table() -> FixedBaseTable:
-    return FixedBaseTable(_dealt(2, 3)[0].public_key)
+    return threshold.deal_from_primes(*primes(), quorum, holders, os.urandom)
 
 
 class Unhurried(threading.Event):
@@ -255,10 +241,10 @@ class Arena:
             fetcher=reader.fetcher(self.frame),
             journal=member.journal,
             report=report,
-            dataset=dataset(member.position) if member.position < self.organisations else None,
+            dataset=dataset(member.position, COLUMNS) if member.position < self.organisations else None,
             share=self._dealt[1][member.holder - 1] if member.holder else None,
         )
-        member.tools.__dict__["table"] = _table()
+        member.tools.__dict__["table"] = table()
         stop = Unhurried()
         member.node = ArenaNode(
             member.tools,
@@ -379,13 +365,6 @@ class Arena:
 def reached(number: int, phase: Phase) -> Callable[[StudyView], bool]:
     """Round `number` is in this phase."""
     return lambda study: number in study.rounds and study.rounds[number].phase == phase
-
-
-def dataset(position: int) -> Dataset:
-    """Another little table for each organisation."""
-    generator = np.random.default_rng(position)
-    x = generator.uniform(0, 1, (20 + 5 * position, COLUMNS)).astype(np.float32)
-    return Dataset(x, (x[:, :1] > 0.5).astype(np.float32))
 
 
 @contextmanager

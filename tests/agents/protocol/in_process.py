@@ -418,9 +418,10 @@ def reached(number: int, phase: Phase) -> Callable[[StudyView], bool]:
     return lambda study: number in study.rounds and study.rounds[number].phase == phase
 
 
-def dataset(index: int) -> Dataset:
+def dataset(index: int, features: int = FEATURES) -> Dataset:
+    """Another little table for each organisation."""
     generator = np.random.default_rng(index)
-    x = generator.uniform(0, 1, (20 + 5 * index, FEATURES)).astype(np.float32)
+    x = generator.uniform(0, 1, (20 + 5 * index, features)).astype(np.float32)
     return Dataset(x, (x[:, :1] > 0.5).astype(np.float32))
 
 
