@@ -32,9 +32,10 @@ from defedbio.protocol.effects import updates
 from defedbio.protocol.journal import Journal
 from defedbio.protocol.randomness import training_seed
 from scripts.consortium import cli_command
-from tests.adversary.arena import Arena, Member, _primes, reached
+from tests.adversary.arena import Arena, Member, reached
 from tests.adversary.canaries import Canaries
 from tests.adversary.frame import Attack
+from tests.agents.protocol.in_process import primes
 
 CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
 
@@ -84,7 +85,7 @@ def test_a_whole_round_is_searched_for_every_secret(attack: Attack, arena: Arena
                 canaries.add(f"random bytes {number}", raw[:32])
             if raw not in salts and len(raw) == 32:
                 canaries.add(f"training seed {number}", training_seed(raw))
-        for name, number in zip(("p", "q"), _primes(), strict=True):
+        for name, number in zip(("p", "q"), primes(), strict=True):
             canaries.add(name, number)
         for member in arena.members:
             assert member.tools.share is not None and member.tools.dataset is not None and member.client.account is not None
