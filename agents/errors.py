@@ -4,6 +4,7 @@
     ├── InvalidInput        (2)   the caller's: a file, an option or a value
     │   ├── InvalidSpec           a study spec that breaks its schema or rules
     │   ├── InvalidData           a local data file that does not fit the study
+    │   │   └── OutsideRule       numbers that do not obey the study's rules, so that nothing can be proven of them
     │   ├── InvalidKey            key material that cannot be used
     │   ├── WrongPassword         a keystore or vault that the password does not open
     │   ├── WrongChain            an endpoint on another chain, or without our contracts
@@ -17,6 +18,7 @@
     │   ├── BlobMismatch          bytes that are not what the CID or the chain's hash says
     │   │   └── CidMismatch       not the CID's: a fault of whoever delivered them, which says nothing of what the CID names
     │   ├── BadCiphertext         outside the units below n^2
+    │   ├── BadProof              a contribution whose proof does not hold
     │   ├── BadShare              a share whose proof fails
     │   ├── BadOpening            an opening that does not hold
     │   ├── BadTranscript         a key ceremony that does not verify
@@ -71,6 +73,10 @@ class InvalidSpec(InvalidInput):
 
 
 class InvalidData(InvalidInput):
+    pass
+
+
+class OutsideRule(InvalidData):
     pass
 
 
@@ -133,6 +139,10 @@ class CidMismatch(BlobMismatch):
 
 
 class BadCiphertext(PeerFault):
+    pass
+
+
+class BadProof(PeerFault):
     pass
 
 

@@ -2,7 +2,7 @@
 sums of vectors.
 
 Digits are taken from the low end after lifting to (-n/2, n/2). Every digit satisfies |v| < 2^(b-1), in what goes in and in what comes
-out; then |m| < 2^(Sb-1) <= 2^(|n|-3) < n/2 and the digits are unique.
+out; then |m| < 2^(Sb-1) <= 2^(|n|-27) < n/2 and the digits are unique.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from defedbio.errors import InvalidInput
 
 Int64 = NDArray[np.int64]
 
+# Bits of a plaintext above its slots: so that sums, and the row sums of proofs, of up to 2^20 plaintexts do not wrap modulo n.
+GUARD_BITS = 26
+
 
 @dataclass(frozen=True)
 class SlotLayout:
@@ -28,13 +31,13 @@ class SlotLayout:
     def __post_init__(self) -> None:
         if not 8 <= self.slot_bits <= 62:
             raise InvalidInput("slot_bits must be 8..62")
-        if self.modulus_bits < self.slot_bits + 2:
+        if self.modulus_bits < self.slot_bits + GUARD_BITS:
             raise InvalidInput("the modulus is too short for one slot")
 
     @property
     def slots(self) -> int:
-        """S, the slots of one ciphertext: S·b <= |n| - 2."""
-        return (self.modulus_bits - 2) // self.slot_bits
+        """S, the slots of one ciphertext: S·b <= |n| - 26."""
+        return (self.modulus_bits - GUARD_BITS) // self.slot_bits
 
     def ciphertexts(self, length: int) -> int:
         """L, the ciphertexts that `length` values fill."""

@@ -1,0 +1,128 @@
+"""What a proof of a contribution says of the numbers in its ciphertexts, and what it is bound to.
+
+A contribution is a weight W and the values of its segments, packed into blocks of equally wide slots: W is the first value of the
+first block, the segments follow in their order. Every value belongs to one segment and is under that segment's rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defedbio.crypto.packing import SlotLayout
+from defedbio.crypto.paillier import PublicKey
+from defedbio.domain import RoundContext, check_hash32
+from defedbio.errors import InvalidInput
+
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Range:
+    """For every value v: 0 <= v and divisor · v <= slope · W + offset. All three are integers, slope and offset at least 0."""
+
+    offset: int
+    slope: int = 0
+    divisor: int = 1
+
+    def __post_init__(self) -> None:
+        if self.divisor < 1 or self.offset < 0 or self.slope < 0 or self.offset + self.slope < 1:
+            raise InvalidInput("a range needs a positive divisor and something to allow")
+
+
+@dataclass(frozen=True)
+class Norm:
+    """divisor · sum v² <= square · W² + linear · W + constant, over all values of the segment together; integers, at least 0.
+
+    `spread` says that honest values were rotated at random, so that no few of them hold much of the norm: a proof may then bound parts
+    of the segment by their shares of it.
+    """
+
+    constant: int
+    linear: int = 0
+    square: int = 0
+    divisor: int = 1
+    spread: bool = False
+
+    def __post_init__(self) -> None:
+        if self.divisor < 1 or min(self.constant, self.linear, self.square) < 0 or not self.constant + self.linear + self.square:
+            raise InvalidInput("a norm needs a positive divisor and something to allow")
+
+
+Rule = Range | Norm
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The values of one segment, and their rule."""
+
+    name: str
+    length: int
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive ciphertexts whose slots are `slot_bits` wide. The first block of a form holds W before its pieces."""
+
+    slot_bits: int
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What every contribution to a step looks like: `weight_cap` is the most that W may be, and the least is 1."""
+
+    modulus_bits: int
+    weight_cap: int
+    blocks: tuple[Block, ...]
+
+    def __post_init__(self) -> None:
+        if not self.blocks or self.weight_cap < 1:
+            raise InvalidInput("a form needs a block, and a weight of at least 1")
+
+    def lengths(self) -> tuple[int, ...]:
+        """How many values each block holds, W included."""
+        return tuple(sum(p.length for p in block.pieces) + (i == 0) for i, block in enumerate(self.blocks))
+
+    def slots(self) -> tuple[SlotLayout, ...]:
+        """The slots of each block's ciphertexts."""
+        return tuple(SlotLayout(self.modulus_bits, block.slot_bits) for block in self.blocks)
+
+    def ciphertexts(self) -> tuple[int, ...]:
+        """How many ciphertexts each block fills."""
+        return tuple(slots.ciphertexts(length) for slots, length in zip(self.slots(), self.lengths(), strict=True))
+
+
+@dataclass(frozen=True)
+class Statement:
+    """`sender` knows what is in these ciphertexts, it obeys the form, and it was made for this round, key epoch and parent model.
+
+    `parent` is keccak256 of the parent model's bytes. The ciphertexts are those of all blocks in their order.
+    """
+
+    form: Form
+    key: PublicKey
+    context: RoundContext
+    key_epoch: int
+    sender: str
+    parent: bytes
+    ciphertexts: Sequence[int]
+
+    def __post_init__(self) -> None:
+        check_hash32(self.parent, "the parent model's hash")
+        if self.key.bits != self.form.modulus_bits:
+            raise InvalidInput("the form is for a key of another size")
+        if len(self.ciphertexts) != sum(self.form.ciphertexts()):
+            raise InvalidInput("a contribution of this form has another number of ciphertexts")
+
+
+@dataclass(frozen=True)
+class Witness:
+    """What only the sender knows: the values of each block (int64, W first in the first), and every ciphertext's exponent of h_s."""
+
+    values: tuple[Int64, ...] = field(repr=False)
+    exponents: Sequence[int] = field(repr=False)
