@@ -11,7 +11,6 @@ from defedbio.crypto import numbers
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.numbers import Rand
 from defedbio.crypto.packing import pack
-from defedbio.crypto.paillier import PublicKey
 from defedbio.crypto.proofs.statement import Form, Statement, Witness
 from defedbio.crypto.roots import update_root
 from defedbio.crypto.transcript import Transcript
