@@ -1,14 +1,16 @@
 """Many signed integers in one Paillier plaintext: m = sum v_i 2^(b i) mod n, without offset, so that sums of plaintexts are
 sums of vectors.
 
-Digits are taken from the low end after lifting to (-n/2, n/2). Every digit satisfies |v| < 2^(b-1), in what goes in and in what comes
-out; then |m| < 2^(Sb-1) <= 2^(|n|-27) < n/2 and the digits are unique.
+Digits are taken from the low end after lifting to (-n/2, n/2). Every digit that goes in satisfies |v| < 2^(b-1); then |m| < 2^(Sb-1)
+<= 2^(|n|-27) < n/2 and the digits are unique. What comes out is whatever digits a plaintext has: reading refuses none, since one
+contribution with a digit out of place would else keep everybody from the sum.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,34 +80,95 @@ def pack(values: Int64, layout: SlotLayout, n: int) -> list[int]:
 
 
 def unpack(plaintexts: Sequence[int], layout: SlotLayout, n: int, length: int) -> Int64:
-    """The first `length` digits, int64. What `pack` gave, or sums of it that keep the slot rule.
+    """The first `length` digits, int64, each in [-2^(b-1), 2^(b-1)): what `pack` gave, or sums of it that keep the slot rule.
+
+    Of any other plaintext it gives the digits that the number has modulo 2^(S b); what lies above its slots or behind the last value
+    counts for nothing.
 
     Raises:
-        InvalidInput: for a wrong count, a plaintext outside [0, n) or outside the slots, or a filling that is not zero.
+        InvalidInput: for a wrong count, or a plaintext outside [0, n).
     """
     _check_modulus(layout, n)
     if len(plaintexts) != layout.ciphertexts(length):
         raise InvalidInput(f"{len(plaintexts)} plaintexts, {layout.ciphertexts(length)} are needed for {length} values")
     width = layout.slots * layout.slot_bits
-    row_bytes = (width + 7) // 8
+    row_bytes, mask = (width + 7) // 8, (1 << width) - 1
     rows = bytearray()
     for index, m in enumerate(plaintexts):
         if not 0 <= m < n:
             raise InvalidInput(f"plaintext {index} is outside 0..n-1")
-        shifted = (m - n if 2 * m > n else m) + layout.offset
-        if shifted < 0 or shifted.bit_length() > width:
-            raise InvalidInput(f"plaintext {index} does not fit its slots")
-        rows += shifted.to_bytes(row_bytes, "little")
+        rows += ((m - n if 2 * m > n else m) + layout.offset & mask).to_bytes(row_bytes, "little")
     packed = np.frombuffer(bytes(rows), dtype=np.uint8).reshape(len(plaintexts), row_bytes)
     bits = np.unpackbits(packed, axis=1, bitorder="little")[:, :width].reshape(-1, layout.slot_bits)
     padded = np.zeros((len(bits), 64), dtype=np.uint8)
     padded[:, : layout.slot_bits] = bits
     digits = np.packbits(padded, axis=1, bitorder="little").view("<u8").reshape(-1).astype(np.int64) - layout.half
-    if np.any(digits == -layout.half):
-        raise InvalidInput("a digit overflows its slot")
-    if np.any(digits[length:]):
-        raise InvalidInput("the filling after the last value is not zero")
     return digits[:length]
+
+
+@dataclass(frozen=True)
+class Run:
+    """`values` of a vector, one after the other, in slots of `slot_bits` and in ciphertexts of their own."""
+
+    slot_bits: int
+    values: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a whole vector lies in ciphertexts of a modulus of `modulus_bits` bits: run after run."""
+
+    modulus_bits: int
+    runs: tuple[Run, ...]
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise InvalidInput("a layout needs at least one run")
+
+    @cached_property
+    def slots(self) -> tuple[SlotLayout, ...]:
+        """The slots of each run's ciphertexts."""
+        return tuple(SlotLayout(self.modulus_bits, run.slot_bits) for run in self.runs)
+
+    @cached_property
+    def counts(self) -> tuple[int, ...]:
+        """How many ciphertexts each run fills."""
+        return tuple(slots.ciphertexts(run.values) for slots, run in zip(self.slots, self.runs, strict=True))
+
+    @property
+    def ciphertexts(self) -> int:
+        return sum(self.counts)
+
+    @property
+    def length(self) -> int:
+        """Values of the whole vector."""
+        return sum(run.values for run in self.runs)
+
+    def to_bytes(self) -> bytes:
+        """Canonical: 2 bytes of modulus bits, then 1 byte of slot bits and 8 of the number of values for each run, big-endian."""
+        return self.modulus_bits.to_bytes(2, "big") + b"".join(
+            r.slot_bits.to_bytes(1, "big") + r.values.to_bytes(8, "big") for r in self.runs
+        )
+
+    def pack(self, values: Int64, n: int) -> list[int]:
+        """Plaintexts of a 1-D int64 array of `length`; raises InvalidInput as `pack` does."""
+        if len(values) != self.length:
+            raise InvalidInput(f"{len(values)} values for a layout of {self.length}")
+        return [m for part, slots in zip(self.split(values), self.slots, strict=True) for m in pack(part, slots, n)]
+
+    def unpack(self, plaintexts: Sequence[int], n: int) -> Int64:
+        """The vector, int64 [length]; raises InvalidInput as `unpack` does."""
+        if len(plaintexts) != self.ciphertexts:
+            raise InvalidInput(f"{len(plaintexts)} plaintexts, {self.ciphertexts} are needed")
+        parts, start = [], 0
+        for run, slots, count in zip(self.runs, self.slots, self.counts, strict=True):
+            parts.append(unpack(plaintexts[start : start + count], slots, n, run.values))
+            start += count
+        return np.concatenate(parts)
+
+    def split(self, values: Int64) -> list[Int64]:
+        """The vector's runs."""
+        return np.split(values, np.cumsum([run.values for run in self.runs])[:-1])
 
 
 def _check_modulus(layout: SlotLayout, n: int) -> None:

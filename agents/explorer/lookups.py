@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from functools import cache
 
 from defedbio.chain.events import Event
 from defedbio.crypto import wire
-from defedbio.crypto.packing import SlotLayout
 from defedbio.domain import Phase
 from defedbio.errors import DefedError, NotFound, Unreachable
 from defedbio.explorer.index import Index
@@ -125,7 +123,7 @@ class Lookups:
 
     def update_bytes(self, frame: StudyFrame, view: RoundView) -> int:
         """Bytes of one organisation's update in this round."""
-        return _update_bytes(frame.spec.modulus_bits, frame.step(view).slot_bits, frame.values(view))
+        return frame.blob_size(wire.BlobKind.UPDATE, view)
 
     def known_metrics(self, round_: int) -> Evaluation | None:
         """The metrics of the model that the round started from, if they were read already."""
@@ -142,8 +140,3 @@ class Lookups:
     def aim(self, frame: StudyFrame) -> str:
         """The metric that the study goes by."""
         return open_task(frame.spec).aim.metric
-
-
-@cache
-def _update_bytes(modulus_bits: int, slot_bits: int, values: int) -> int:
-    return wire.blob_size(wire.BlobKind.UPDATE, modulus_bits, SlotLayout(modulus_bits, slot_bits).ciphertexts(values))

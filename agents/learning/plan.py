@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
+from defedbio.crypto.packing import Run
 from defedbio.domain import Quantisation, Segment
 from defedbio.errors import InvalidSpec
 from defedbio.learning import statistics
@@ -24,7 +26,7 @@ StepKind = Literal["statistics", "moments", "train", "evaluate"]
 class Step:
     """One successful round. `index` counts from 0 in the schedule; a voided round repeats the same step (P7).
 
-    `segments` are what every contribution consists of, in their order in the ciphertexts; their slots are equally wide.
+    `segments` are what every contribution consists of, in their order in the ciphertexts, those with equally wide slots side by side.
     `training_round` counts the training steps before this one.
     """
 
@@ -36,8 +38,9 @@ class Step:
     def __post_init__(self) -> None:
         if self.index < 0 or not self.segments:
             raise InvalidSpec("a step needs an index of at least 0 and something to sum")
-        if len({s.quantisation.slot_bits for s in self.segments}) != 1 or len({s.quantisation.weight_cap for s in self.segments}) != 1:
-            raise InvalidSpec("the segments of a step must have equal slots and weight caps")
+        widths = [s.quantisation.slot_bits for s in self.segments]
+        if len(list(groupby(widths))) != len(set(widths)) or len({s.quantisation.weight_cap for s in self.segments}) != 1:
+            raise InvalidSpec("the segments of a step must lie by the width of their slots, and have equal weight caps")
 
     @property
     def measures(self) -> bool:
@@ -49,8 +52,10 @@ class Step:
         return sum(s.length for s in self.segments)
 
     @property
-    def slot_bits(self) -> int:
-        return self.segments[0].quantisation.slot_bits
+    def runs(self) -> tuple[Run, ...]:
+        """The weight and the segments by the width of their slots, as they lie in ciphertexts; the weight comes first."""
+        widths = [(self.segments[0].quantisation.slot_bits, 1), *((s.quantisation.slot_bits, s.length) for s in self.segments)]
+        return tuple(Run(bits, sum(length for _, length in run)) for bits, run in groupby(widths, key=lambda width: width[0]))
 
     @property
     def weight_cap(self) -> int:

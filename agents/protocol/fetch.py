@@ -46,7 +46,7 @@ class Fetcher:
         header = self.frame.header(wire.BlobKind.UPDATE, view, reveal.participant)
         try:
             raw = self._blob(header, reveal.cid, reveal.participant, keepers_of_updates(view), seconds)
-            ciphertexts = wire.decode_update(raw, header, key)
+            ciphertexts = wire.decode_update(raw, header, key).ciphertexts
             if roots.update_root(ciphertexts, key) != reveal.update_root:
                 raise BlobMismatch("the update's root is not the revealed one")
             if reveal.proof_hash != NO_PROOF:
@@ -139,5 +139,4 @@ class Fetcher:
         return openings
 
     def _blob(self, header: wire.Header, cid: str, owner: str, others: tuple[str, ...] = (), seconds: float | None = None) -> bytes:
-        size = wire.blob_size(header.kind, header.modulus_bits, header.count)
-        return self.peers.fetch(cid, owner, size, self.seconds if seconds is None else seconds, others)
+        return self.peers.fetch(cid, owner, header.size, self.seconds if seconds is None else seconds, others)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from defedbio.chain.network import confirmations_on
 from defedbio.crypto import wire
-from defedbio.crypto.packing import SlotLayout
+from defedbio.crypto.packing import Layout
 from defedbio.crypto.threshold import ThresholdKey
 from defedbio.domain import RoundContext
 from defedbio.errors import InvalidSpec
@@ -53,25 +53,21 @@ class StudyFrame:
     def context(self, round_id: int) -> RoundContext:
         return RoundContext(self.chain_id, self.contract, self.study, round_id)
 
-    def layout(self, view: RoundView) -> SlotLayout:
-        return SlotLayout(self.spec.modulus_bits, self.step(view).slot_bits)
-
-    def values(self, view: RoundView) -> int:
-        """Slots in use: the vector and its weight."""
-        return self.step(view).length + 1
+    def layout(self, view: RoundView) -> Layout:
+        """How the weight and the segments of a contribution to the round lie in its ciphertexts."""
+        return Layout(self.spec.modulus_bits, self.step(view).runs)
 
     def ciphertexts(self, view: RoundView) -> int:
         """How many ciphertexts an update of the round has, and so has the sum."""
-        return self.layout(view).ciphertexts(self.values(view))
+        return self.layout(view).ciphertexts
 
     def blob_size(self, kind: wire.BlobKind, view: RoundView) -> int:
         """The exact bytes of a blob of the whole sum or of one organisation's contribution to it."""
-        return wire.blob_size(kind, self.spec.modulus_bits, self.ciphertexts(view))
+        return self.header(kind, view).size
 
     def header(self, kind: wire.BlobKind, view: RoundView, sender: str = NOBODY) -> wire.Header:
         """The only header a blob of this kind, round and sender may have. Aggregates and openings are the same from everyone: no sender."""
-        slot_bits = self.step(view).slot_bits
-        return wire.Header.make(kind, self.context(view.id), sender, self.spec.modulus_bits, slot_bits, self.values(view))
+        return wire.Header.make(kind, self.context(view.id), sender, self.layout(view))
 
     def part_header(self, view: RoundView, sender: str, span: range) -> wire.Header:
         """The header of a part of the round's opening."""

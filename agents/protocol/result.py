@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from defedbio.crypto import encoding, packing
+from defedbio.crypto import encoding
 from defedbio.crypto.threshold import Opening
 from defedbio.learning.global_update import Sums, finalise
 from defedbio.learning.plan import Step
@@ -20,7 +20,7 @@ def next_model(frame: StudyFrame, view: RoundView, parent: GlobalState, openings
         InvalidInput: if a slot is outside what the set's honest updates can add up to, or the sum gives no model that can be loaded.
     """
     step, key = frame.step(view), frame.key.public_key
-    totals = packing.unpack([o.m for o in openings], frame.layout(view), key.n, frame.values(view))
+    totals = frame.layout(view).unpack([o.m for o in openings], key.n)
     decoded = encoding.decode(totals, step.segments, len(view.frozen))
     return finalise(frame.spec, step, parent, named(step, decoded)).published(frame.spec)
 

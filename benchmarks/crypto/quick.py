@@ -48,16 +48,16 @@ class Table:
 def run(bits: int, parameters: int, slot_bits: int, repeat: int, arithmetic: Arithmetic, place: str) -> None:
     primes = json.loads((VECTORS / f"keys_{bits}.json").read_text())
     key, shares = threshold.deal_from_primes(int(primes["p"], 16), int(primes["q"], 16), 3, 5, os.urandom)
-    public, layout = key.public_key, packing.SlotLayout(bits, slot_bits)
-    limit = layout.half // UPDATES - 1
+    public, layout = key.public_key, packing.Layout(bits, (packing.Run(slot_bits, parameters),))
+    limit = layout.slots[0].half // UPDATES - 1
     values = np.random.default_rng(1).integers(-limit, limit, parameters, dtype=np.int64)
-    count = layout.ciphertexts(parameters)
+    count = layout.ciphertexts
     by = "the native kernel" if kernel.usable() else "gmpy2"
     print(f"{bits} bits, {parameters} parameters of {slot_bits} bits, {count} ciphertexts, {place}, by {by}")
     table = Table(parameters, repeat)
     comb = table.measure("fixed-base table (once a key)", lambda: paillier.FixedBaseTable(public), 1)
     pool = paillier.ObfuscatorPool(public, os.urandom, comb, arithmetic)
-    plaintexts = table.measure("pack", lambda: packing.pack(values, layout, public.n))
+    plaintexts = table.measure("pack", lambda: layout.pack(values, public.n))
     table.measure("obfuscators (ahead, in background)", lambda: pool.fill(count))
     ciphertexts = table.measure("encrypt online, pool full", lambda: paillier.encrypt(public, plaintexts, pool), 1)
     pool.wipe()
@@ -75,11 +75,11 @@ def run(bits: int, parameters: int, slot_bits: int, repeat: int, arithmetic: Ari
     table.measure("verify a share's proof", lambda: share_proof.verify(statement, proof))
     openings = table.measure("combine", lambda: threshold.combine(key, aggregate, released, arithmetic))
     table.measure("check all openings", lambda: threshold.check_openings(key, aggregate, openings, os.urandom, arithmetic))
-    opened = table.measure("unpack", lambda: packing.unpack([o.m for o in openings], layout, public.n, parameters))
+    opened = table.measure("unpack", lambda: layout.unpack([o.m for o in openings], public.n))
     if not np.array_equal(opened, UPDATES * values):
         raise SystemExit("the opened sum is wrong")
     for kind in wire.BlobKind:
-        size = wire.blob_size(kind, bits, count)
+        size = wire.Header.make(kind, context, context.contract, layout).size
         print(f"{kind.name.lower():10} blob {size:10} bytes, {size / parameters:.2f} a parameter")
 
 

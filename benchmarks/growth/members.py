@@ -24,6 +24,7 @@ from defedbio.chain.network import Network
 from defedbio.chain.records import ClientOptions, Receipt
 from defedbio.chain.values import StudyRules
 from defedbio.crypto import roots, wire
+from defedbio.crypto.packing import Layout, Run
 from defedbio.crypto.paillier import PublicKey
 from defedbio.domain import NO_ONE, TWO_THIRDS, BitSet, CeremonyKind, RoundContext
 from defedbio.protocol.decide import Clock, Facts, Role, decide
@@ -158,13 +159,13 @@ def holder_work(organisations: int, bits: int) -> dict[str, float]:
     p, q = primes(bits)
     key = PublicKey.from_modulus(p * q)
     context = RoundContext(31337, "0x" + "c0" * 20, 1, 1)
-    header = wire.Header.make(wire.BlobKind.UPDATE, context, "0x" + "00" * 20, bits, 24, SLOTS_PARAMETERS)
+    header = wire.Header.make(wire.BlobKind.UPDATE, context, "0x" + "00" * 20, Layout(bits, (Run(24, SLOTS_PARAMETERS),)))
     blobs = []
     for _ in range(organisations):
         values = [int.from_bytes(os.urandom(key.ciphertext_bytes), "big") % key.n_squared for _ in range(header.count)]
         blobs.append(wire.encode_update(header, values))
     started = time.process_time()
-    updates = [wire.decode_update(blob, header, key) for blob in blobs]
+    updates = [wire.decode_update(blob, header, key).ciphertexts for blob in blobs]
     for update in updates:
         roots.update_root(update, key)
     checked = time.process_time()

@@ -59,6 +59,7 @@ def worker(folder: Path, parameters: int, organisations: int, bits: int, slot_bi
     from benchmarks.crypto.measuring import primes
     from defedbio.crypto import roots, threshold, wire
     from defedbio.crypto.merkle import keccak256
+    from defedbio.crypto.packing import Layout, Run
     from defedbio.crypto.paillier import FixedBaseTable, ObfuscatorPool, encrypt
     from defedbio.crypto.proofs import share as share_proof
     from defedbio.domain import RoundContext
@@ -66,7 +67,8 @@ def worker(folder: Path, parameters: int, organisations: int, bits: int, slot_bi
     quorum = organisations // 2 + 1
     key, shares = threshold.deal_from_primes(*primes(bits), quorum, organisations, os.urandom)
     public, context = key.public_key, RoundContext(31337, "0x" + "c0" * 20, 1, 1)
-    headers = {kind: wire.Header.make(kind, context, "0x" + "00" * 20, bits, slot_bits, parameters) for kind in wire.BlobKind}
+    layout = Layout(bits, (Run(slot_bits, parameters),))
+    headers = {kind: wire.Header.make(kind, context, "0x" + "00" * 20, layout) for kind in wire.BlobKind}
     count = headers[wire.BlobKind.UPDATE].count
     made = folder / "made"
     if not made.exists():  # by a first worker, whose own memory does not count
@@ -88,7 +90,7 @@ def worker(folder: Path, parameters: int, organisations: int, bits: int, slot_bi
     meter.step("encrypt and encode", own_update)
 
     def check(organisation: int) -> list[int]:
-        values = wire.decode_update((folder / f"update-{organisation}").read_bytes(), headers[wire.BlobKind.UPDATE], public)
+        values = wire.decode_update((folder / f"update-{organisation}").read_bytes(), headers[wire.BlobKind.UPDATE], public).ciphertexts
         roots.update_root(values, public)
         return values
 
@@ -127,7 +129,7 @@ def worker(folder: Path, parameters: int, organisations: int, bits: int, slot_bi
     ciphertexts, openings = meter.step("combine", combine)
     meter.step("check the openings", lambda: threshold.check_openings(key, ciphertexts, openings, os.urandom))
     meter.step("encode the opening", lambda: keccak256(wire.encode_opening(headers[wire.BlobKind.OPENING], openings)))
-    print(json.dumps({"ciphertexts": count, "update_bytes": wire.blob_size(wire.BlobKind.UPDATE, bits, count), "steps": meter.steps}))
+    print(json.dumps({"ciphertexts": count, "update_bytes": headers[wire.BlobKind.UPDATE].size, "steps": meter.steps}))
 
 
 def rows(report: dict[str, Any]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from defedbio.chain.signing import sign_card
 from defedbio.chain.values import Profile
 from defedbio.cli.main import build
 from defedbio.client.session import Session
-from defedbio.crypto import packing, wire
+from defedbio.crypto import wire
 from defedbio.domain import Phase
 from defedbio.learning.local import Contribution, hold_out
 from defedbio.learning.state import GlobalState
@@ -211,7 +211,7 @@ def test_a_study_that_opens_more_than_its_description_says(
             header = arena.frame.header(wire.BlobKind.OPENING, view)
             sums = [o.m for o in wire.decode_opening(raw, header, arena.frame.key.public_key)]
             step, layout = arena.frame.step(view), arena.frame.layout(view)
-            assert len(packing.unpack(sums, layout, arena.frame.key.n, arena.frame.values(view))) == opened[step.kind]["numbers"]
+            assert len(layout.unpack(sums, arena.frame.key.n)) == opened[step.kind]["numbers"]
             assert [(one["name"], one["numbers"]) for one in opened[step.kind]["sums"]][1:] == [(s.name, s.length) for s in step.segments]
         assert sum(kind["rounds"] for kind in told["opened"]) == len(study.finalised)
     with attack.unlearnt("anything of an organisation that said no: nothing of it was recorded, sent or enrolled"):

@@ -87,14 +87,15 @@ def packing_vectors() -> list[dict[str, Any]]:
 
 def wire_vectors() -> dict[str, Any]:
     context = RoundContext(31337, "0x" + "c0" * 20, 7, 9)
-    update = wire.Header.make(wire.BlobKind.UPDATE, context, "0x" + "a1" * 20, 512, 24, 40)
+    small, large = packing.Layout(512, (packing.Run(24, 40),)), packing.Layout(3072, (packing.Run(48, 1), packing.Run(24, 16_400)))
+    headers = {kind: wire.Header.make(kind, context, "0x" + "a1" * 20, small) for kind in wire.BlobKind}
     primes = json.loads((HERE / "keys_512.json").read_text())
     n = int(primes["p"], 16) * int(primes["q"], 16)
     key = paillier.PublicKey.from_modulus(n, 512)
     numbers_ = [numbers.to_bytes(x, key.ciphertext_bytes) for x in range(1, 7)]
     return {
-        "headers": {kind.name: update.of(kind, "0x" + "a1" * 20).to_bytes().hex() for kind in wire.BlobKind},
-        "sizes_3072_130": {kind.name: wire.blob_size(kind, 3072, 130) for kind in wire.BlobKind},
+        "headers": {kind.name: header.to_bytes().hex() for kind, header in headers.items()},
+        "sizes_3072": {kind.name: wire.Header.make(kind, context, "0x" + "a1" * 20, large).size for kind in wire.BlobKind},
         "update_root": roots.update_root([1, 2], key).hex(),
         "share_root": roots.share_root([1, 2], key).hex(),
         "opening_root": roots.opening_root([Opening(1, 2), Opening(3, 4)], key).hex(),

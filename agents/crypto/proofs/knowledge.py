@@ -7,10 +7,11 @@ who can prove can decrypt. It says nothing of the sizes of what is inside.
 
 from __future__ import annotations
 
+import numpy as np
+
 from defedbio.crypto import numbers
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.numbers import Rand
-from defedbio.crypto.packing import pack
 from defedbio.crypto.proofs.statement import Form, Statement, Witness
 from defedbio.crypto.roots import update_root
 from defedbio.crypto.transcript import Transcript
@@ -29,7 +30,7 @@ def size(form: Form) -> int:
 def prove(statement: Statement, witness: Witness, rand: Rand) -> bytes:
     """The proof's bytes, `size` of them."""
     key, form = statement.key, statement.form
-    plaintexts = [m for values, slots in zip(witness.values, form.slots(), strict=True) for m in pack(values, slots, key.n)]
+    plaintexts = form.layout.pack(np.concatenate(witness.values), key.n)
     mu, rho = numbers.random_below(rand, key.n), numbers.random_bits(rand, _mask_bits(form))
     first = (1 + mu * key.n) * numbers.powmod(key.hs, rho, key.n_squared) % key.n_squared
     weights = _weights(statement, first)
@@ -66,7 +67,7 @@ def verify(statement: Statement, proof: bytes, arithmetic: Arithmetic = ONE_THRE
 
 
 def _mask_bits(form: Form) -> int:
-    exponent, count = form.modulus_bits // 2 + 8, sum(form.ciphertexts())
+    exponent, count = form.modulus_bits // 2 + 8, form.layout.ciphertexts
     return exponent + CHALLENGE_BITS + count.bit_length() + HIDING_BITS
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from defedbio.crypto.packing import SlotLayout
+from defedbio.crypto.packing import Layout, Run
 from defedbio.crypto.paillier import PublicKey
 from defedbio.domain import RoundContext, check_hash32
 from defedbio.errors import InvalidInput
@@ -84,17 +85,11 @@ class Form:
         if not self.blocks or self.weight_cap < 1:
             raise InvalidInput("a form needs a block, and a weight of at least 1")
 
-    def lengths(self) -> tuple[int, ...]:
-        """How many values each block holds, W included."""
-        return tuple(sum(p.length for p in block.pieces) + (i == 0) for i, block in enumerate(self.blocks))
-
-    def slots(self) -> tuple[SlotLayout, ...]:
-        """The slots of each block's ciphertexts."""
-        return tuple(SlotLayout(self.modulus_bits, block.slot_bits) for block in self.blocks)
-
-    def ciphertexts(self) -> tuple[int, ...]:
-        """How many ciphertexts each block fills."""
-        return tuple(slots.ciphertexts(length) for slots, length in zip(self.slots(), self.lengths(), strict=True))
+    @cached_property
+    def layout(self) -> Layout:
+        """How the values lie in ciphertexts: a run a block, W included in the first."""
+        runs = (Run(b.slot_bits, sum(p.length for p in b.pieces) + (i == 0)) for i, b in enumerate(self.blocks))
+        return Layout(self.modulus_bits, tuple(runs))
 
 
 @dataclass(frozen=True)
@@ -116,7 +111,7 @@ class Statement:
         check_hash32(self.parent, "the parent model's hash")
         if self.key.bits != self.form.modulus_bits:
             raise InvalidInput("the form is for a key of another size")
-        if len(self.ciphertexts) != sum(self.form.ciphertexts()):
+        if len(self.ciphertexts) != self.form.layout.ciphertexts:
             raise InvalidInput("a contribution of this form has another number of ciphertexts")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from defedbio.chain.bindings.round_manager import RoundManager, commitment_hash
-from defedbio.crypto import encoding, packing, roots, wire
+from defedbio.crypto import encoding, roots, wire
 from defedbio.crypto.paillier import ObfuscatorPool, encrypt
 from defedbio.domain import NO_ONE, BitSet
 from defedbio.errors import BlobUnavailable, CidMismatch, InternalFault, InvalidData, PeerFault
@@ -61,7 +61,7 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
     finally:
         filler.join()
     with tools.report.phase("encrypt", round=view.id):
-        ciphertexts = encrypt(key, packing.pack(values, layout, key.n), pool)
+        ciphertexts = encrypt(key, layout.pack(values, key.n), pool)
         pool.wipe()
     blob = wire.encode_update(frame.header(wire.BlobKind.UPDATE, view, tools.address), ciphertexts)
     record = {
@@ -168,7 +168,7 @@ def _own_update(tools: Tools, view: RoundView, reveal: Reveal) -> list[int] | No
     blob = tools.journal.get_bytes(tools.record(view, "update-blob"))
     if record is None or blob is None or record["root"] != reveal.update_root.hex():
         return None
-    return wire.decode_update(blob, tools.frame.header(wire.BlobKind.UPDATE, view, tools.address), tools.frame.key.public_key)
+    return wire.decode_update(blob, tools.frame.header(wire.BlobKind.UPDATE, view, tools.address), tools.frame.key.public_key).ciphertexts
 
 
 def keep_update(tools: Tools, view: RoundView, reveal: Reveal, ciphertexts: list[int]) -> None:

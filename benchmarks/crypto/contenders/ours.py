@@ -24,16 +24,16 @@ def run(case: Case, clock: Clock, option: str) -> Outcome:
     elif not kernel.usable():
         raise SystemExit("the native kernel was not built, or this processor lacks AVX-512-IFMA")
     key, shares = threshold.deal_from_primes(*primes(case.bits), THRESHOLD, HOLDERS, os.urandom, LEAST_BITS)
-    public, layout = key.public_key, packing.SlotLayout(case.bits, SLOT_BITS)
-    scale = float((layout.half - 1) // case.organisations - 1)
+    public, layout = key.public_key, packing.Layout(case.bits, (packing.Run(SLOT_BITS, case.parameters + 1),))
+    scale = float((layout.slots[0].half - 1) // case.organisations - 1)
     segments = [Segment("update", case.parameters, Quantisation(SLOT_BITS, scale, 1, max_abs=1.0, weighted=False))]
-    count = layout.ciphertexts(case.parameters + 1)
+    count = layout.ciphertexts
 
     table = clock.time("table", lambda: paillier.FixedBaseTable(public))
     pool = paillier.ObfuscatorPool(public, os.urandom, table)
 
     def pack(update: Float64) -> list[int]:
-        return packing.pack(encoding.encode([update], 1, segments, os.urandom), layout, public.n)
+        return layout.pack(encoding.encode([update], 1, segments, os.urandom), public.n)
 
     def fill() -> None:
         pool.wipe()
@@ -41,7 +41,7 @@ def run(case: Case, clock: Clock, option: str) -> Outcome:
 
     def opened() -> tuple[list[threshold.Opening], Float64]:
         openings = threshold.combine(key, aggregate, released)
-        totals = packing.unpack([o.m for o in openings], layout, public.n, case.parameters + 1)
+        totals = layout.unpack([o.m for o in openings], public.n)
         return openings, encoding.decode(totals, segments, case.organisations).vectors[0]
 
     first = case.update(0)
@@ -56,4 +56,4 @@ def run(case: Case, clock: Clock, option: str) -> Outcome:
     openings, total = clock.time("open", opened)
     clock.time("verify", lambda: threshold.check_openings(key, aggregate, openings, os.urandom))
     # Stochastic rounding moves an organisation's element by less than one unit.
-    return Outcome(total, case.organisations / scale, wire.blob_size(wire.BlobKind.UPDATE, case.bits, count))
+    return Outcome(total, case.organisations / scale, wire.HEADER_BYTES + count * public.ciphertext_bytes)

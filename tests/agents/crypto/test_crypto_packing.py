@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defedbio.crypto.packing import SlotLayout, pack, unpack
+from defedbio.crypto.packing import Layout, Run, SlotLayout, pack, unpack
 from defedbio.errors import InvalidInput
 
 N = (1 << 511) + (1 << 400) + 12345  # any odd number of 512 bits: packing needs no factors
@@ -57,23 +57,48 @@ def test_values_that_overflow_a_slot_are_refused_by_index(value) -> None:
         pack(array([0, 0, value]), LAYOUT, N)
 
 
-def test_a_plaintext_outside_its_slots_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="does not fit its slots"):
-        unpack([N // 2], LAYOUT, N, 3)
+def test_every_plaintext_has_digits() -> None:
+    """A sum in which one contribution is out of place is read all the same: digits modulo 2^(S b), the rest counts for nothing."""
+    digits = unpack([N // 2], LAYOUT, N, LAYOUT.slots)
+    assert sum(int(v) << LAYOUT.slot_bits * i for i, v in enumerate(digits)) % (1 << LAYOUT.slots * LAYOUT.slot_bits) == (N // 2) % (
+        1 << LAYOUT.slots * LAYOUT.slot_bits
+    )
+    assert unpack([N - LAYOUT.half], LAYOUT, N, 1) == [-LAYOUT.half]
+    assert np.array_equal(unpack([2 * m % N for m in pack(array([1, 2, LAYOUT.half - 1]), LAYOUT, N)], LAYOUT, N, 2), [2, 4])
     with pytest.raises(InvalidInput, match="outside 0"):
         unpack([N], LAYOUT, N, 3)
 
 
-def test_a_sum_that_overflows_into_the_filling_is_refused() -> None:
-    last = array([0, 0, LAYOUT.half - 1])
-    doubled = [2 * m % N for m in pack(last, LAYOUT, N)]
-    with pytest.raises(InvalidInput, match="filling"):
-        unpack(doubled, LAYOUT, N, 3)
+@settings(deadline=None, max_examples=40)
+@given(data=st.data(), m=st.integers(0, N - 1))
+def test_digits_are_those_of_the_signed_number_modulo_its_slots(data, m) -> None:
+    layout = SlotLayout(512, data.draw(st.integers(8, 62)))
+    signed, modulus = (m - N if 2 * m > N else m), 1 << layout.slots * layout.slot_bits
+    digits = [int(v) for v in unpack([m], layout, N, layout.slots)]
+    assert all(-layout.half <= v < layout.half for v in digits)
+    assert (sum(v << layout.slot_bits * i for i, v in enumerate(digits)) - signed) % modulus == 0
 
 
-def test_the_digit_without_a_negative_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="overflows"):
-        unpack([N - LAYOUT.half], LAYOUT, N, 1)
+@settings(deadline=None, max_examples=40)
+@given(data=st.data(), widths=st.lists(st.tuples(st.integers(8, 62), st.integers(1, 60)), min_size=1, max_size=4))
+def test_a_layout_packs_run_after_run(data, widths) -> None:
+    layout = Layout(512, tuple(Run(*width) for width in widths))
+    values = array([data.draw(st.integers(1 - (1 << bits - 1), (1 << bits - 1) - 1)) for bits, length in widths for _ in range(length)])
+    plaintexts = layout.pack(values, N)
+    assert len(plaintexts) == layout.ciphertexts == sum(layout.counts)
+    assert np.array_equal(layout.unpack(plaintexts, N), values)
+    assert plaintexts[: layout.counts[0]] == pack(values[: widths[0][1]], layout.slots[0], N)
+    with pytest.raises(InvalidInput, match="are needed"):
+        layout.unpack(plaintexts[:-1], N)
+    with pytest.raises(InvalidInput, match="for a layout"):
+        layout.pack(values[:-1], N)
+
+
+def test_layouts_are_told_apart() -> None:
+    layouts = [Layout(512, runs) for runs in ((Run(8, 9),), (Run(9, 8),), (Run(8, 4), Run(8, 5)), (Run(8, 5), Run(8, 4)))] + [
+        Layout(520, (Run(8, 9),))
+    ]
+    assert len({layout.to_bytes() for layout in layouts}) == len(layouts)
 
 
 @pytest.mark.parametrize("values", [np.zeros((2, 2), dtype=np.int64), np.zeros(3), np.zeros(0, dtype=np.int64)])
@@ -102,5 +127,5 @@ def test_pinned_plaintexts(vectors) -> None:
 
 def test_slots_of_the_default_study() -> None:
     layout = SlotLayout(3072, 24)
-    assert layout.slots == 127
-    assert layout.ciphertexts(16_400) == 130
+    assert layout.slots == 126
+    assert layout.ciphertexts(16_400) == 131

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from defedbio.chain.values import KeyEpoch, Study
-from defedbio.crypto import packing, wire
+from defedbio.crypto import wire
 from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus
 from defedbio.learning.plan import schedule
 from defedbio.network.connection import rules_of
@@ -45,7 +45,7 @@ def opened_in(world: InProcess, study: StudyFrame, view: RoundView) -> int:
     post = next(post for post in view.openings if post.root == view.opening_root)
     header = study.header(wire.BlobKind.OPENING, view)
     openings = wire.decode_opening(world.store(0).get(post.cid, 1 << 20, 1.0), header, study.key.public_key)
-    return len(packing.unpack([o.m for o in openings], study.layout(view), study.key.n, study.values(view)))
+    return len(study.layout(view).unpack([o.m for o in openings], study.key.n))
 
 
 @pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["plain", "everything"])
@@ -57,7 +57,7 @@ def test_what_is_said_to_be_opened_is_what_a_run_opens(tmp_path: Path, changes: 
         finalised = world.play(lambda played: played.complete).finalised
         for view in finalised:
             one = said[study.step(view).kind]
-            assert opened_in(world, study, view) == one.numbers == study.values(view)
+            assert opened_in(world, study, view) == one.numbers == study.layout(view).length
             assert [(s.name, s.numbers) for s in one.sums] == [(WEIGHT, 1), *((s.name, s.length) for s in study.step(view).segments)]
         assert Counter(study.step(view).kind for view in finalised) == {kind: one.rounds for kind, one in said.items()}
     finally:
