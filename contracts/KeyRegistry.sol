@@ -108,6 +108,11 @@ contract KeyRegistry is IKeyRegistry {
         return _epochs[epoch].threshold;
     }
 
+    /// @inheritdoc IKeyRegistry
+    function modulusHashOf(KeyEpochId epoch) external view returns (bytes32) {
+        return _epochs[epoch].modulusHash;
+    }
+
     /// @dev The callers of `confirm` and `reject`: holders of an epoch that is still proposed.
     function _asHolder(KeyEpochId epoch) private view returns (KeyEpoch storage state, uint256 position) {
         state = _epochs[epoch];

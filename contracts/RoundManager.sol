@@ -6,12 +6,14 @@ import {IRoundManager} from "./interfaces/IRoundManager.sol";
 import {IStudyRegistry} from "./interfaces/IStudyRegistry.sol";
 import {Attendance} from "./libraries/Attendance.sol";
 import {BitSet} from "./libraries/BitSet.sol";
+import {Product} from "./libraries/Product.sol";
 import {Round as RoundLibrary} from "./libraries/Round.sol";
-import {KeyEpochId, Phase, RoundId, StudyId} from "./types/RoundTypes.sol";
+import {KeyEpochId, Phase, RoundId, StudyId, WrongProduct} from "./types/RoundTypes.sol";
 
 contract RoundManager is IRoundManager {
     using Attendance for Attendance.Counters;
     using BitSet for uint256;
+    using Product for WrongProduct;
     using RoundLibrary for RoundLibrary.State;
 
     uint256 private constant MAX_CID = 128;
@@ -150,6 +152,28 @@ contract RoundManager is IRoundManager {
         bool moved = state.postAggregate(round, index, aggregateRoot);
         emit AggregatePosted(round, msg.sender, aggregateRoot, cid);
         if (moved) _emitPhase(round);
+    }
+
+    /// @inheritdoc IRoundManager
+    function showWrongProduct(RoundId round, bytes32 aggregateRoot, WrongProduct calldata shown) external {
+        RoundLibrary.State storage state = _rounds[round];
+        state.postersOf(round, aggregateRoot);
+        StudyId study = state.study;
+        uint256 position = state.checkFactor(
+            round,
+            shown.participant,
+            studies.participantIndex(study, shown.participant),
+            commitmentOf(round, shown.participant, shown.updateRoot, shown.cid, shown.proofHash, shown.salt)
+        );
+        require(
+            shown.isWrong(aggregateRoot, position, keys.modulusHashOf(state.keyEpoch)),
+            RoundManagerProductHolds(round, aggregateRoot, shown.ciphertext, position)
+        );
+
+        Phase phase = state.phase;
+        (uint256 posters, bool voided) = state.markWrong(round, aggregateRoot);
+        emit ProductShownWrong(round, msg.sender, aggregateRoot, posters, shown.ciphertext, uint16(position));
+        if (voided) emit RoundVoided(round, study, phase);
     }
 
     /// @inheritdoc IRoundManager

@@ -18,15 +18,15 @@ from eth_utils.crypto import keccak
 from defedbio.chain.network import CONTRACTS
 from defedbio.chain.parse import checksummed
 from defedbio.chain.records import Call
-from defedbio.chain.values import StudyRules
+from defedbio.chain.values import StudyRules, WrongProduct
 from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus, Phase
 from defedbio.errors import ContractRefused, InternalFault, InvalidInput
 
 Abi = dict[str, Any]
 
 ENUMS = {"Phase": Phase, "CeremonyKind": CeremonyKind, "KeyEpochStatus": KeyEpochStatus}
-STRUCTS = {"StudyRules": StudyRules}
-BIT_MAPS = frozenset({"committed", "revealed", "absent", "frozen", "set", "refused", "confirmations"})
+STRUCTS = {"StudyRules": StudyRules, "WrongProduct": WrongProduct}
+BIT_MAPS = frozenset({"committed", "revealed", "absent", "frozen", "set", "refused", "confirmations", "posters"})
 _ERROR_STRING = bytes.fromhex("08c379a0")
 _PANIC = bytes.fromhex("4e487b71")
 

@@ -224,6 +224,17 @@ class AggregatePosted(Event):
 
 
 @dataclass(frozen=True)
+class ProductShownWrong(Event):
+    ACTED = "prover"
+    round: int
+    prover: str
+    aggregate_root: bytes
+    posters: BitSet
+    ciphertext: int
+    position: int
+
+
+@dataclass(frozen=True)
 class ShareReleased(Event):
     ACTED = "holder"
     round: int
@@ -312,6 +323,7 @@ EVENTS: tuple[type[Event], ...] = (
     SetAttested,
     SetFrozen,
     AggregatePosted,
+    ProductShownWrong,
     ShareReleased,
     ShareDisputed,
     OpeningPartPosted,

@@ -5,7 +5,8 @@ Leaves hash 33 bytes and inner nodes 64, so one can never pass for the other. An
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from eth_hash.backends import pysha3  # not eth_hash.auto, which prefers a backend seven times slower
 
@@ -78,18 +79,51 @@ def root(leaves: Sequence[bytes]) -> bytes:
     return level[0]
 
 
+class Tree:
+    """A tree whose leaves may be changed: what lies above them alone is hashed again."""
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        """Raises InvalidInput as `root`."""
+        _check(leaves)
+        self._levels = [list(leaves)]
+        while len(self._levels[-1]) > 1:
+            self._levels.append(_parents(self._levels[-1]))
+
+    @property
+    def root(self) -> bytes:
+        return self._levels[-1][0]
+
+    def put(self, changes: Mapping[int, bytes]) -> None:
+        """Other leaves at these indices."""
+        if not changes:
+            return
+        _check([*changes.values()])
+        for index, node in changes.items():
+            self._levels[0][index] = node
+        changed = sorted(changes)
+        for below, level in pairwise(self._levels):
+            changed = sorted({index // 2 for index in changed})
+            pairs = [index for index in changed if 2 * index + 1 < len(below)]
+            for index, node in zip(pairs, _each([_pair(below[2 * i], below[2 * i + 1]) for i in pairs]), strict=True):
+                level[index] = node
+            if len(below) % 2 and changed[-1] == len(level) - 1:
+                level[-1] = below[-1]
+
+    def proof(self, index: int) -> list[bytes]:
+        """The siblings from leaf `index` up to the root, for `verify` and for MerkleProof.verify on chain."""
+        if not 0 <= index < len(self._levels[0]):
+            raise InvalidInput(f"leaf {index} of {len(self._levels[0])}")
+        path = []
+        for level in self._levels[:-1]:
+            if index ^ 1 < len(level):
+                path.append(level[index ^ 1])
+            index //= 2
+        return path
+
+
 def proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The siblings from leaf `index` up to the root, for `verify` and for MerkleProof.verify on chain."""
-    _check(leaves)
-    if not 0 <= index < len(leaves):
-        raise InvalidInput(f"leaf {index} of {len(leaves)}")
-    level, path = list(leaves), []
-    while len(level) > 1:
-        sibling = index ^ 1
-        if sibling < len(level):
-            path.append(level[sibling])
-        level, index = _parents(level), index // 2
-    return path
+    """`Tree.proof` of these leaves."""
+    return Tree(leaves).proof(index)
 
 
 def verify(path: Sequence[bytes], expected_root: bytes, leaf_hash: bytes) -> bool:

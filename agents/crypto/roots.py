@@ -25,11 +25,17 @@ def opening_root(openings: Sequence[Opening], key: PublicKey, start: int = 0) ->
     return merkle.root(merkle.leaves([numbers.to_bytes(o.w, size) + numbers.to_bytes(o.m, size) for o in openings], start))
 
 
-def product_and_root(updates: Sequence[Sequence[int]], key: PublicKey) -> tuple[list[int], bytes]:
-    """The updates' product, and the Merkle root over the prefix leaves of every ciphertext index l, from 0 on (P4)."""
+def product_and_leaves(updates: Sequence[Sequence[int]], key: PublicKey) -> tuple[list[int], list[bytes]]:
+    """The updates' product, and the prefix leaves of every ciphertext index l, from 0 on, within it of each position t (P4)."""
     product: list[int] = []
     leaves: list[bytes] = []
     for rows in prefix_products(key, updates):
         leaves += merkle.prefix_leaves(rows, start=len(product))
         product += [numbers.from_bytes(row[-1]) for row in rows]
+    return product, leaves
+
+
+def product_and_root(updates: Sequence[Sequence[int]], key: PublicKey) -> tuple[list[int], bytes]:
+    """The updates' product, and the Merkle root over its prefix leaves (P4)."""
+    product, leaves = product_and_leaves(updates, key)
     return product, merkle.root(leaves)

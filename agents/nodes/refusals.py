@@ -33,6 +33,7 @@ REFUSALS = {
     "RoundManagerNoCommitment": Refusal.RACE,
     "RoundManagerNoShare": Refusal.RACE,
     "RoundManagerNotSubset": Refusal.RACE,
+    "RoundManagerShownWrong": Refusal.RACE,
     "RoundManagerTooFewEnrolled": Refusal.RACE,
     "RoundManagerUnknownAggregate": Refusal.RACE,
     "RoundManagerUnknownOpening": Refusal.RACE,
@@ -42,6 +43,13 @@ REFUSALS = {
     "RoundManagerCommitmentMismatch": Refusal.LOST,
     "RoundManagerAttestedTooOften": Refusal.LOST,
     "RoundManagerRootReused": Refusal.LOST,
+    # What this node would show of a product is not what the chain has any more, or more than the chain can check.
+    "RoundManagerModulusMismatch": Refusal.LOST,
+    "RoundManagerModulusTooLong": Refusal.LOST,
+    "RoundManagerNotACiphertext": Refusal.LOST,
+    "RoundManagerNotInSet": Refusal.LOST,
+    "RoundManagerNotInTree": Refusal.LOST,
+    "RoundManagerProductHolds": Refusal.LOST,
     # An account that is not in the study, a journal older than what was declared, or a fault in this program.
     "RoundManagerEmptyValue": Refusal.OURS,
     "RoundManagerInvalidPrivacy": Refusal.OURS,

@@ -120,6 +120,9 @@ interface IKeyRegistry {
     /// @notice How many holders open a sum together (t); 0 for an epoch that was never proposed.
     function thresholdOf(KeyEpochId epoch) external view returns (uint8);
 
+    /// @notice keccak256 of the epoch's modulus as it was proposed; 0 for an epoch that was never proposed.
+    function modulusHashOf(KeyEpochId epoch) external view returns (bytes32);
+
     /// @notice An account's place among the holders of an epoch, whatever the epoch's status.
     /// @return position of the holder counted from 1, or 0 when the account holds no share of this epoch.
     function holderIndex(KeyEpochId epoch, address account) external view returns (uint8 position);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {KeyEpochId, Phase, RoundId, StudyId} from "../types/RoundTypes.sol";
+import {KeyEpochId, Phase, RoundId, StudyId, WrongProduct} from "../types/RoundTypes.sol";
 
 /// @title The rounds of every study
 /// @notice Runs one round from its first commitment to the named model (P1 to P9). Sets of participants are bit maps
@@ -77,6 +77,15 @@ interface IRoundManager {
     /// @notice P4. A participant posted an aggregate of the frozen set. It may be wrong: holders redo it.
     event AggregatePosted(RoundId indexed round, address indexed aggregator, bytes32 aggregateRoot, string cid);
 
+    /// @notice P4. An aggregate was shown to be wrong. No share is released for it any more; a round that was being
+    /// opened from it is void.
+    /// @param posters who had posted it, bit i: the participant of index i + 1
+    /// @param ciphertext l, from 0, of a product that is wrong
+    /// @param position in the set's order, counted from 1, of the update that was not multiplied in rightly
+    event ProductShownWrong(
+        RoundId indexed round, address indexed prover, bytes32 aggregateRoot, uint256 posters, uint32 ciphertext, uint16 position
+    );
+
     /// @notice P5. A key holder released its decryption share of an aggregate.
     /// @param holderIndex of the holder, counted from 1: its share is the one at this x
     /// @param proofHash of the proof that the share is right
@@ -111,13 +120,14 @@ interface IRoundManager {
         RoundId indexed round, StudyId indexed study, uint32 step, bytes32 openingRoot, bytes32 modelHash, string cid, RoundId parent
     );
 
-    /// @notice P7. The round has ended without a model: a deadline passed before the phase had what it needed.
+    /// @notice P7. The round has ended without a model: a deadline passed before the phase had what it needed, or the
+    /// aggregate that it was being opened from was shown to be wrong.
     /// @param phase that the round was in
     event RoundVoided(RoundId indexed round, StudyId indexed study, Phase phase);
 
     /// @notice The round is in a phase that does not take this call. Raised by every call on a round that is not a
-    /// view: by `disputeShare` only for a round that was never opened, by `advance` only for such a round or one that
-    /// has ended.
+    /// view but `showWrongProduct`, which looks at no phase: by `disputeShare` only for a round that was never opened, by
+    /// `advance` only for such a round or one that has ended.
     /// @param current phase, `None` for a round that was never opened
     error RoundManagerUnexpectedPhase(RoundId round, Phase current);
 
@@ -189,9 +199,10 @@ interface IRoundManager {
     /// @notice The caller committed to nothing in this round. Raised by `reveal`.
     error RoundManagerNoCommitment(RoundId round, address account);
 
-    /// @notice What is revealed is not what the caller committed to. Raised by `reveal`.
-    /// @param expected commitment, as the caller made it
-    /// @param given commitment, as `commitmentOf` gives it for the revealed values
+    /// @notice What is given as revealed is not what the participant committed to. Raised by `reveal` for the caller, and
+    /// by `showWrongProduct` for whose update it is.
+    /// @param expected commitment, as the participant made it
+    /// @param given commitment, as `commitmentOf` gives it for the given values
     error RoundManagerCommitmentMismatch(RoundId round, bytes32 expected, bytes32 given);
 
     /// @notice An update of this root was revealed before, by anyone, in any round of any study. Raised by `reveal`.
@@ -226,8 +237,42 @@ interface IRoundManager {
     error RoundManagerCohortTooSmall(uint256 size, uint256 needed);
 
     /// @notice No aggregate of this root was posted in the round, or t shares have been released for another. Raised by
-    /// `releaseShare`.
+    /// `releaseShare`, and for the first reason by `showWrongProduct`, also for a round that was never opened.
     error RoundManagerUnknownAggregate(RoundId round, bytes32 aggregateRoot);
+
+    /// @notice The aggregate of this root has been shown to be wrong. Raised by `postAggregate`, `releaseShare` and a second
+    /// `showWrongProduct`. Multiply again: the product of the frozen set has another root.
+    error RoundManagerShownWrong(RoundId round, bytes32 aggregateRoot);
+
+    /// @notice The account's update is not in the round's frozen set. Raised by `showWrongProduct`.
+    error RoundManagerNotInSet(RoundId round, address account);
+
+    /// @notice A value's path does not lead to the root that it should be under. Raised by `showWrongProduct`: the values
+    /// or their paths are not those of the update or of the posted aggregate.
+    /// @param root of the update or the aggregate
+    /// @param leaf that the value, its ciphertext index and its position give
+    error RoundManagerNotInTree(bytes32 root, bytes32 leaf);
+
+    /// @notice The modulus is not that of the study's key. Raised by `showWrongProduct`.
+    /// @param expected keccak256 of the modulus as it was proposed
+    /// @param given keccak256 of the bytes that the caller gave
+    error RoundManagerModulusMismatch(bytes32 expected, bytes32 given);
+
+    /// @notice The key's modulus is longer than 4096 bits: a power modulo its square is more than one MODEXP takes
+    /// (EIP-7823). Raised by `showWrongProduct`. Wrong aggregates under such a key stay out-voted and can be shown by
+    /// nobody, but for a first update's.
+    /// @param length of the modulus in bytes
+    /// @param most bytes allowed: 512
+    error RoundManagerModulusTooLong(uint256 length, uint256 most);
+
+    /// @notice The update's ciphertext or the product before it is not a number below n² in twice the modulus's bytes.
+    /// Raised by `showWrongProduct`. Where it is the product before, that is the place to show.
+    error RoundManagerNotACiphertext();
+
+    /// @notice The product is right at this place, so that nothing is shown. Raised by `showWrongProduct`.
+    /// @param ciphertext l, from 0
+    /// @param position in the set's order, counted from 1
+    error RoundManagerProductHolds(RoundId round, bytes32 aggregateRoot, uint32 ciphertext, uint256 position);
 
     /// @notice No opening of this root was posted in the round. Raised by `attestModel`. An opening is posted by
     /// `postOpening` first.
@@ -271,8 +316,17 @@ interface IRoundManager {
     function attestSet(RoundId round, uint256 set, uint256 refused, string calldata reasons) external;
 
     /// @notice P4. Post the root over all prefix products of the frozen set. Different participants may post different
-    /// roots; the one for which t holders release shares is the round's, so a wrong post delays nobody.
+    /// roots; the one for which t holders release shares is the round's, so a wrong post delays nobody. What was shown to
+    /// be wrong is not taken again.
     function postAggregate(RoundId round, bytes32 aggregateRoot, string calldata cid) external;
+
+    /// @notice P4. Show that a posted aggregate of this round is wrong, by one place where it is. Anyone may, in whatever
+    /// phase, once for each root. It names who posted it, and no share is released for it from then on; a round that is
+    /// being opened from it is void. A round that is final stays so: its model is what nodes go on from, and R5 finds out.
+    /// @dev Costs the same whatever the number of organisations, but for paths that grow by 32 bytes where it doubles.
+    /// What leaves no wrong product behind (a tree with leaves too few or too many, leaves that only the poster knows)
+    /// cannot be shown; such an aggregate stays out-voted.
+    function showWrongProduct(RoundId round, bytes32 aggregateRoot, WrongProduct calldata shown) external;
 
     /// @notice P5. A key holder's decryption share of the aggregate of this root. Once a round, ever. Taken until the
     /// round ends, so that a wrong share among the first t can be replaced by another holder's.

@@ -48,7 +48,7 @@ library Round {
         mapping(uint256 participant => bytes32) commitments;
         mapping(uint256 holder => uint256 set) attestations;
         mapping(uint256 set => uint256) setVotes;
-        mapping(bytes32 aggregateRoot => bool) aggregates;
+        mapping(bytes32 aggregateRoot => uint256 participants) aggregates; // who posted it; none once it is shown wrong
         mapping(bytes32 aggregateRoot => uint256) shares;
         mapping(bytes32 openingRoot => bool) openings;
         mapping(bytes32 result => uint256) modelVotes;
@@ -61,6 +61,7 @@ library Round {
         // one word each
         uint256 agreed; // the set that t holders attest to while it is too small to be frozen
         mapping(uint256 holder => uint256 set) refusals;
+        mapping(bytes32 aggregateRoot => uint256 participants) wrong; // who had posted what was shown wrong
     }
 
     /// @dev What the façade knows of a round before it exists.
@@ -173,8 +174,10 @@ library Round {
     function postAggregate(State storage self, RoundId id, uint256 participant, bytes32 aggregateRoot) internal returns (bool moved) {
         uint256 aggregators = self.aggregators;
         require(!aggregators.has(participant), IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
+        // INVARIANT: what is shown wrong stays wrong, and nobody comes to stand beside those who are named for it.
+        require(self.wrong[aggregateRoot] == 0, IRoundManager.RoundManagerShownWrong(id, aggregateRoot));
         self.aggregators = aggregators.add(participant);
-        self.aggregates[aggregateRoot] = true;
+        self.aggregates[aggregateRoot] = self.aggregates[aggregateRoot].add(participant);
 
         // A later post must not restart the clock, else posters could take turns to stall the round.
         moved = self.phase == Phase.Frozen;
@@ -186,10 +189,8 @@ library Round {
         bool decrypted = self.phase == Phase.Decrypted;
         // INVARIANT: shares are only for an aggregate of the frozen set that is on record, and after t of them only for
         // that one.
-        require(
-            decrypted ? aggregateRoot == self.aggregateRoot : self.aggregates[aggregateRoot],
-            IRoundManager.RoundManagerUnknownAggregate(id, aggregateRoot)
-        );
+        if (decrypted) require(aggregateRoot == self.aggregateRoot, IRoundManager.RoundManagerUnknownAggregate(id, aggregateRoot));
+        else postersOf(self, id, aggregateRoot);
         // INVARIANT: one share for each holder and round, ever, so that no second ciphertext of the round is opened.
         uint256 released = self.released;
         require(!released.has(holder), IRoundManager.RoundManagerAlreadyDone(id, msg.sender));
@@ -202,6 +203,18 @@ library Round {
                 _enter(self, Phase.Decrypted, self.finaliseSeconds);
             }
         }
+    }
+
+    /// @dev P4: an aggregate that `checkFactor` and the multiplication have shown to be wrong.
+    /// @return posters who posted it
+    /// @return voided whether the round was being opened from it
+    function markWrong(State storage self, RoundId id, bytes32 aggregateRoot) internal returns (uint256 posters, bool voided) {
+        posters = postersOf(self, id, aggregateRoot);
+        // INVARIANT: no share is released for it from now on, and no model rests on it that was not final before.
+        self.aggregates[aggregateRoot] = 0;
+        self.wrong[aggregateRoot] = posters;
+        voided = self.phase == Phase.Decrypted && self.aggregateRoot == aggregateRoot;
+        if (voided) _end(self, Phase.Voided);
     }
 
     /// @dev P5
@@ -277,6 +290,30 @@ library Round {
         // INVARIANT: a round whose deadline has passed can only move by `advance`: nothing late is added to it or
         // decrypted.
         require(block.timestamp < deadline, IRoundManager.RoundManagerDeadlinePassed(id, uint64(deadline), block.timestamp));
+    }
+
+    /// @return posters who posted this aggregate, which nobody has shown to be wrong
+    function postersOf(State storage self, RoundId id, bytes32 aggregateRoot) internal view returns (uint256 posters) {
+        posters = self.aggregates[aggregateRoot];
+        if (posters == 0) {
+            require(self.wrong[aggregateRoot] == 0, IRoundManager.RoundManagerShownWrong(id, aggregateRoot));
+            revert IRoundManager.RoundManagerUnknownAggregate(id, aggregateRoot);
+        }
+    }
+
+    /// @dev P4: an update of the sum, as its participant committed to it. Only what was revealed is ever in the sum.
+    /// @param index of the participant counted from 1, 0 for an account that is not enrolled
+    /// @return position of the update in the set's order, counted from 1
+    function checkFactor(State storage self, RoundId id, address account, uint256 index, bytes32 commitment)
+        internal
+        view
+        returns (uint256 position)
+    {
+        uint256 frozen = self.frozen;
+        require(index != 0 && frozen.has(index - 1), IRoundManager.RoundManagerNotInSet(id, account));
+        bytes32 expected = self.commitments[index - 1];
+        require(commitment == expected, IRoundManager.RoundManagerCommitmentMismatch(id, expected, commitment));
+        position = (frozen & BitSet.first(index)).size();
     }
 
     /// @dev What everybody has to read of a round is bounded: nobody attests to one set after another without end.

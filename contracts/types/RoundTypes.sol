@@ -54,3 +54,22 @@ struct StudyRules {
     uint32 finaliseSeconds;
     uint16 leastShare; // of the good updates a set must hold, in ten-thousandths: more than half, at most all
 }
+
+/// @notice What shows that a posted aggregate is wrong at one place (P4): for the ciphertext of index l and the update of
+/// position t in the set's order, the product before it, the update's ciphertext, and the product that was posted.
+/// @dev Numbers are big-endian and of twice the modulus's length; paths lead from a value's leaf to its root.
+struct WrongProduct {
+    address participant; // whose update is multiplied in here
+    bytes32 updateRoot; // of that update, and with the next three what `commitmentOf` makes its commitment of
+    string cid;
+    bytes32 proofHash;
+    bytes32 salt;
+    uint32 ciphertext; // l, from 0
+    bytes factor; // the update's ciphertext of this index
+    bytes32[] factorPath;
+    bytes before; // the product of those before it, P_{l,t-1}; like its path and the modulus not read for the first update
+    bytes32[] beforePath;
+    bytes product; // P_{l,t} as it was posted
+    bytes32[] productPath;
+    bytes modulus; // the key's, as it was proposed
+}

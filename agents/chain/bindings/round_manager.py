@@ -10,7 +10,7 @@ from eth_utils.crypto import keccak
 from defedbio.chain.client import ChainClient
 from defedbio.chain.events import RoundOpened, one_event
 from defedbio.chain.records import Call, Receipt, Transaction
-from defedbio.chain.values import Round
+from defedbio.chain.values import Round, WrongProduct
 from defedbio.domain import BitSet, Phase, check_hash32
 from defedbio.errors import InvalidInput, NotFound
 
@@ -61,6 +61,11 @@ class RoundManager:
     def post_aggregate(key: str, round: int, aggregate_root: bytes, cid: str) -> Transaction:
         """P4."""
         return _transaction("post-aggregate", key, "postAggregate", round, aggregate_root, cid)
+
+    @staticmethod
+    def show_wrong_product(key: str, round: int, aggregate_root: bytes, shown: WrongProduct) -> Transaction:
+        """P4. Name who posted this root, by one place where its product is wrong."""
+        return _transaction("show-wrong-product", key, "showWrongProduct", round, aggregate_root, shown)
 
     @staticmethod
     def release_share(key: str, round: int, aggregate_root: bytes, share_root: bytes, cid: str, proof_hash: bytes) -> Transaction:

@@ -89,3 +89,17 @@ def test_pinned_trees(vectors) -> None:
         assert merkle.proof(nodes, len(nodes) - 1) == path
         assert merkle.verify(path, bytes.fromhex(case["root"]), nodes[-1])
         assert merkle.prefix_leaves([values[-1:]], len(nodes) - 1)[0].hex() == case["prefix_leaf_of_last"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 40), st.data())
+def test_a_tree_with_other_leaves_is_the_tree_of_those_leaves(count, data) -> None:
+    nodes = leaves(count)
+    tree = merkle.Tree(nodes)
+    for _ in range(2):
+        changed = data.draw(st.sets(st.integers(0, count - 1)))
+        nodes = [merkle.leaf(99, node) if index in changed else node for index, node in enumerate(nodes)]
+        tree.put({index: nodes[index] for index in changed})
+    assert tree.root == merkle.root(nodes)
+    index = data.draw(st.integers(0, count - 1))
+    assert merkle.verify(tree.proof(index), merkle.root(nodes), nodes[index])

@@ -13,9 +13,11 @@ from eth_utils import keccak
 from web3 import HTTPProvider, Web3
 
 from defedbio.chain.network import CONTRACTS, Network
+from defedbio.crypto import merkle
 from defedbio.domain import TWO_THIRDS, CeremonyKind, Phase
 from scripts.export_abi import ABI_FOLDER, ROOT
 from tests.contracts.consortium import CID, HOUR, MODULUS, as_bytes, word
+from tests.contracts.products import Field, shown
 from tests.contracts.scripts.live import brownie, node
 
 MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
@@ -65,13 +67,20 @@ def whole_round(web3: Web3, network: Network, people: list[str]) -> None:
         send(studies.functions.enrol(1, word("spec")), who)
     send(rounds.functions.openRound(1))
     types = ["uint256", "address", "uint256", "address", "bytes32", "string", "bytes32", "bytes32"]
+    numbers = Field(8 * len(MODULUS), modulus=MODULUS)
+    updates = [numbers.update(2) for _ in people]
+    roots = {who: merkle.root(numbers.update_leaves(update)) for who, update in zip(people, updates, strict=True)}
     for who in people:
-        values = [network.chain_id, rounds.address, 1, who, word("root", who), CID, bytes(32), word("salt")]
+        values = [network.chain_id, rounds.address, 1, who, roots[who], CID, bytes(32), word("salt")]
         send(rounds.functions.commit(1, keccak(encode(types, values))), who)
     for who in people:
-        send(rounds.functions.reveal(1, word("root", who), CID, bytes(32), word("salt")), who)
+        send(rounds.functions.reveal(1, roots[who], CID, bytes(32), word("salt")), who)
     for who in people[:2]:
         send(rounds.functions.attestSet(1, 0b111, 0, ""), who)
+    rows = numbers.prefixes(updates, {(1, 3): 2})
+    wrong = merkle.root(numbers.aggregate_leaves(rows))
+    send(rounds.functions.postAggregate(1, wrong, CID), people[2])
+    send(rounds.functions.showWrongProduct(1, wrong, shown(numbers, updates, rows, people[2], word("salt"), 1, 3)))
     send(rounds.functions.postAggregate(1, word("aggregate"), CID))
     for who in people[:2]:
         send(rounds.functions.releaseShare(1, word("aggregate"), word("share", who), CID, word("proof")), who)
