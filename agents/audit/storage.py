@@ -22,6 +22,7 @@ COMMITTED, REVEALED, FROZEN, AGGREGATORS, OPENERS, COMBINERS, DECLARED = range(2
 AGGREGATE_ROOT, MODEL_HASH, COMMITMENTS, ATTESTATIONS = range(9, 13)
 ABSENT, DISPUTES, SHARE = range(18, 21)
 REFUSALS = 22
+WRONG = 23
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,10 @@ def _round(record: Record, view: RoundView) -> Iterator[Word]:
     yield word(base + COMBINERS, bits(seats, (p.sender for p in view.parts)), "who posted a part of an opening")
     yield word(base + DECLARED, bits(seats, iter(view.privacy)), "who declared privacy")
     yield word(base + AGGREGATE_ROOT, int.from_bytes(root, "big"), "the aggregate's root")
+    wrong = {post.root for post in view.wrongly_posted}
+    for posted in dict.fromkeys(post.root for post in view.aggregates):
+        posters = bits(seats, (post.sender for post in view.aggregates if post.root == posted)) if posted in wrong else 0
+        yield word(mapping_slot(base + WRONG, int.from_bytes(posted, "big")), posters, "who posted a product that was shown wrong")
     yield word(base + MODEL_HASH, int.from_bytes(view.model_hash, "big"), "the model's hash")
     for person, commitment in view.commitments.items():
         slot = mapping_slot(base + COMMITMENTS, seats.get(person, 0))

@@ -37,6 +37,26 @@ class KeyEpoch:
 
 
 @dataclass(frozen=True)
+class WrongProduct:
+    """What shows that a posted aggregate is wrong at one place, in the order of the contract's struct. Numbers are big-endian, in twice the
+    modulus's bytes; at the first update's place `before`, its path and the modulus are empty."""
+
+    participant: str
+    update_root: bytes
+    cid: str
+    proof_hash: bytes
+    salt: bytes
+    ciphertext: int
+    factor: bytes
+    factor_path: tuple[bytes, ...]
+    before: bytes
+    before_path: tuple[bytes, ...]
+    product: bytes
+    product_path: tuple[bytes, ...]
+    modulus: bytes
+
+
+@dataclass(frozen=True)
 class StudyRules:
     """In the order of the contract's struct. `enrol_until` is unix seconds, the others named `_seconds` are durations; `least_share` is in
     ten-thousandths."""

@@ -70,6 +70,15 @@ class PostAggregate:
 
 
 @dataclass(frozen=True)
+class WeighProduct:
+    """Look where a posted product (its root and CID) that is not this node's own is wrong, and show that on the chain."""
+
+    round: int
+    root: bytes
+    cid: str
+
+
+@dataclass(frozen=True)
 class ReleaseShare:
     round: int
 
@@ -153,6 +162,7 @@ Action = (
     | AttestSet
     | ComputeAggregate
     | PostAggregate
+    | WeighProduct
     | ReleaseShare
     | CheckShare
     | CheckOpening

@@ -20,6 +20,7 @@ from defedbio.protocol.view import Pair, Post, RoundView, StudyView
 LONGEST_STAGGER_S = 600.0
 ADVANCE_STAGGER_S = 2.0
 START_STAGGER_S = 5.0
+WEIGH_STAGGER_S = 2.0
 RECHECK_S = 5.0
 
 
@@ -42,7 +43,8 @@ class Facts:
     `private` that this round's update costs privacy, which has to be declared. `aggregate` and `opening` are what this node itself
     computed, as it would post them. The sum has so many `ciphertexts`; `parts_refused` says that posted parts of its opening do not hold,
     `withheld` that this node's one release of the round went to another aggregate. Of the holders that others accuse it has `weighed` the
-    shares itself; it `refused` those of these holders. `idle` says that it sat the round before out of its own accord.
+    shares itself; it `refused` those of these holders. It looked at the `products` of others that are not its own. `idle` says that it sat
+    the round before out of its own accord.
     """
 
     prepared: bool = False
@@ -65,6 +67,7 @@ class Facts:
     idle: bool = False
     refused: frozenset[str] = frozenset()
     weighed: frozenset[str] = frozenset()
+    products: frozenset[Pair] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,19 @@ class Clock:
 
 def decide(role: Role, study: StudyView, facts: Facts, clock: Clock) -> act.Action | None:
     """The next action for the study's newest round, or None while there is nothing to do but wait."""
+    deceived = next((r.id for r in study.rounds.values() if r.opened_wrong(role.threshold)), None)
+    if deceived is not None:
+        return act.Halt(f"{role.threshold} key holders released shares of a product in round {deceived} that was shown to be wrong")
     current = study.latest
     if current is None:
         return _start_next(role, study, clock)
+    # What t holders open of another product than this node's own comes before all else: soon it may be too late to void the round.
+    if (check := _opened(role, current, facts)) is not None:
+        return check
     if not current.phase.ended:
-        return _overdue(role, study, current, clock) or _in_round(role, study, current, facts, clock)
+        duty = _overdue(role, study, current, clock) or _in_round(role, study, current, facts, clock)
+        # One is enough to show it, and what gets no shares does no harm: in turn, and when there is nothing else to do.
+        return duty or (_weigh(current, facts) if clock.waited >= _rank(role, study) * WEIGH_STAGGER_S else None)
     if current.phase == Phase.FINALISED and not facts.adopted:
         return act.AdoptModel(current.id)
     if current.phase == Phase.FINALISED and facts.stopped:
@@ -189,6 +200,25 @@ def _aggregate(role: Role, study: StudyView, view: RoundView, facts: Facts, cloc
     if facts.aggregate is None:
         return act.ComputeAggregate(view.id) if role.holder_index is not None or duty else None
     return act.PostAggregate(view.id) if duty and _unposted(role, facts.aggregate, view.aggregates) else None
+
+
+def _opened(role: Role, view: RoundView, facts: Facts) -> act.Action | None:
+    """Hold the product that t holders opened against this node's own, which a holder makes by now at the latest."""
+    opened = view.aggregate_root(role.threshold)
+    if opened is None:
+        return None
+    if facts.aggregate is None and role.holder_index is not None and not view.phase.ended:
+        return act.ComputeAggregate(view.id)
+    return _weigh(view, facts, opened)
+
+
+def _weigh(view: RoundView, facts: Facts, root: bytes | None = None) -> act.Action | None:
+    """Look at the first post (of this root) whose product is not this node's own, once."""
+    if facts.aggregate is None:
+        return None
+    own, shown = facts.aggregate[0], {wrong.root for wrong in view.wrong}
+    posts = [post for post in view.aggregates if post.root not in (own, *shown) and post.pair not in facts.products]
+    return next((act.WeighProduct(view.id, post.root, post.cid) for post in posts if root in (None, post.root)), None)
 
 
 def _release(role: Role, view: RoundView, facts: Facts) -> act.Action | None:

@@ -55,6 +55,18 @@ class Fetcher:
             raise error.blame(reveal.participant) from None
         return ciphertexts
 
+    def aggregate(self, view: RoundView, post: Post) -> list[int]:
+        """The final products that a post's blob holds, units below n²; whose they are its root does not say.
+
+        Raises:
+            BlobUnavailable, MalformedBlob, BlobMismatch, BadCiphertext: with the poster to blame.
+        """
+        header = self.frame.header(wire.BlobKind.AGGREGATE, view)
+        try:
+            return wire.decode_aggregate(self._blob(header, post.cid, post.sender), header, self.frame.key.public_key)
+        except PeerFault as error:
+            raise error.blame(post.sender) from None
+
     def share(self, view: RoundView, share: Share) -> wire.SharePayload:
         """A holder's share values and encoded proof, with the root and proof hash on the chain.
 

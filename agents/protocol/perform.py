@@ -9,7 +9,7 @@ from defedbio.chain.bindings.round_manager import RoundManager
 from defedbio.errors import InternalFault
 from defedbio.protocol import actions as act
 from defedbio.protocol.decide import Facts
-from defedbio.protocol.effects import models, privacy, sums, updates
+from defedbio.protocol.effects import models, privacy, products, sums, updates
 from defedbio.protocol.tools import Tools, seen_in
 from defedbio.protocol.view import Pair, RoundView, StudyView
 
@@ -47,6 +47,7 @@ def facts_of(tools: Tools, study: StudyView) -> Facts:
         idle=before is not None and tools.journal.get(tools.record(before, "sits-out")) is not None,
         refused=frozenset(sums.refused(tools, view)),
         weighed=frozenset(sums.weighed(tools, view)),
+        products=products.weighed(tools, view),
     )
 
 
@@ -74,6 +75,8 @@ def perform(tools: Tools, study: StudyView, action: act.Action) -> None:
             sums.compute_aggregate(tools, _view(study, action.round))
         case act.PostAggregate():
             sums.post_aggregate(tools, _view(study, action.round))
+        case act.WeighProduct():
+            products.weigh(tools, _view(study, action.round), (action.root, action.cid))
         case act.ReleaseShare():
             sums.release_share(tools, _view(study, action.round))
         case act.CheckShare():

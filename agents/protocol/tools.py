@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 FOR_THE_START = frozenset({"update", "update-blob", "keep", "sits-out", "published"})
 FOR_THE_SET = frozenset(
     {
-        *("aggregate", "aggregate-blob", "combining", "refused-shares", "weighed-shares"),
+        *("aggregate", "aggregate-blob", "weighed-products", "combining", "refused-shares", "weighed-shares"),
         *("part", "parts", "openings", "opening", "model", "withheld"),
     }
 )

@@ -69,6 +69,17 @@ class Dispute:
 
 
 @dataclass(frozen=True)
+class Wrong:
+    """That `prover` showed on the chain that the aggregate of this root is not the frozen set's, at `ciphertext` (from 0), where the update
+    at `position` in the set's order (from 1) is multiplied in. The contract checked it: nobody's word is needed (P4)."""
+
+    root: bytes
+    prover: str
+    ciphertext: int
+    position: int
+
+
+@dataclass(frozen=True)
 class Privacy:
     """The loss that a participant declared: epsilon of the round and of all its rounds in the study, at delta."""
 
@@ -118,6 +129,7 @@ class RoundView:
     frozen: BitSet = NO_ONE
     set_hash: bytes = b""
     aggregates: tuple[Post, ...] = ()
+    wrong: tuple[Wrong, ...] = ()
     shares: tuple[Share, ...] = ()
     disputes: tuple[Dispute, ...] = ()
     parts: tuple[Post, ...] = ()
@@ -143,6 +155,16 @@ class RoundView:
     def disputed(self) -> tuple[str, ...]:
         """The holders whose shares anybody disputes, in the order of the first accusations."""
         return tuple(dict.fromkeys(dispute.holder for dispute in self.disputes))
+
+    @property
+    def wrongly_posted(self) -> tuple[Post, ...]:
+        """The posts whose product was shown to be wrong."""
+        roots = {wrong.root for wrong in self.wrong}
+        return tuple(post for post in self.aggregates if post.root in roots)
+
+    def opened_wrong(self, threshold: int) -> bool:
+        """Whether `threshold` holders released shares of a product that was shown to be wrong."""
+        return any(wrong.root == self.aggregate_root(threshold) for wrong in self.wrong)
 
     def aggregate_root(self, threshold: int) -> bytes | None:
         """The root for which `threshold` holders released shares, if there is one."""
@@ -323,6 +345,8 @@ def _apply(draft: _Draft, event: ev.Event) -> None:
             draft.set(frozen=event.set, set_hash=event.set_hash)
         case ev.AggregatePosted():
             draft.items("aggregates").append(Post(event.aggregator, event.aggregate_root, event.cid))
+        case ev.ProductShownWrong():
+            draft.items("wrong").append(Wrong(event.aggregate_root, event.prover, event.ciphertext, event.position))
         case ev.ShareReleased():
             draft.items("shares").append(
                 Share(event.holder, event.holder_index, event.aggregate_root, event.share_root, event.cid, event.proof_hash)

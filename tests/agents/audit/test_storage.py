@@ -68,6 +68,7 @@ def test_a_round() -> None:
         *(("leastShare", 0, 2), ("refusers", 2, 2), ("attested", 4, 16)),
     ]
     assert [label for label, at, _, _ in found if at == storage.REFUSALS] == ["refusals"]
+    assert [label for label, at, _, _ in found if at == storage.WRONG] == ["wrong"]
 
 
 def test_other_structs() -> None:

@@ -19,8 +19,8 @@ from defedbio.chain import events as ev
 from defedbio.chain.abi import snake_case
 from defedbio.chain.bindings.round_manager import RoundManager, set_hash
 from defedbio.chain.records import Receipt, Transaction
-from defedbio.chain.values import Profile, StudyRules
-from defedbio.crypto import threshold
+from defedbio.chain.values import Profile, StudyRules, WrongProduct
+from defedbio.crypto import merkle, threshold
 from defedbio.crypto.paillier import FixedBaseTable
 from defedbio.domain import BitSet, Phase
 from defedbio.errors import ContractRefused
@@ -128,6 +128,30 @@ def _absent(study: StudyView) -> BitSet:
     sums = [r.frozen for _, r in sorted(study.rounds.items()) if r.set_hash][-3:]
     away = (p for p in range(len(PEOPLE)) if len(sums) == 3 and all(p not in sum_ for sum_ in sums))
     return BitSet.of(*away)
+
+
+def _wrong_at(view: RoundView, root: bytes, shown: WrongProduct) -> int:
+    """The position in the set's order at which this shows the product to be wrong, as the contract sees it."""
+    (update,) = (r for r in view.frozen_reveals() if (r.participant, r.update_root) == (shown.participant, shown.update_root))
+    position, key = view.frozen_reveals().index(update) + 1, dealt()[0].public_key
+
+    def prefix(value: bytes, at: int) -> bytes:
+        return merkle.prefix_leaves([[b""] * (at - 1) + [value]], shown.ciphertext)[-1]
+
+    if (update.cid, update.proof_hash, update.salt) != (shown.cid, shown.proof_hash, shown.salt):
+        raise ContractRefused("RoundManagerCommitmentMismatch")
+    expected = int.from_bytes(shown.factor, "big")
+    paths = [(shown.factor_path, update.update_root, merkle.leaf(shown.ciphertext, shown.factor))]
+    paths.append((shown.product_path, root, prefix(shown.product, position)))
+    if position > 1:
+        paths.append((shown.before_path, root, prefix(shown.before, position - 1)))
+        expected = expected * int.from_bytes(shown.before, "big") % key.n_squared
+        assert int.from_bytes(shown.modulus, "big") == key.n
+    if not all(merkle.verify(*path) for path in paths):
+        raise ContractRefused("RoundManagerNotInTree")
+    if int.from_bytes(shown.product, "big") == expected:
+        raise ContractRefused("RoundManagerProductHolds")
+    return position
 
 
 def _most(values: Any) -> int:
@@ -259,6 +283,18 @@ class Recorder:
                 self.ledger.enter(round, Phase.AGGREGATED)
 
         return self._once("post_aggregate", key, (round, aggregate_root, cid), effect)
+
+    def show_wrong_product(self, key: str, round: int, aggregate_root: bytes, shown: WrongProduct) -> Receipt:
+        def effect() -> None:
+            view, position = self.ledger.round(round), _wrong_at(self.ledger.round(round), aggregate_root, shown)
+            posters = BitSet.of(*(PEOPLE.index(post.sender) for post in view.aggregates if post.root == aggregate_root))
+            if any(wrong.root == aggregate_root for wrong in view.wrong):
+                raise ContractRefused("RoundManagerShownWrong")
+            self.ledger.emit(ev.ProductShownWrong, round, self.sender, aggregate_root, posters, shown.ciphertext, position)
+            if view.phase == Phase.DECRYPTED and view.aggregate_root(QUORUM) == aggregate_root:
+                self.ledger.emit(ev.RoundVoided, round, STUDY, view.phase)
+
+        return self._once("show_wrong_product", key, (round, aggregate_root, shown), effect)
 
     def release_share(self, key: str, round: int, aggregate_root: bytes, share_root: bytes, cid: str, proof_hash: bytes) -> Receipt:
         def effect() -> None:

@@ -13,7 +13,7 @@ from defedbio.chain.values import StudyRules
 from defedbio.domain import NO_ONE, BitSet, Phase
 from defedbio.protocol import actions as act
 from defedbio.protocol.decide import Clock, Facts, Role, decide
-from defedbio.protocol.view import Dispute, Post, Reveal, RoundView, Share, StudyView
+from defedbio.protocol.view import Dispute, Post, Reveal, RoundView, Share, StudyView, Wrong
 
 PEOPLE = tuple(f"0x{i:040x}" for i in range(1, 5))
 ALL = BitSet.of(0, 1, 2, 3)
@@ -50,7 +50,7 @@ def posts(*positions: int) -> tuple[Post, ...]:
 
 SHARES = (share(1), share(0), share(2))
 OTHERS = (share(0), share(2), share(3))
-OPENED = Facts(opening=OWN, model_hash=ROOT)
+OPENED = Facts(aggregate=OWN, opening=OWN, model_hash=ROOT)
 DECRYPTED = {"phase": Phase.DECRYPTED}
 REVEALED = {"phase": Phase.REVEALED, "reveals": reveals(0, 1, 2, 3)}
 ACCUSED = {**DECRYPTED, "shares": OTHERS, "disputes": (Dispute(PEOPLE[3], PEOPLE[2]),), "aggregates": posts(0)}
@@ -131,6 +131,68 @@ TABLE = [
         act.ReleaseShare(1),
     ),
     (
+        "P4 shows a wrong one when it has nothing else to do",
+        {"phase": Phase.AGGREGATED, "aggregates": (Post(PEOPLE[0], OTHER, "c"), Post(PEOPLE[1], *OWN))},
+        Facts(aggregate=OWN, released=True),
+        NOW,
+        act.WeighProduct(1, OTHER, "c"),
+    ),
+    (
+        "P4 shows it once",
+        {"phase": Phase.AGGREGATED, "aggregates": (Post(PEOPLE[0], OTHER, "c"), Post(PEOPLE[1], *OWN))},
+        Facts(aggregate=OWN, released=True, products=frozenset({(OTHER, "c")})),
+        NOW,
+        None,
+    ),
+    (
+        "P4 need not show it after another did",
+        {"phase": Phase.AGGREGATED, "aggregates": (Post(PEOPLE[0], OTHER, "c"),), "wrong": (Wrong(OTHER, PEOPLE[3], 0, 1),)},
+        Facts(aggregate=(ROOT, "mine"), released=True),
+        Clock(5_000.0, -1.0),
+        None,
+    ),
+    (
+        "P4 shows one that t holders open before all else",
+        {
+            **DECRYPTED,
+            "aggregates": (Post(PEOPLE[0], OTHER, "c"), Post(PEOPLE[1], *OWN)),
+            "shares": tuple(share(h, OTHER) for h in (0, 2, 3)),
+        },
+        Facts(aggregate=OWN),
+        NOW,
+        act.WeighProduct(1, OTHER, "c"),
+    ),
+    (
+        "P4 multiplies when t holders open what it has not multiplied itself",
+        {**DECRYPTED, "aggregates": (Post(PEOPLE[0], OTHER, "c"),), "shares": tuple(share(h, OTHER) for h in (0, 2, 3))},
+        Facts(),
+        NOW,
+        act.ComputeAggregate(1),
+    ),
+    (
+        "P4 shows it even when the round is final",
+        {
+            "phase": Phase.FINALISED,
+            "aggregates": (Post(PEOPLE[0], OTHER, "c"), Post(PEOPLE[1], *OWN)),
+            "shares": tuple(share(h, OTHER) for h in (0, 2, 3)),
+        },
+        Facts(aggregate=OWN),
+        NOW,
+        act.WeighProduct(1, OTHER, "c"),
+    ),
+    (
+        "P4 goes on no more where t holders opened what was shown wrong",
+        {
+            "phase": Phase.VOIDED,
+            "aggregates": (Post(PEOPLE[0], OTHER, "c"),),
+            "shares": tuple(share(h, OTHER) for h in (0, 2, 3)),
+            "wrong": (Wrong(OTHER, PEOPLE[3], 0, 1),),
+        },
+        Facts(aggregate=OWN),
+        NOW,
+        act.Halt("3 key holders released shares of a product in round 1 that was shown to be wrong"),
+    ),
+    (
         "P5 posts its own when only a wrong one is there",
         {"phase": Phase.AGGREGATED, "aggregates": (Post(PEOPLE[0], OTHER, "c"),)},
         Facts(aggregate=OWN),
@@ -165,60 +227,78 @@ TABLE = [
         NOW,
         None,
     ),
-    ("P6 combines all when its share came first", {**DECRYPTED, "shares": SHARES}, Facts(ciphertexts=127), NOW, act.CombineShares(1)),
-    ("P6 waits for its turn", {**DECRYPTED, "shares": SHARES[::-1]}, Facts(ciphertexts=127), Clock(5_014, 14), None),
-    ("P6 combines at its turn", {**DECRYPTED, "shares": SHARES[::-1]}, Facts(ciphertexts=127), Clock(5_015, 15), act.CombineShares(1)),
-    ("P6 comes last without a share", {**DECRYPTED, "shares": OTHERS}, Facts(ciphertexts=127), Clock(5_022, 22), None),
-    ("P6 comes at last without a share", {**DECRYPTED, "shares": OTHERS}, Facts(ciphertexts=127), Clock(5_023, 23), act.CombineShares(1)),
-    ("P6 combines its part", {**DECRYPTED, "shares": SHARES}, Facts(ciphertexts=128), NOW, act.CombinePart(1)),
-    ("P6 combines its part once", {**DECRYPTED, "shares": SHARES, "parts": posts(1)}, Facts(ciphertexts=128), NOW, None),
-    ("P6 has no part without a share", {**DECRYPTED, "shares": OTHERS}, Facts(ciphertexts=128), NOW, None),
+    (
+        "P6 combines all when its share came first",
+        {**DECRYPTED, "shares": SHARES},
+        Facts(aggregate=OWN, ciphertexts=127),
+        NOW,
+        act.CombineShares(1),
+    ),
+    ("P6 waits for its turn", {**DECRYPTED, "shares": SHARES[::-1]}, Facts(aggregate=OWN, ciphertexts=127), Clock(5_014, 14), None),
+    (
+        "P6 combines at its turn",
+        {**DECRYPTED, "shares": SHARES[::-1]},
+        Facts(aggregate=OWN, ciphertexts=127),
+        Clock(5_015, 15),
+        act.CombineShares(1),
+    ),
+    ("P6 comes last without a share", {**DECRYPTED, "shares": OTHERS}, Facts(aggregate=OWN, ciphertexts=127), Clock(5_022, 22), None),
+    (
+        "P6 comes at last without a share",
+        {**DECRYPTED, "shares": OTHERS},
+        Facts(aggregate=OWN, ciphertexts=127),
+        Clock(5_023, 23),
+        act.CombineShares(1),
+    ),
+    ("P6 combines its part", {**DECRYPTED, "shares": SHARES}, Facts(aggregate=OWN, ciphertexts=128), NOW, act.CombinePart(1)),
+    ("P6 combines its part once", {**DECRYPTED, "shares": SHARES, "parts": posts(1)}, Facts(aggregate=OWN, ciphertexts=128), NOW, None),
+    ("P6 has no part without a share", {**DECRYPTED, "shares": OTHERS}, Facts(aggregate=OWN, ciphertexts=128), NOW, None),
     (
         "P6 puts all parts together",
         {**DECRYPTED, "shares": SHARES, "parts": posts(0, 1)},
-        Facts(ciphertexts=128),
+        Facts(aggregate=OWN, ciphertexts=128),
         NOW,
         act.AssembleParts(1),
     ),
     (
         "P6 combines all when a part is missing for long",
         {**DECRYPTED, "shares": SHARES, "parts": posts(1)},
-        Facts(ciphertexts=128),
+        Facts(aggregate=OWN, ciphertexts=128),
         Clock(5_008, 8),
         act.CombineShares(1),
     ),
     (
         "P6 combines all when a part was refused",
         {**DECRYPTED, "shares": SHARES, "parts": posts(0, 1)},
-        Facts(ciphertexts=128, parts_refused=True),
+        Facts(aggregate=OWN, ciphertexts=128, parts_refused=True),
         NOW,
         act.CombineShares(1),
     ),
     (
         "P6 combines its part beside a wrong opening",
         {**DECRYPTED, "shares": SHARES, "openings": (Post(PEOPLE[3], OTHER, "c"),)},
-        Facts(ciphertexts=128, openings_checked=1),
+        Facts(aggregate=OWN, ciphertexts=128, openings_checked=1),
         NOW,
         act.CombinePart(1),
     ),
     (
         "P6 combines all at once beside a wrong opening of a short sum",
         {**DECRYPTED, "shares": SHARES[::-1], "openings": (Post(PEOPLE[3], OTHER, "c"),)},
-        Facts(ciphertexts=127, openings_checked=1),
+        Facts(aggregate=OWN, ciphertexts=127, openings_checked=1),
         NOW,
         act.CombineShares(1),
     ),
     (
         "P6 does without parts when it refused a share itself",
         {**DECRYPTED, "shares": (*SHARES, share(3))},
-        Facts(ciphertexts=128, shares_tried=3, refused=frozenset({PEOPLE[2]})),
+        Facts(aggregate=OWN, ciphertexts=128, shares_tried=3, refused=frozenset({PEOPLE[2]})),
         NOW,
         act.CombineShares(1),
     ),
     (
         "P6 combines its part whoever accuses whom",
         {**DECRYPTED, "shares": SHARES, "disputes": tuple(Dispute(PEOPLE[3], PEOPLE[p]) for p in range(3))},
-        Facts(ciphertexts=128),
+        Facts(aggregate=OWN, ciphertexts=128),
         NOW,
         act.CombinePart(1),
     ),
@@ -377,7 +457,8 @@ def test_p4_participants_without_a_share_post_in_turn_while_their_product_is_not
     assert decide(nobodys, view, Facts(), Clock(5_000, turn)) == act.ComputeAggregate(1)
     assert decide(nobodys, view, Facts(aggregate=OWN), Clock(5_000, turn)) == act.PostAggregate(1)
     there = study(round_in(Phase.AGGREGATED, aggregates=(*junk, Post(PEOPLE[3], *OWN))))
-    assert decide(nobodys, there, Facts(aggregate=OWN), Clock(5_000, 59)) is None
+    looked = frozenset({(OTHER, "cid")})
+    assert decide(nobodys, there, Facts(aggregate=OWN, products=looked), Clock(5_000, 59)) is None
 
 
 roots = st.sampled_from([None, ROOT, OTHER])

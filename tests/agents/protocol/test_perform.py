@@ -237,6 +237,58 @@ def test_p7_a_part_that_never_comes_costs_a_turn(world: InProcess) -> None:
     assert [post.sender for post in final.openings] == [view.shares[1].holder]
 
 
+def wrongly(world: InProcess, index: int, position: int) -> tuple[bytes, str]:
+    """Post, for the organisation, the product with one factor wrong at this position; its blob says so."""
+    key, view = world.study.key.public_key, world.ledger.round(1)
+    summed = [list(update) for update in updates.load_updates(world.tools[index], view, view.frozen_reveals())]
+    summed[position - 1][0] = summed[position - 1][0] * 2 % key.n_squared
+    product, root = roots.product_and_root(summed, key)
+    cid = world.store(index).add(wire.encode_aggregate(world.study.header(wire.BlobKind.AGGREGATE, view), product))
+    world.recorder(index).post_aggregate("wrong", 1, root, cid)
+    return root, cid
+
+
+@pytest.mark.parametrize("position", [1, 3])
+def test_p4_whoever_posts_a_wrong_product_is_named_and_the_round_goes_on(world: InProcess, position: int) -> None:
+    world.play(reached(1, Phase.FROZEN))
+    root, cid = wrongly(world, 2, position)
+    world.waited = 15.0
+    final = world.play(reached(1, Phase.FINALISED), who=(0, 1, 3)).rounds[1]
+    ((sender, (number, shown_root, shown)),) = [(who, args) for who, name, args in world.ledger.sent if name == "show_wrong_product"]
+    assert (number, shown_root, shown.ciphertext) == (1, root, 0)
+    assert [(post.sender, post.cid) for post in final.wrongly_posted] == [(PEOPLE[2], cid)]
+    assert [(wrong.prover, wrong.position) for wrong in final.wrong] == [(sender, position)]
+    assert final.aggregate_root(QUORUM) != root
+
+
+def test_p4_a_wrong_product_that_t_holders_open_is_shown_and_ends_the_study(world: InProcess) -> None:
+    world.play(reached(1, Phase.FROZEN))
+    root, _ = wrongly(world, 2, 2)
+    for holder in (0, 1, 2):
+        world.recorder(holder).release_share("colluding", 1, root, bytes([1 + holder]) * 32, "nothing", bytes(32))
+    while world.step(3) and not world.ledger.round(1).phase.ended:
+        pass
+    view = world.ledger.round(1)
+    assert (view.phase, [post.sender for post in view.wrongly_posted]) == (Phase.VOIDED, [PEOPLE[2]])
+    assert isinstance(world.next_action(3), act.Halt)
+
+
+@pytest.mark.parametrize("blob", ["nothing", "junk", "another's"])
+def test_p4_a_wrong_product_that_nobody_can_know_is_looked_at_once(world: InProcess, blob: str) -> None:
+    world.play(reached(1, Phase.FROZEN))
+    view, store = world.ledger.round(1), world.store(2)
+    right = sums.own_aggregate(world.tools[2], view)
+    blobs = {"junk": b"junk", "another's": wire.encode_aggregate(world.study.header(wire.BlobKind.AGGREGATE, view), right)}
+    cid = store.add(blobs[blob]) if blob in blobs else "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+    world.recorder(2).post_aggregate("wrong", 1, bytes([7]) * 32, cid)
+    world.waited = 15.0
+    world.play(reached(1, Phase.FINALISED), who=(0, 1, 3))
+    assert not world.ledger.calls("show_wrong_product")
+    told = [note for note in world.notes if "another product" in str(note.get("message"))]
+    assert told and {note["peer"] for note in told} == {PEOPLE[2]}
+    assert len(told) <= 3
+
+
 def test_p6_a_wrong_share_is_disputed_by_name_and_the_others_open_the_sum(world: InProcess) -> None:
     honest = world.tools[2].share
     assert honest is not None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from defedbio.chain import events as ev
 from defedbio.domain import NO_ONE, BitSet, Phase
 from defedbio.protocol import view as view_module
-from defedbio.protocol.view import Dispute, StudyView, fold
+from defedbio.protocol.view import Dispute, StudyView, Wrong, fold
 from tests.agents.protocol.in_process import PEOPLE, RULES, STUDY, Ledger, meta
 
 HASH = b"\x07" * 32
@@ -41,6 +41,7 @@ inner = st.one_of(
     st.builds(ev.SetAttested, numbers, people, sets, sets, st.sampled_from(["", "3:MalformedBlob"]), meta=M),
     st.builds(ev.SetFrozen, numbers, sets, roots, meta=M),
     st.builds(ev.AggregatePosted, numbers, people, roots, st.just("cid"), meta=M),
+    st.builds(ev.ProductShownWrong, numbers, people, roots, sets, st.integers(0, 9), st.integers(1, 4), meta=M),
     st.builds(ev.ShareReleased, numbers, people, st.integers(1, 4), roots, roots, st.just("cid"), roots, meta=M),
     st.builds(ev.ShareDisputed, numbers, people, people, st.just("BadShare"), meta=M),
     st.builds(ev.OpeningPartPosted, numbers, people, roots, st.just("cid"), meta=M),
@@ -149,6 +150,17 @@ def test_p5_an_accusation_names_its_accuser() -> None:
     assert view.disputes == (Dispute(PEOPLE[1], PEOPLE[3]), Dispute(PEOPLE[0], PEOPLE[3])) and view.disputed == (PEOPLE[3],)
 
 
+def test_p4_a_product_that_is_shown_wrong_names_those_who_posted_it() -> None:
+    wrong, right = b"\x01" * 32, b"\x02" * 32
+    posts = [ev.AggregatePosted(1, PEOPLE[i], root, f"cid{i}", meta=meta(2)) for i, root in enumerate((wrong, right, wrong))]
+    shares = [ev.ShareReleased(1, PEOPLE[i], i + 1, wrong, HASH, "cid", HASH, meta=meta(3)) for i in (0, 1)]
+    shown = ev.ProductShownWrong(1, PEOPLE[3], wrong, BitSet.of(0, 2), 7, 2, meta=meta(4))
+    view = fold(StudyView(STUDY), [*opened(1), *posts, *shares, shown]).rounds[1]
+    assert view.wrong == (Wrong(wrong, PEOPLE[3], 7, 2),)
+    assert [post.sender for post in view.wrongly_posted] == [PEOPLE[0], PEOPLE[2]]
+    assert view.opened_wrong(2) and not view.opened_wrong(3)
+
+
 def test_s2_who_is_invited() -> None:
     assert fold(StudyView(STUDY), [*study_events(), ev.ParticipantsInvited(STUDY, PEOPLE, meta=meta(1))]).invited == PEOPLE
 
@@ -166,6 +178,7 @@ def repeated(times: int) -> list[ev.Event]:
             ev.UpdateRevealed(1, who, number + 1, HASH, "cid", HASH, HASH, meta=meta(2)),
             ev.SetAttested(1, who, BitSet.of(0, 1, 2), NO_ONE, "", meta=meta(2)),
             ev.AggregatePosted(1, who, HASH, "cid", meta=meta(2)),
+            ev.ProductShownWrong(1, who, HASH, BitSet.of(1), 0, 1, meta=meta(2)),
             ev.ShareReleased(1, who, 1, HASH, HASH, "cid", HASH, meta=meta(2)),
             ev.ShareDisputed(1, who, PEOPLE[0], "", meta=meta(2)),
             ev.OpeningPartPosted(1, who, HASH, "cid", meta=meta(2)),
