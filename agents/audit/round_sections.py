@@ -65,6 +65,7 @@ def _acts(evidence: Evidence, view: RoundView, events: Sequence[ev.Event]) -> di
         ev.UpdateRevealed: "revealed",
         ev.SetAttested: "attested the set",
         ev.AggregatePosted: "posted the aggregate",
+        ev.ProductShownWrong: "showed a product to be wrong",
         ev.ShareReleased: "released its share",
         ev.ShareDisputed: "disputed a share",
         ev.OpeningPartPosted: "combined a part of the opening",
@@ -75,6 +76,8 @@ def _acts(evidence: Evidence, view: RoundView, events: Sequence[ev.Event]) -> di
     for event in events:
         if type(event) in words:
             acts.setdefault(event.actor, []).append(f"{words[type(event)]} {evidence.time(event)[11:19]}")
+    for post in view.wrongly_posted:
+        acts.setdefault(post.sender, []).append("its product was shown to be wrong")
     for holder in view.disputed:
         acts.setdefault(holder, []).append("its share was disputed")
     return acts

@@ -43,6 +43,7 @@ def show(
     emit(record.as_dict(), json, _table(record))
     if not json:
         say(
+            *(f"{part.participant} posted a product that was shown to be wrong" for part in record.participants if part.wrong_product),
             f"aggregate {record.aggregate_root}",
             f"opening {record.opening_root}",
             f"model {record.model_hash} at {record.model_cid or '-'}",

@@ -31,7 +31,8 @@ class RoundSummary(Value):
 @dataclass(frozen=True)
 class OrganisationRecord(Value):
     """What one organisation did in a round, and whether the round `awaited` its update: it does not where the last three sums went on
-    without one. `share` and `attested_model` are its acts as a holder of the key; that a share is disputed is another's word."""
+    without one. `wrong_product` says that it posted a product that was shown on the chain to be wrong. `share` and `attested_model` are its
+    acts as a holder of the key; that a share is disputed is another's word."""
 
     participant: str
     awaited: bool
@@ -39,6 +40,7 @@ class OrganisationRecord(Value):
     revealed: bool
     update_cid: str
     in_set: bool
+    wrong_product: bool
     share: bool
     share_disputed: bool
     attested_model: bool
@@ -107,6 +109,7 @@ class Rounds:
 
 def record_of(study: StudyView, view: RoundView) -> RoundRecord:
     sharers, attestors = {s.holder for s in view.shares}, {a.holder for a in view.attestations}
+    liars = {post.sender for post in view.wrongly_posted}
     records = []
     for position, address in enumerate(study.participants):
         reveal = view.reveals.get(position)
@@ -118,6 +121,7 @@ def record_of(study: StudyView, view: RoundView) -> RoundRecord:
                 revealed=reveal is not None,
                 update_cid=reveal.cid if reveal else "",
                 in_set=position in view.frozen,
+                wrong_product=address in liars,
                 share=address in sharers,
                 share_disputed=address in view.disputed,
                 attested_model=address in attestors,

@@ -40,7 +40,8 @@ def verify_round(fetcher: Fetcher, study: StudyView, view: RoundView, holders: t
         InvalidInput: if the round is not finalised. BlobUnavailable: when a needed blob cannot be had (nothing is proven then).
     """
     if view.phase != Phase.FINALISED:
-        raise InvalidInput(f"round {view.id} is {view.phase.name.lower()}: only a finalised round can be verified")
+        named = "".join(f"; {post.sender} posted a product that was shown to be wrong" for post in view.wrongly_posted)
+        raise InvalidInput(f"round {view.id} is {view.phase.name.lower()}{named}: only a finalised round can be verified")
     audit = _Audit(fetcher, study, view, holders)
     for name, step in (
         ("commitments", audit.commitments),
@@ -115,9 +116,14 @@ class _Audit:
 
     def aggregate(self) -> str:
         self.sum, self.product = roots.product_and_root(self.ciphertexts, self.frame.key.public_key)
-        if self.view.aggregate_root(self.frame.key.threshold) != self.product:
-            raise Refused("the product of the updates has another root than the one the holders released shares for")
-        return f"the product has root {self.product.hex()}"
+        opened = self.view.aggregate_root(self.frame.key.threshold)
+        shown = [post.sender for post in self.view.wrongly_posted]
+        if opened != self.product:
+            poster = next((post.sender for post in self.view.aggregates if post.root == opened), "")
+            proven = ", which was shown to be wrong on the chain" if poster in shown else ""
+            raise Refused(f"the product of the updates has another root than the one the holders released shares for{proven}", poster)
+        named = f"; shown to be wrong, and opened by nobody: what {', '.join(shown)} posted" if shown else ""
+        return f"the product has root {self.product.hex()}{named}"
 
     def opening(self) -> str:
         """Any posted blob of the attested root will do; where none can be had or holds, t shares give the opening again."""

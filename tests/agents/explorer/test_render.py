@@ -74,6 +74,19 @@ def test_an_accusation_stands_beside_the_share_and_the_absent_are_not_waited_for
     assert "not waited for" in rows[1]
 
 
+def test_a_product_that_was_shown_wrong_is_named_with_its_poster(world: World) -> None:
+    world.chain.emit(ev.AggregatePosted, 1, PEOPLE[2], word("a lie"), HOSTILE)
+    world.index.poll()
+    before = world.show("round", 1)
+    world.chain.emit(ev.ProductShownWrong, 1, PEOPLE[0], word("a lie"), BitSet.of(2), 7, 2)
+    world.index.poll()
+    html = world.show("round", 1)
+    row = html[html.index(f'title="{PEOPLE[2]}"', html.index('id="organisations"')) :].split("</tr>")[0]
+    assert "posted a wrong product" in row and html.count("posted a wrong product") == 1 and "posted a wrong product" not in before
+    result = html[html.index('id="result"') : html.index('id="events"')]
+    assert word("a lie").hex() in result and "at ciphertext 7 and update 2 of the set" in result
+
+
 @pytest.mark.parametrize("succeeded", [True, False])
 def test_a_transaction_shows_its_call_or_the_custom_error_by_name(world: World, succeeded: bool) -> None:
     call = Call("RoundManager", "reveal", (1, b"r" * 32, HOSTILE, bytes(32), b"s" * 32))

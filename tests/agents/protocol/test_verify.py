@@ -11,7 +11,7 @@ from defedbio.chain.bindings.round_manager import commitment_hash
 from defedbio.domain import BitSet, Phase
 from defedbio.errors import BlobUnavailable, InvalidInput
 from defedbio.protocol.verify import Check, verify_round
-from defedbio.protocol.view import Post, Reveal, RoundView, StudyView
+from defedbio.protocol.view import Post, Reveal, RoundView, StudyView, Wrong
 from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, InProcess, with_reveal
 
 NAMES = ["commitments", "frozen set", "updates", "aggregate", "opening", "model", "model bytes"]
@@ -50,6 +50,18 @@ def test_a_finished_round_passes_every_check(together: InProcess, study: StudyVi
 def test_only_a_finalised_round_can_be_verified(together: InProcess, study: StudyView) -> None:
     with pytest.raises(InvalidInput, match="decrypted"):
         verify(together, study, replace(study.rounds[2], phase=Phase.DECRYPTED))
+
+
+def test_p4_a_product_that_was_shown_wrong_is_named_with_its_poster(together: InProcess, study: StudyView) -> None:
+    view = study.rounds[2]
+    lie = replace(view, aggregates=(*view.aggregates, Post(PEOPLE[3], ROOT, "cid")), wrong=(Wrong(ROOT, PEOPLE[0], 0, 1),))
+    checks = verify(together, study, lie)
+    assert all(check.ok for check in checks) and f"what {PEOPLE[3]} posted" in checks[NAMES.index("aggregate")].detail
+    opened = replace(lie, shares=tuple(replace(share, aggregate_root=ROOT) for share in view.shares))
+    found = failed(verify(together, study, opened), "aggregate")
+    assert found.peer == PEOPLE[3] and "shown to be wrong" in found.detail
+    with pytest.raises(InvalidInput, match=f"voided; {PEOPLE[3]} posted a product that was shown to be wrong"):
+        verify(together, study, replace(opened, phase=Phase.VOIDED))
 
 
 def test_p1_a_changed_commitment_names_its_participant(together: InProcess, study: StudyView) -> None:
