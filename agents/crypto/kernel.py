@@ -13,6 +13,9 @@ from functools import lru_cache
 from itertools import chain
 from types import ModuleType
 
+import numpy as np
+from numpy.typing import NDArray
+
 _native: ModuleType | None
 try:
     from defedbio.crypto import _kernel as _native
@@ -142,6 +145,12 @@ def multi_power(field: Modulus, bases: Sequence[int], exponents: Sequence[int], 
         written = b"".join(e.to_bytes(length, "little") for e in exponents[part])
         partial += field.read(_call().multi_power(field.constants, field.write(bases[part]), written, length, portable))
     return partial
+
+
+def small_powers(field: Modulus, bases: Sequence[int], digits: NDArray[np.uint8], radix: int, portable: bool = False) -> list[int]:
+    """For each row of digits, of shape [rows, bases] and below `radix` <= 256, the product of all bases[t]^digit."""
+    rows = len(digits)
+    return field.read(_call().small_powers(field.constants, field.write(bases), digits.tobytes(), rows, radix, portable))
 
 
 def keccak256(messages: Sequence[bytes], portable: bool = False) -> list[bytes]:

@@ -15,6 +15,7 @@ from threading import Lock
 import gmpy2
 import numpy as np
 from gmpy2 import mpz
+from numpy.typing import NDArray
 
 from defedbio.crypto import kernel
 from defedbio.errors import InternalFault, InvalidInput
@@ -26,6 +27,8 @@ SIEVE_LIMIT = 1 << 17
 SIEVE_WINDOW = 1 << 17
 MILLER_RABIN_ROUNDS = 40
 BUCKET_BITS = 8
+DIGIT_LIMIT = 256
+EXPONENT_LIMIT = 1 << 62
 MANY_BASES = 32
 # Of a list for the kernel: it takes for eight numbers little more than gmpy2 for one, and less modulo n².
 LEAST_FOR_KERNEL, LEAST_SQUARED = 2, 1
@@ -90,14 +93,15 @@ def multi_powmod(bases: Sequence[int], exponents: Sequence[int], modulus: int, s
     for shift in range((max(bits - 1, 0) // BUCKET_BITS) * BUCKET_BITS, -1, -BUCKET_BITS):
         if total != 1:
             total = gmpy2.powmod(total, 1 << BUCKET_BITS, mod)
-        total = total * _bucket_window(numbers, exponents, shift, mod) % mod
+        digits = [exponent >> shift & (1 << BUCKET_BITS) - 1 for exponent in exponents]
+        total = total * _bucket_product(numbers, digits, 1 << BUCKET_BITS, mod) % mod
     return int(total % mod)
 
 
-def _bucket_window(numbers: Sequence[mpz], exponents: Sequence[int], shift: int, mod: mpz) -> mpz:
-    buckets: list[mpz | None] = [None] * (1 << BUCKET_BITS)
-    for number, exponent in zip(numbers, exponents, strict=True):
-        digit = exponent >> shift & (1 << BUCKET_BITS) - 1
+def _bucket_product(numbers: Sequence[mpz], digits: Sequence[int], radix: int, mod: mpz) -> mpz:
+    """prod numbers[i]^digits[i] for digits below `radix`."""
+    buckets: list[mpz | None] = [None] * radix
+    for number, digit in zip(numbers, digits, strict=True):
         if digit:
             held = buckets[digit]
             buckets[digit] = number if held is None else held * number % mod
@@ -107,7 +111,60 @@ def _bucket_window(numbers: Sequence[mpz], exponents: Sequence[int], shift: int,
             running = running * held % mod
         if running != 1:
             total = total * running % mod
-    return total
+    return total % mod
+
+
+def signed_products(bases: Sequence[int], exponents: NDArray[np.int64], modulus: int) -> list[int]:
+    """For each row k of exponents, of shape [K, T], prod bases[t]^exponents[k, t] mod modulus; bases must be units where one is negative.
+
+    Exponents are made non-negative by adding one number to all, which one factor takes back from every row, and written in few digits.
+    The kernel gives all rows the powers of a base from one table (Straus 1964); gmpy2 gets each row of digits into buckets (Pippenger
+    1976). Time and memory follow from the greatest and the least exponent, not from the others.
+
+    Raises:
+        InvalidInput: unless there are as many columns as bases and all exponents are within 2^62, or when an inverse is missing.
+    """
+    if exponents.ndim != 2 or exponents.shape[1] != len(bases):
+        raise InvalidInput("as many columns of exponents as bases are needed")
+    least, most = (int(exponents.min()), int(exponents.max())) if exponents.size else (0, 0)
+    if max(-least, most) >= EXPONENT_LIMIT:
+        raise InvalidInput("exponents must be smaller than 2^62 in size")
+    rows, count = exponents.shape
+    if least == most == 0:
+        return [1 % modulus] * rows
+    offset = max(-least, 0)
+    fast = _for_kernel(modulus, rows, False)
+    windows, radix = _digits_for(max(1, most + offset), rows, count, fast)
+    digits = np.empty((windows, rows, count), dtype=np.uint8)
+    rest = exponents + offset
+    for window in digits:
+        rest, window[:] = np.divmod(rest, radix)
+    flat = digits.reshape(windows * rows, count)
+    if fast:
+        partial = kernel.small_powers(kernel.modulus(modulus), [b % modulus for b in bases], flat, radix)
+    else:
+        numbers, mod = [mpz(b) for b in bases], mpz(modulus)
+        partial = [int(_bucket_product(numbers, row.tolist(), radix, mod)) for row in flat]
+    totals = partial[-rows:]
+    for w in range(windows - 2, -1, -1):
+        totals = column_products([powmod_bases(totals, radix, modulus), partial[w * rows : (w + 1) * rows]], modulus)
+    if not offset:
+        return totals
+    fix = powmod(product(bases, modulus), -offset, modulus)
+    return [total * fix % modulus for total in totals]
+
+
+def _digits_for(most: int, rows: int, bases: int, fast: bool) -> tuple[int, int]:
+    """(digits, radix) for numbers up to `most`, with the fewest products: radix^digits > most."""
+    options = []
+    for digits in range(1, most.bit_length() + 1):
+        root, exact = gmpy2.iroot(most + 1, digits)
+        radix = max(2, int(root) + (not exact))
+        if radix <= DIGIT_LIMIT:
+            # Eight of each at once in the kernel: a row's products, and a table's for one base; elsewhere a row has buckets of its own.
+            work = -(-digits * rows // kernel.LANES) * kernel.LANES * bases + radix * bases if fast else digits * rows * (bases + 2 * radix)
+            options.append((work, digits, radix))
+    return min(options)[1:]
 
 
 def invert(value: int, modulus: int) -> int:

@@ -287,6 +287,13 @@ static PyObject *py_products(PyObject *self, PyObject *args) {
     return finish(&c);
 }
 
+/* Whether all digits are below a radix of at most 256. */
+static int all_below(const uint8_t *digits, Py_ssize_t count, Py_ssize_t radix) {
+    uint8_t most = 0;
+    for (Py_ssize_t i = 0; i < count; i++) most = digits[i] > most ? digits[i] : most;
+    return most < radix && radix <= 256;
+}
+
 static PyObject *py_multi_power(PyObject *self, PyObject *args) {
     Call c = {0};
     Py_ssize_t length;
@@ -297,6 +304,21 @@ static PyObject *py_multi_power(PyObject *self, PyObject *args) {
             refuse("bases or exponents of the wrong length"))
             if (make_room(&c, LANES * bytes, (((size_t)count + LANES - 1) / LANES) << STRAUS_BITS))
                 CALCULATE(multi_power, c.first.buf, c.second.buf, (size_t)count, (size_t)length);
+    }
+    return finish(&c);
+}
+
+static PyObject *py_small_powers(PyObject *self, PyObject *args) {
+    Call c = {0};
+    Py_ssize_t rows, radix;
+    if (!PyArg_ParseTuple(args, MODULUS "y*y*nnp", MODULUS_OF(c), &c.first, &c.second, &rows, &radix, &c.portable)) return NULL;
+    if (read_job(&c)) {
+        const Py_ssize_t bytes = (Py_ssize_t)c.job.bytes, count = c.first.len / bytes;
+        if ((count >= 1 && c.first.len % bytes == 0 && rows >= 1 && c.second.len / rows == count && c.second.len % rows == 0 &&
+             all_below(c.second.buf, c.second.len, radix)) ||
+            refuse("bases or digits of the wrong length, or digits too large"))
+            if (make_room(&c, rows * bytes, ((size_t)rows + LANES - 1) / LANES + (size_t)radix))
+                CALCULATE(small_powers, c.first.buf, (size_t)count, c.second.buf, (size_t)rows, (size_t)radix);
     }
     return finish(&c);
 }
@@ -328,6 +350,7 @@ static PyMethodDef methods[] = {
     {"comb_powers", py_comb_powers, METH_VARARGS, "(modulus, table, digits, exponents, portable) -> bytes"},
     {"products", py_products, METH_VARARGS, "(modulus, numbers, fixes, depth, prefixes, portable) -> bytes"},
     {"multi_power", py_multi_power, METH_VARARGS, "(modulus, bases, exponents, bytes of an exponent, portable) -> eight numbers"},
+    {"small_powers", py_small_powers, METH_VARARGS, "(modulus, bases, digits of every row, rows, radix, portable) -> a number for each row"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -355,24 +355,39 @@ FN void NAME(power)(const Job *j, V *x, const uint8_t *exponent, int exponent_bi
     }
 }
 
-/* out[i][l] = rows[l][i] for `width` words, a multiple of eight: eight at a time, ever larger squares change places across the diagonal. */
-FN void NAME(transpose)(V *out, const uint64_t *const *rows, size_t width) {
+/* x[i][l] and x[l][i] change places: ever larger squares across the diagonal. */
+FN inline __attribute__((always_inline)) void NAME(turn)(V *x) {
     const V at = {0, 1, 2, 3, 4, 5, 6, 7};
+#pragma GCC unroll 3
+    for (int size = 1; size < LANES; size *= 2) {
+        const V own = (V)((at & (uint64_t)size) == 0), above = (own & at) | (~own & (at + 8 - size)), below = (own & (at + size)) | (~own & (at + 8));
+#pragma GCC unroll 8
+        for (int l = 0; l < LANES; l++)
+            if (!(l & size)) {
+                const V a = x[l], b = x[l + size];
+                x[l] = MIX(a, above, b);
+                x[l + size] = MIX(a, below, b);
+            }
+    }
+}
+
+/* out[i][l] = rows[l][i] for `width` words, a multiple of eight. */
+FN void NAME(transpose)(V *out, const uint64_t *const *rows, size_t width) {
     for (size_t i = 0; i < width; i += LANES) {
         V x[LANES];
         for (int l = 0; l < LANES; l++) memcpy(x + l, rows[l] + i, sizeof(V));
-#pragma GCC unroll 3
-        for (int size = 1; size < LANES; size *= 2) {
-            const V own = (V)((at & (uint64_t)size) == 0), above = (own & at) | (~own & (at + 8 - size)), below = (own & (at + size)) | (~own & (at + 8));
-#pragma GCC unroll 8
-            for (int l = 0; l < LANES; l++)
-                if (!(l & size)) {
-                    const V a = x[l], b = x[l + size];
-                    x[l] = MIX(a, above, b);
-                    x[l + size] = MIX(a, below, b);
-                }
-        }
+        NAME(turn)(x);
         for (int l = 0; l < LANES; l++) out[i + l] = x[l];
+    }
+}
+
+/* rows[l][i] = from[i][l] for `width` words, of which `stride`, a multiple of eight, are written; rows lie `apart` words apart. */
+FN void NAME(transpose_back)(uint64_t *rows, size_t apart, const V *from, size_t width, size_t stride) {
+    for (size_t i = 0; i < stride; i += LANES) {
+        V x[LANES];
+        for (size_t l = 0; l < LANES; l++) x[l] = i + l < width ? from[i + l] : SPREAD(0);
+        NAME(turn)(x);
+        for (size_t l = 0; l < LANES; l++) memcpy(rows + l * apart + i, x + l, sizeof(V));
     }
 }
 
@@ -543,4 +558,40 @@ FN void NAME(multi_power)(const Job *j, Arena *a, const uint8_t *bases, const ui
     }
     NAME(plain)(j, x, x, one, &a->scratch);
     NAME(store)(j, x, out, j->bytes, LANES, &a->scratch);
+}
+
+/* For each row the product of base^digit over all bases, digits below `radix`: eight rows share the products, and all rows each base's table of
+   powers, which is made for eight bases at a time. digits[row * count + base]. */
+FN void NAME(small_powers)(const Job *j, Arena *a, const uint8_t *bases, size_t count, const uint8_t *digits, size_t rows, size_t radix, uint8_t *out) {
+    const size_t W = (size_t)j->width, stride = stride_of(W), groups = (rows + LANES - 1) / LANES;
+    V *x = a->first, *entry = a->second, *one = a->third, *base = a->second, *totals = a->table;
+    uint64_t *table = (uint64_t *)(totals + groups * W);
+    for (size_t g = 0; g < groups; g++) NAME(spread)(totals + g * W, j->one, j->width);
+    for (size_t b = 0; b < count; b += LANES) {
+        NAME(load)(j, base, bases + b * j->bytes, count - b, &a->scratch);
+        NAME(spread)(x, j->enter, j->width);
+        NAME(by)(j, base, base, x, &a->scratch);
+        NAME(spread)(x, j->one, j->width);
+        for (size_t d = 0; d < radix; d++) {
+            if (d == 1)
+                memcpy(x, base, W * sizeof(V));
+            else if (d)
+                NAME(by)(j, x, x, base, &a->scratch);
+            NAME(transpose_back)(table + d * stride, radix * stride, x, W, stride);
+        }
+        for (size_t g = 0; g < groups; g++)
+            for (size_t k = 0; k < LANES && b + k < count; k++) {
+                const uint64_t *picked[LANES];
+                for (size_t l = 0; l < LANES; l++) {
+                    const size_t row = g * LANES + l, digit = row < rows ? digits[row * count + b + k] : 0;
+                    picked[l] = table + (k * radix + digit) * stride;
+                }
+                NAME(transpose)(entry, picked, stride);
+                NAME(by)(j, totals + g * W, totals + g * W, entry, &a->scratch);
+            }
+    }
+    for (size_t g = 0; g < groups; g++) {
+        NAME(plain)(j, x, totals + g * W, one, &a->scratch);
+        NAME(store)(j, x, out + g * LANES * j->bytes, j->bytes, rows - g * LANES, &a->scratch);
+    }
 }

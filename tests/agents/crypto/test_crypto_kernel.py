@@ -12,6 +12,7 @@ import shutil
 from math import prod
 
 import gmpy2
+import numpy as np
 import pytest
 from Crypto.Hash import keccak
 from hypothesis import given, settings
@@ -80,6 +81,17 @@ def test_a_product_of_powers(problem: tuple[kernel.Modulus, list[int]], data: st
 
 
 @needs_kernel
+@settings(deadline=None, max_examples=40)
+@given(problems(), st.integers(1, 18), st.integers(1, 40) | st.just(256), st.randoms(use_true_random=False))
+def test_rows_of_small_powers(problem: tuple[kernel.Modulus, list[int]], rows: int, radix: int, chance: random.Random) -> None:
+    field, bases = problem
+    digits = [[chance.choice([0, radix - 1, chance.randrange(radix)]) for _ in bases] for _ in range(rows)]
+    want = [prod(pow(b, d, field.value) for b, d in zip(bases, row, strict=True)) % field.value for row in digits]
+    for portable in forms():
+        assert kernel.small_powers(field, bases, np.array(digits, dtype=np.uint8), radix, portable) == want
+
+
+@needs_kernel
 @settings(deadline=None, max_examples=20)
 @given(problems(), st.lists(st.binary(min_size=3, max_size=3), min_size=1, max_size=17))
 def test_comb_powers_read_exponents_little_endian(problem: tuple[kernel.Modulus, list[int]], exponents: list[bytes]) -> None:
@@ -128,11 +140,15 @@ def test_wrong_lengths_are_refused_before_anything_is_read() -> None:
         lambda m: _kernel.products(m, b"123" * 3, b"", 2, False, True),
         lambda m: _kernel.products(m, b"123" * 2, b"", 2, False, True),
         lambda m: _kernel.multi_power(m, b"123" * 2, b"1", 1, True),
+        lambda m: _kernel.small_powers(m, b"123" * 2, b"111", 1, 2, True),
+        lambda m: _kernel.small_powers(m, b"123" * 2, b"\1\2", 1, 2, True),
+        lambda m: _kernel.small_powers(m, b"123", b"\1", 1, 257, True),
+        lambda m: _kernel.small_powers(m, b"", b"", 1, 2, True),
         lambda m: _kernel.keccak(b"123", 2, True),
         lambda m: _kernel.keccak(b"", 0, True),
     ]
     for call in calls:
-        with pytest.raises(ValueError, match=r"wrong length|too many digits"):
+        with pytest.raises(ValueError, match=r"wrong length|too many digits|too large"):
             call(good)
     for spoilt in ((b"", *good[1:]), (good[0][:-8], *good[1:]), (*good[:4], 0, False), (*good[:4], 100, False), (*good[:5], True)):
         with pytest.raises(ValueError, match="do not fit each other"):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import random
 from math import prod
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from defedbio.crypto import numbers
+from defedbio.crypto import kernel, numbers
 from defedbio.errors import InternalFault, InvalidInput
 
 MODULUS = (1 << 521) - 1
@@ -33,6 +36,36 @@ def test_the_bucket_method_for_many_bases_uses_every_digit(exponents: list[int])
 
 def test_multi_powmod_with_all_exponents_zero_and_many_bases() -> None:
     assert numbers.multi_powmod([3] * 40, [0] * 40, 7) == 1
+
+
+@st.composite
+def signed_rows(draw: st.DrawFn) -> NDArray[np.int64]:
+    """Rows of exponents of up to 62 bits with the extremes among them."""
+    most = draw(st.sampled_from([0, 1, 2, 7, 255, 256, 40_000, (1 << 62) - 1]))
+    entries = st.integers(draw(st.sampled_from([0, -most])), most) | st.sampled_from([0, most])
+    shape = draw(st.integers(0, 19)), draw(st.integers(0, 11))
+    return np.array([[draw(entries) for _ in range(shape[1])] for _ in range(shape[0])], dtype=np.int64).reshape(shape)
+
+
+@settings(deadline=None, max_examples=80)
+@given(signed_rows(), st.booleans(), st.randoms(use_true_random=False))
+def test_signed_products_are_those_of_single_powers(exponents: NDArray[np.int64], native: bool, chance: random.Random) -> None:
+    bases = [chance.randrange(1, MODULUS) for _ in range(exponents.shape[1])]
+    want = [prod(pow(b, e, MODULUS) for b, e in zip(bases, row, strict=True)) % MODULUS for row in exponents.tolist()]
+    with pytest.MonkeyPatch.context() as patch:
+        if not native:
+            patch.setattr(kernel, "usable", lambda: False)
+        assert numbers.signed_products(bases, exponents, MODULUS) == want
+
+
+def test_signed_products_refuse_what_they_cannot_take() -> None:
+    with pytest.raises(InvalidInput, match="as many columns"):
+        numbers.signed_products([2, 3], np.ones((2, 3), dtype=np.int64), MODULUS)
+    for extreme in (1 << 62, -(1 << 62), -(1 << 63)):
+        with pytest.raises(InvalidInput, match="smaller than 2"):
+            numbers.signed_products([2], np.array([[extreme]]), MODULUS)
+    with pytest.raises(InvalidInput, match="without an inverse"):
+        numbers.signed_products([2, 3], np.array([[1, -1], [1, 1]]), 9)
 
 
 def test_negative_exponents_need_a_unit() -> None:
