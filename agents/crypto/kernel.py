@@ -33,6 +33,11 @@ Constants = tuple[bytes, bytes, bytes, bytes, int, bool]
 _LOADED = {False: 0, True: 1}  # the power of R that loading an element divides by
 
 
+def compiled() -> bool:
+    """Whether the kernel is there: enough for what is plain C in it."""
+    return _native is not None
+
+
 def usable() -> bool:
     """Whether the kernel is there and this processor has its instructions."""
     return _native is not None and bool(_native.fast())
@@ -157,6 +162,12 @@ def keccak256(messages: Sequence[bytes], portable: bool = False) -> list[bytes]:
     """Ethereum's Keccak-256 of messages of one length, which is not 0."""
     hashes: bytes = _call().keccak(b"".join(messages), len(messages[0]), portable)
     return [hashes[i : i + 32] for i in range(0, len(hashes), 32)]
+
+
+def three_squares(values: Sequence[int], seed: bytes) -> list[tuple[int, int, int]]:
+    """Roots of three squares for each sum of three within [0, 2^126], by `compiled` code; a seed of 32 bytes decides which."""
+    roots = _call().three_squares(b"".join([v.to_bytes(16, "little") for v in values]), seed)
+    return [(a, b, c) for a, b, c in np.frombuffer(roots, dtype=np.uint64).reshape(-1, 3).tolist()]
 
 
 def _call() -> ModuleType:

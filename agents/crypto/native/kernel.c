@@ -161,6 +161,8 @@ static int fast(void) { return __builtin_cpu_supports("avx512f") && __builtin_cp
 static int fast(void) { return 0; }
 #endif
 
+#include "squares.h"
+
 /* -- the door to Python: every length is checked before anything is read ------------------------------------------------------------ */
 
 typedef struct {
@@ -340,6 +342,29 @@ static PyObject *py_keccak(PyObject *self, PyObject *args) {
     return result;
 }
 
+static PyObject *py_three_squares(PyObject *self, PyObject *args) {
+    PyObject *result = NULL;
+    Py_buffer numbers, seed;
+    if (!PyArg_ParseTuple(args, "y*y*", &numbers, &seed)) return NULL;
+    if ((numbers.len % 16 == 0 && seed.len == 32) || refuse("numbers or seed of the wrong length"))
+        if ((result = PyBytes_FromStringAndSize(NULL, numbers.len / 16 * 24))) {
+            uint64_t *out = (uint64_t *)PyBytes_AS_STRING(result), state[4];
+            int found;
+            memcpy(state, seed.buf, sizeof(state));
+            state[0] |= 1; /* all zeros would stay so */
+            Py_BEGIN_ALLOW_THREADS;
+            found = three_squares(numbers.buf, (size_t)numbers.len / 16, state, out);
+            Py_END_ALLOW_THREADS;
+            if (!found) {
+                Py_CLEAR(result);
+                refuse("a number that is no sum of three squares");
+            }
+        }
+    PyBuffer_Release(&numbers);
+    PyBuffer_Release(&seed);
+    return result;
+}
+
 static PyObject *py_fast(PyObject *self, PyObject *unused) { return PyBool_FromLong(fast()); }
 
 static PyMethodDef methods[] = {
@@ -351,6 +376,7 @@ static PyMethodDef methods[] = {
     {"products", py_products, METH_VARARGS, "(modulus, numbers, fixes, depth, prefixes, portable) -> bytes"},
     {"multi_power", py_multi_power, METH_VARARGS, "(modulus, bases, exponents, bytes of an exponent, portable) -> eight numbers"},
     {"small_powers", py_small_powers, METH_VARARGS, "(modulus, bases, digits of every row, rows, radix, portable) -> a number for each row"},
+    {"three_squares", py_three_squares, METH_VARARGS, "(numbers, seed) -> three words for each, with any processor"},
     {NULL, NULL, 0, NULL},
 };
 
