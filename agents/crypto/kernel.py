@@ -25,6 +25,7 @@ except ImportError:
 LANES = 8
 LIMB_BITS = 52
 FREE_BITS = 8
+WORD_BITS = 64
 MAX_BITS = 512 * LIMB_BITS - FREE_BITS
 STRAUS_BASES = 1024  # of one multi_power call: their tables take 16 elements each
 COLUMNS = 64  # of one call for products: what it reads stays in the cache
@@ -168,6 +169,25 @@ def three_squares(values: Sequence[int], seed: bytes) -> list[tuple[int, int, in
     """Roots of three squares for each sum of three within [0, 2^126], by `compiled` code; a seed of 32 bytes decides which."""
     roots = _call().three_squares(b"".join([v.to_bytes(16, "little") for v in values]), seed)
     return [(a, b, c) for a, b, c in np.frombuffer(roots, dtype=np.uint64).reshape(-1, 3).tolist()]
+
+
+def ternary_apply(data: bytes, groups: int, x: NDArray[np.int64], portable: bool = False) -> list[int]:
+    """The matrix times x, for 8 · groups rows; the matrix as proofs/ternary.py has it."""
+    halves = np.frombuffer(_call().ternary_apply(data, groups, x.tobytes(), portable), dtype=np.int64).reshape(groups, 2, LANES)
+    return [low + (high << 32) for low, high in zip(halves[:, 0].ravel().tolist(), halves[:, 1].ravel().tolist(), strict=True)]
+
+
+def ternary_transpose(data: bytes, scalars: Sequence[int], modulus: int, portable: bool = False) -> list[int]:
+    """For each column the sum of its rows' scalars of [0, modulus); the modulus has at most 512 bits, and there are 8 · groups scalars."""
+    rows, words = len(scalars), -(-modulus.bit_length() // 64)
+    bits = WORD_BITS - 1 - (rows - 1).bit_length()
+    parts = -(-modulus.bit_length() // (LANES * bits))
+    limbs = [scalar >> bits * i & (1 << bits) - 1 for scalar in scalars for i in range(parts * LANES)]
+    offset = (rows * modulus).to_bytes(8 * words + 8, "little")
+    written = np.array(limbs, dtype=np.uint64).tobytes()
+    size = 8 * words
+    found = _call().ternary_transpose(data, rows // 8, written, parts, bits, offset, modulus.to_bytes(size, "little"), portable)
+    return [int.from_bytes(found[i : i + size], "little") for i in range(0, len(found), size)]
 
 
 def _call() -> ModuleType:

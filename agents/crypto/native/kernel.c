@@ -101,6 +101,55 @@ static const uint64_t KECCAK_ROUNDS[24] = {
 };
 static const int KECCAK_TURNS[25] = {0, 1, 62, 28, 27, 36, 44, 6, 55, 20, 3, 10, 43, 25, 39, 41, 45, 15, 21, 8, 18, 2, 61, 56, 14};
 
+/* A combination of rows of -1, 0 and 1: see ternary.h. */
+typedef struct {
+    size_t groups, parts, words; /* bytes of a column's first bits; vectors of a sum's limbs; words of the modulus */
+    int bits;                    /* of a limb, so few that sums of all rows stay below 2^63 */
+    const uint64_t *scalars;     /* limbs of each row's */
+    const uint64_t *offset;      /* a multiple of the modulus above all sums' size, a word longer than it */
+    const uint64_t *modulus;
+} Combination;
+
+#define MAX_WORDS 8
+#define TERNARY_BLOCK 256 /* columns whose sums stay in the cache beside a table */
+
+static double size_of(const uint64_t *x, size_t words) {
+    double size = 0;
+    while (words-- > 0) size = size * 0x1p64 + (double)x[words];
+    return size;
+}
+
+/* out = the number of these limbs, which are not carried, mod the modulus. */
+static void reduce_limbs(const Combination *j, const uint64_t *limbs, uint64_t *out) {
+    const size_t words = j->words;
+    uint64_t x[2 * LANES + 2] = {0};
+    __int128 carried = 0;
+    int held = 0; /* bits of `carried` that are no full word yet */
+    for (size_t i = 0, at = 0; at <= words; i++) {
+        if (i < j->parts * LANES) carried += (__int128)(int64_t)limbs[i] * ((__int128)1 << held);
+        for (held += j->bits; held >= 64 && at <= words; held -= 64) {
+            carried += j->offset[at];
+            x[at++] = (uint64_t)carried;
+            carried >>= 64;
+        }
+    }
+    /* The quotient may come out too large by one, so one less is taken first. */
+    const uint64_t quotient = (uint64_t)(size_of(x, words + 1) / size_of(j->modulus, words));
+    for (uint64_t q = quotient ? quotient - 1 : 0, again = 1; again; q = 1) {
+        unsigned __int128 take = 0;
+        for (size_t i = 0; i <= words; i++) {
+            take += i < words ? (unsigned __int128)q * j->modulus[i] : 0;
+            const uint64_t less = (uint64_t)take;
+            take = (take >> 64) + (x[i] < less);
+            x[i] -= less;
+        }
+        size_t i = words - 1;
+        while (i > 0 && x[i] == j->modulus[i]) i--;
+        again = x[words] || x[i] >= j->modulus[i];
+    }
+    memcpy(out, x, words * 8);
+}
+
 #define FN static __attribute__((unused))
 #define NAME(f) f##_portable
 #define SPREAD(x) ((V){0} + (uint64_t)(x))
@@ -129,6 +178,7 @@ static inline V gather_portable(const uint64_t *base, V at) {
 #define MIX mix_portable
 #include "keccak.h"
 #include "lanes.h"
+#include "ternary.h"
 #undef FN
 #undef NAME
 #undef SPREAD
@@ -149,6 +199,7 @@ static int fast(void) { return __builtin_cpu_supports("avx512f") && __builtin_cp
 #define MIX(a, at, b) ((V)_mm512_permutex2var_epi64((__m512i)(a), (__m512i)(at), (__m512i)(b)))
 #include "keccak.h"
 #include "lanes.h"
+#include "ternary.h"
 #define RUN(f, ...)                        \
     do {                                   \
         if (portable || !fast())           \
@@ -342,6 +393,64 @@ static PyObject *py_keccak(PyObject *self, PyObject *args) {
     return result;
 }
 
+static PyObject *py_ternary_apply(PyObject *self, PyObject *args) {
+    PyObject *result = NULL;
+    Py_buffer data, x;
+    Py_ssize_t groups;
+    int portable;
+    void *room = NULL;
+    if (!PyArg_ParseTuple(args, "y*ny*p", &data, &groups, &x, &portable)) return NULL;
+    if ((groups >= 1 && x.len % 8 == 0 && data.len % 2 == 0 && data.len / 2 / groups == x.len / 8 && data.len / 2 % groups == 0) ||
+        refuse("matrix or vector of the wrong length")) {
+        const size_t size = 2 * (size_t)groups * sizeof(V);
+        if (posix_memalign(&room, 64, 256 * sizeof(V) + size))
+            PyErr_NoMemory();
+        else {
+            V *out = (V *)room + 256;
+            Py_BEGIN_ALLOW_THREADS;
+            RUN(ternary_apply, room, data.buf, (size_t)(x.len / 8), (size_t)groups, x.buf, out);
+            Py_END_ALLOW_THREADS;
+            result = PyBytes_FromStringAndSize((const char *)out, (Py_ssize_t)size);
+            free(room);
+        }
+    }
+    PyBuffer_Release(&data);
+    PyBuffer_Release(&x);
+    return result;
+}
+
+static PyObject *py_ternary_transpose(PyObject *self, PyObject *args) {
+    PyObject *result = NULL;
+    Py_buffer data, scalars, offset, modulus;
+    Py_ssize_t groups, parts;
+    int bits, portable;
+    void *room = NULL;
+    if (!PyArg_ParseTuple(args, "y*ny*niy*y*p", &data, &groups, &scalars, &parts, &bits, &offset, &modulus, &portable)) return NULL;
+    const Py_ssize_t words = modulus.len / 8;
+    const Combination j = {(size_t)groups, (size_t)parts, (size_t)words, bits, scalars.buf, offset.buf, modulus.buf};
+    if ((groups >= 1 && data.len % 2 == 0 && data.len / 2 % groups == 0 && (parts == 1 || parts == 2) &&
+         scalars.len / (parts * (Py_ssize_t)sizeof(V)) / 8 == groups && scalars.len % (parts * 8 * (Py_ssize_t)sizeof(V)) == 0 && bits >= 32 &&
+         bits <= 60 && modulus.len % 8 == 0 && words >= 1 && words <= MAX_WORDS && offset.len == modulus.len + 8 && j.modulus[words - 1]) ||
+        refuse("matrix, scalars or modulus of the wrong length")) {
+        const Py_ssize_t columns = data.len / 2 / groups;
+        if ((result = PyBytes_FromStringAndSize(NULL, columns * words * 8))) {
+            if (posix_memalign(&room, 64, (size_t)(groups * 256 + TERNARY_BLOCK) * (size_t)parts * sizeof(V))) {
+                Py_CLEAR(result);
+                PyErr_NoMemory();
+            } else {
+                uint64_t *out = (uint64_t *)PyBytes_AS_STRING(result);
+                Py_BEGIN_ALLOW_THREADS;
+                RUN(ternary_transpose, &j, room, data.buf, (size_t)columns, out);
+                Py_END_ALLOW_THREADS;
+                free(room);
+            }
+        }
+    }
+    Py_buffer *buffers[] = {&data, &scalars, &offset, &modulus};
+    for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) PyBuffer_Release(buffers[i]);
+    return result;
+}
+
 static PyObject *py_three_squares(PyObject *self, PyObject *args) {
     PyObject *result = NULL;
     Py_buffer numbers, seed;
@@ -377,6 +486,9 @@ static PyMethodDef methods[] = {
     {"multi_power", py_multi_power, METH_VARARGS, "(modulus, bases, exponents, bytes of an exponent, portable) -> eight numbers"},
     {"small_powers", py_small_powers, METH_VARARGS, "(modulus, bases, digits of every row, rows, radix, portable) -> a number for each row"},
     {"three_squares", py_three_squares, METH_VARARGS, "(numbers, seed) -> three words for each, with any processor"},
+    {"ternary_apply", py_ternary_apply, METH_VARARGS, "(matrix, bytes of a column's bits, words, portable) -> sums of each row's half words"},
+    {"ternary_transpose", py_ternary_transpose, METH_VARARGS,
+     "(matrix, bytes of a column's bits, scalars' limbs, vectors of a scalar, bits of a limb, offset, modulus, portable) -> a number for each column"},
     {NULL, NULL, 0, NULL},
 };
 
