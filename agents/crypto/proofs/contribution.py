@@ -1,4 +1,4 @@
-"""The proof that every contribution carries: the one door to what stands behind it."""
+"""The proof that every contribution carries: the one door to what stands behind it (docs/proofs.md)."""
 
 from __future__ import annotations
 
@@ -6,39 +6,66 @@ from collections.abc import Sequence
 
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.numbers import Rand
-from defedbio.crypto.proofs import knowledge
+from defedbio.crypto.proofs import assignment, bounded, encoding
+from defedbio.crypto.proofs.assignment import fits
+from defedbio.crypto.proofs.plan import PRODUCTION, Parameters, plan
 from defedbio.crypto.proofs.statement import Form, Statement, Witness
 from defedbio.errors import BadProof
 
-
-def size(form: Form) -> int:
-    """The exact bytes of a proof for this form."""
-    return knowledge.size(form)
+__all__ = ["check", "fits", "prove", "size", "verify", "verify_all"]
 
 
-def prove(statement: Statement, witness: Witness, rand: Rand, arithmetic: Arithmetic = ONE_THREAD) -> bytes:
+def check(form: Form) -> None:
+    """Raises InvalidInput, saying why, for a form that nothing can be proven of."""
+    plan(form)
+
+
+def size(form: Form, parameters: Parameters = PRODUCTION) -> int:
+    """The exact bytes of a proof for this form. Raises InvalidInput as `check` does."""
+    return encoding.size(plan(form, parameters))
+
+
+def prove(
+    statement: Statement, witness: Witness, rand: Rand, arithmetic: Arithmetic = ONE_THREAD, parameters: Parameters = PRODUCTION
+) -> bytes:
     """The proof's bytes, `size` of them.
 
     Raises:
-        OutsideRule: if the witness does not obey the form, so that no proof can be made of it.
+        OutsideRule: if the witness does not obey the form, so that no proof can be made of it, or, where `fits` says that it does, by bad
+            luck of random rows: the caller then encrypts again, values a little smaller. InvalidInput: for values of another shape.
     """
-    return knowledge.prove(statement, witness, rand)
+    made = plan(statement.form, parameters)
+    argument = bounded.Argument(statement, made)
+    matrix = assignment.matrix(made, assignment.digits(made, witness.values), argument.rows, rand)
+    return bounded.prove(argument, matrix, witness.exponents, rand, arithmetic)
 
 
-def verify(statement: Statement, proof: bytes, rand: Rand, arithmetic: Arithmetic = ONE_THREAD) -> None:
+def verify(
+    statement: Statement, proof: bytes, rand: Rand, arithmetic: Arithmetic = ONE_THREAD, parameters: Parameters = PRODUCTION
+) -> None:
     """Raises BadProof, with the reason, unless the proof holds for the statement, whose ciphertexts are units (`check_ciphertexts`)."""
-    knowledge.verify(statement, proof, arithmetic)
+    claim = bounded.claim(statement, plan(statement.form, parameters), proof, rand, arithmetic)
+    if not bounded.holds([claim], rand, arithmetic):
+        raise BadProof("the sender has not proven what its ciphertexts hold")
 
 
 def verify_all(
-    statements: Sequence[Statement], proofs: Sequence[bytes], rand: Rand, arithmetic: Arithmetic = ONE_THREAD
+    statements: Sequence[Statement],
+    proofs: Sequence[bytes],
+    rand: Rand,
+    arithmetic: Arithmetic = ONE_THREAD,
+    parameters: Parameters = PRODUCTION,
 ) -> list[BadProof | None]:
     """For each statement why its proof does not hold, None where it does; together they cost less than one by one."""
-    found: list[BadProof | None] = []
-    for statement, proof in zip(statements, proofs, strict=True):
+    found: list[BadProof | None] = [None] * len(statements)
+    claims: dict[int, bounded.Claim] = {}
+    for i, (statement, proof) in enumerate(zip(statements, proofs, strict=True)):
         try:
-            verify(statement, proof, rand, arithmetic)
-            found.append(None)
+            claims[i] = bounded.claim(statement, plan(statement.form, parameters), proof, rand, arithmetic)
         except BadProof as error:
-            found.append(error)
+            found[i] = error
+    if claims and not bounded.holds(list(claims.values()), rand, arithmetic):
+        for i, claim in claims.items():
+            if not bounded.holds([claim], rand, arithmetic):
+                found[i] = BadProof("the sender has not proven what its ciphertexts hold")
     return found

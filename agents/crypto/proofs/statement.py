@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from defedbio.crypto.packing import Layout, Run
+from defedbio.crypto.packing import Layout, Run, SlotLayout
 from defedbio.crypto.paillier import PublicKey
 from defedbio.domain import RoundContext, check_hash32
 from defedbio.errors import InvalidInput
@@ -85,11 +85,46 @@ class Form:
         if not self.blocks or self.weight_cap < 1:
             raise InvalidInput("a form needs a block, and a weight of at least 1")
 
+    def to_bytes(self) -> bytes:
+        """The one encoding of this form, of which two different forms never share the bytes."""
+        parts = [self.modulus_bits, self.weight_cap, len(self.blocks)]
+        out = [_number(x) for x in parts]
+        for block in self.blocks:
+            out += [_number(block.slot_bits), _number(len(block.pieces))]
+            for piece in block.pieces:
+                rule = piece.rule
+                if isinstance(rule, Range):
+                    kind, numbers = b"R", [rule.offset, rule.slope, rule.divisor]
+                else:
+                    kind, numbers = b"N", [rule.constant, rule.linear, rule.square, rule.divisor, int(rule.spread)]
+                out += [_text(piece.name.encode()), _number(piece.length), kind, *(_number(x) for x in numbers)]
+        return b"".join(out)
+
     @cached_property
     def layout(self) -> Layout:
         """How the values lie in ciphertexts: a run a block, W included in the first."""
         runs = (Run(b.slot_bits, sum(p.length for p in b.pieces) + (i == 0)) for i, b in enumerate(self.blocks))
         return Layout(self.modulus_bits, tuple(runs))
+
+    def lengths(self) -> tuple[int, ...]:
+        """How many values each block holds, W included."""
+        return tuple(run.values for run in self.layout.runs)
+
+    def slots(self) -> tuple[SlotLayout, ...]:
+        """The slots of each block's ciphertexts."""
+        return self.layout.slots
+
+    def ciphertexts(self) -> tuple[int, ...]:
+        """How many ciphertexts each block fills."""
+        return self.layout.counts
+
+
+def _number(x: int) -> bytes:
+    return _text(x.to_bytes((x.bit_length() + 7) // 8, "big"))
+
+
+def _text(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + data
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,455 @@
+"""The proof that a contribution obeys its form (docs/proofs.md): commitments, one equation, and a link to the ciphertexts.
+
+After Bootle, Cerulli, Chaidos, Groth and Petit (EUROCRYPT 2016): every vector x_a of the plan's matrix is committed to alone, and one
+vector f(e) = sum of x_a (φ_a e^a + e^-a) + μ e^(K+1) is opened at a random e. The coefficient of e^0 in <f, θ f> + <f, ρ(e)> is the left
+side of the equation of `relation`; the other coefficients are committed to before e is drawn, and there is no place for that of e^0.
+
+The prover works on a matrix as it is given, whether it is honest or not (`assignment` makes honest ones): nothing here but the
+verifier's equations decides what is accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defedbio.crypto import numbers
+from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
+from defedbio.crypto.numbers import Rand
+from defedbio.crypto.paillier import PublicKey
+from defedbio.crypto.proofs import encoding, exact, relation
+from defedbio.crypto.proofs.exact import Integers
+from defedbio.crypto.proofs.plan import CHALLENGE_BITS, Plan
+from defedbio.crypto.proofs.relation import Links, Multipliers
+from defedbio.crypto.proofs.statement import Statement
+from defedbio.crypto.proofs.ternary import Ternary
+from defedbio.crypto.roots import update_root
+from defedbio.crypto.transcript import Transcript
+from defedbio.errors import BadProof
+
+DOMAIN = "defedbio/contribution/1"
+BATCH_BITS = 128
+RIGHT_VECTORS = 64  # of one matrix product: 8,192 positions of them take 117 MB
+SMALL_EXPONENTS = 16, 32, 61
+
+Int64 = NDArray[np.int64]
+
+
+class Argument:
+    """One run of the protocol as both sides see it: what is bound so far, and the challenges drawn from it, in their order."""
+
+    def __init__(self, statement: Statement, plan: Plan) -> None:
+        self.statement, self.plan = statement, plan
+        self._transcript = transcript = Transcript(DOMAIN)
+        key, group, parameters = statement.key, plan.group, plan.parameters
+        transcript.append("version", encoding.VERSION)
+        transcript.append("group", numbers.to_bytes(group.p, group.element_bytes) + numbers.to_bytes(group.q, group.scalar_bytes))
+        transcript.append("parameters", parameters.rows.to_bytes(4, "big") + parameters.checks.to_bytes(4, "big"))
+        transcript.append("round", statement.context.to_bytes())
+        transcript.append("key epoch", statement.key_epoch.to_bytes(8, "big"))
+        transcript.append("modulus", numbers.to_bytes(key.n, key.modulus_bytes))
+        transcript.append("sender", bytes.fromhex(statement.sender.removeprefix("0x")))
+        transcript.append("parent model", statement.parent)
+        transcript.append("form", statement.form.to_bytes())
+        transcript.append("update root", update_root(statement.ciphertexts, key))
+        self.rows = [[self._ternary("rows", parameters.rows, [run.last - run.first])[0] for run in lines.runs] for lines in plan.lines]
+
+    def links(self, data: bytes) -> Links:
+        """After the commitments to the data."""
+        self._transcript.append("data", data)
+        gammas = []
+        for lines in self.plan.lines:
+            size = CHALLENGE_BITS // 8
+            drawn = self._transcript.challenge_bytes("gamma", size * lines.count)
+            gammas.append([numbers.from_bytes(drawn[i : i + size]) for i in range(0, len(drawn), size)])
+        widths = [self.plan.width] * len(self.plan.used)
+        return Links(gammas, self._ternary("checks", self.plan.parameters.checks, widths))
+
+    def multipliers(self, answers: bytes) -> Multipliers:
+        """After the answers of the approximate range proof and the commitment to the links."""
+        self._transcript.append("answers", answers)
+        return Multipliers.split(self.plan, self._scalars("multipliers", sum(Multipliers.count(self.plan))))
+
+    def challenges(self, cross: bytes) -> tuple[int, int]:
+        """e in [1, Q) and the challenge of the ciphertexts, after the masks and the cross terms."""
+        self._transcript.append("cross", cross)
+        e = 1 + self._scalars("e", 1)[0] % (self.plan.group.q - 1)
+        return e, self._transcript.challenge_int("ciphertexts", CHALLENGE_BITS)
+
+    def _scalars(self, label: str, count: int) -> list[int]:
+        return self.plan.group.scalars(lambda size: self._transcript.challenge_bytes(label, size), count)
+
+    def _ternary(self, label: str, rows: int, widths: Sequence[int]) -> list[Ternary]:
+        sizes = [Ternary.bytes_needed(rows, width) for width in widths]
+        data, found, at = self._transcript.challenge_bytes(label, sum(sizes)), [], 0
+        for size, width in zip(sizes, widths, strict=True):
+            found.append(Ternary(data[at : at + size], rows, width))
+            at += size
+        return found
+
+    def exponents(self, gammas: Sequence[Sequence[int]]) -> list[int]:
+        """E_l of every ciphertext: the product of the c_l^(E_l) holds what the links say. Signed, of at most 128 bits more than a row."""
+        q, found = self.plan.group.q, []
+        for lines, gamma, rows, count in zip(self.plan.lines, gammas, self.rows, self.plan.form.ciphertexts(), strict=True):
+            held = [0] * count
+            for line, ciphertext in lines.digits:
+                held[ciphertext] = gamma[line]
+            for run, matrix in zip(lines.runs, rows, strict=True):
+                combined = matrix.transpose_apply(gamma[run.line : run.line + matrix.rows], q)
+                held[run.first : run.last] = [x - q if 2 * x > q else x for x in combined]
+            found += held
+        return found
+
+    def plaintext(self, slots: Sequence[int]) -> int:
+        """What numbers in the slots of all blocks encrypt, modulo n."""
+        total = 0
+        for lines in self.plan.lines:
+            part = slots[lines.offset : lines.offset + lines.slots]
+            total += sum(z << lines.slot_bits * i for i, z in enumerate(part))
+        return total % self.statement.key.n
+
+
+def prove(
+    argument: Argument, vectors: Sequence[Integers], exponents: Sequence[int], rand: Rand, arithmetic: Arithmetic = ONE_THREAD
+) -> bytes:
+    """The proof of a matrix (`assignment.matrix`) and every ciphertext's exponent of h_s; of a false one, one that is refused.
+
+    Raises:
+        InvalidInput: when a number of the proof does not fit its place, which no honest matrix makes happen.
+    """
+    plan, group, key = argument.plan, argument.plan.group, argument.statement.key
+    q, width = group.q, plan.width
+    masks = [numbers.random_bits(rand, plan.mask_bits) for _ in range(plan.parameters.checks)]
+    blinds = group.scalars(rand, plan.vectors)
+    committed = [*vectors, masks]
+    values: dict[str, list[int]] = {"data": _commit(plan, committed, blinds[:-1], arithmetic)}
+
+    data = encoding.write(plan, values, encoding.MESSAGES[0])
+    links = argument.links(data)
+    answers = masks
+    for vector, matrix in zip(vectors, links.checks, strict=True):
+        answers = [z + x for z, x in zip(answers, _apply(matrix, vector), strict=True)]
+    linked = _linked(plan, vectors, links.gammas)
+    values |= {"answers": answers, "links": _commit(plan, [linked], blinds[-1:], arithmetic)}
+
+    second = encoding.write(plan, values, encoding.MESSAGES[1])
+    multipliers = argument.multipliers(second)
+    padded: list[Integers] = [*vectors, _padded(masks, width), _padded(linked, width)]
+    mask, mask_blind = group.scalars(rand, width), group.scalars(rand, 1)[0]
+    phi = relation.weights(plan, multipliers)
+    coefficients = _coefficients(plan, padded, mask, phi, multipliers.positions, relation.linear(plan, links, multipliers))
+    cross = CrossTerms.of(plan, coefficients, rand)
+    slot_masks = [numbers.random_bits(rand, lines.response_bits) for lines in plan.lines for _ in range(lines.slots)]
+    slot_blind, exponent_mask = group.scalars(rand, 1)[0], numbers.random_bits(rand, plan.exponent_bits)
+    hidden = numbers.powmod_bases([key.hs], exponent_mask, key.n, squared=True)[0]
+    values |= {
+        "mask": _commit(plan, [mask], [mask_blind], arithmetic),
+        "cross": _commit(plan, cross.rows, cross.blinds, arithmetic),
+        "link_mask": _commit(plan, [slot_masks], [slot_blind], arithmetic),
+        "cipher_mask": [(1 + argument.plaintext(slot_masks) * key.n) * hidden % key.n_squared],
+    }
+
+    third = encoding.write(plan, values, encoding.MESSAGES[2])
+    e, challenge = argument.challenges(third)
+    powers = Powers(plan, e)
+    scales = powers.scales(phi)
+    combined = sum(x * r for x, r in zip(argument.exponents(links.gammas), exponents, strict=True))
+    values |= {
+        "opening": [x % q for x in exact.combination([*scales, powers[plan.vectors + 1]], [*padded, mask], _limbs(plan))],
+        "opening_blind": [(_dot(scales, blinds) + powers[plan.vectors + 1] * mask_blind) % q],
+        "cross_opening": [_dot([powers[s] for s in cross.exponents], column) % q for column in zip(*cross.rows, strict=True)],
+        "cross_blind": [_dot([powers[s] for s in cross.exponents], cross.blinds) % q],
+        "slots": [mu + challenge * y for mu, y in zip(slot_masks, linked, strict=True)],
+        "slots_blind": [(slot_blind + challenge * blinds[-1]) % q],
+        "exponent": [exponent_mask + challenge * combined],
+    }
+    return encoding.VERSION + data + second + third + encoding.write(plan, values, encoding.MESSAGES[3])
+
+
+class Powers:
+    """Powers of e modulo Q, from exponent -m to m for the largest that a plan needs."""
+
+    def __init__(self, plan: Plan, e: int) -> None:
+        self._q, self._plan = plan.group.q, plan
+        self._reach = max(plan.columns * max(plan.negative_rows, plan.positive_rows), 2 * plan.vectors) + 2
+        held = [numbers.powmod(e, -self._reach, self._q)]
+        for _ in range(2 * self._reach):
+            held.append(held[-1] * e % self._q)
+        self._held = held
+
+    def __getitem__(self, exponent: int) -> int:
+        return self._held[exponent + self._reach]
+
+    def scales(self, phi: Sequence[int]) -> list[int]:
+        """φ_a e^a + e^-a of every vector, a from 1 on."""
+        return [(f * self[a] + self[-a]) % self._q for a, f in enumerate(phi, 1)]
+
+
+@dataclass(frozen=True)
+class CrossTerms:
+    """The coefficients of all powers of e but e^0, in rows that are committed to: row i stands for e^exponents[i] · (1, e, e², …).
+
+    The last row hides the others: what it holds is taken off the first positive row one place further on, so that it cancels out.
+    It stands for e² (1, e, …), so nothing in it can be a coefficient of e^0 either.
+    """
+
+    rows: list[list[int]]
+    blinds: list[int]
+    exponents: list[int]
+
+    @staticmethod
+    def places(plan: Plan) -> list[int]:
+        """The rows' exponents."""
+        n = plan.columns
+        return [*(-n * i for i in range(plan.negative_rows, 0, -1)), *(1 + n * i for i in range(plan.positive_rows)), 2]
+
+    @classmethod
+    def of(cls, plan: Plan, coefficients: dict[int, int], rand: Rand) -> CrossTerms:
+        q, n, places = plan.group.q, plan.columns, cls.places(plan)
+        rows = [[coefficients.get(s + j, 0) for j in range(n)] for s in places[:-1]]
+        hiding = [*plan.group.scalars(rand, n - 1), 0]
+        first = rows[plan.negative_rows]
+        first[1:] = [(x - h) % q for x, h in zip(first[1:], hiding, strict=False)]
+        return cls([*rows, hiding], plan.group.scalars(rand, len(places)), places)
+
+
+def _limbs(plan: Plan) -> int:
+    return -(-plan.group.q.bit_length() // exact.LIMB_BITS)
+
+
+def _dot(a: Iterable[int], b: Iterable[int]) -> int:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def _padded(values: Sequence[int], width: int) -> list[int]:
+    return [*values, *[0] * (width - len(values))]
+
+
+def _commit(plan: Plan, vectors: Sequence[Integers], blinds: Sequence[int], arithmetic: Arithmetic) -> list[int]:
+    """H^r prod G_t^(x_t) of each vector: small numbers of many vectors at once, long ones vector by vector."""
+    group = plan.group
+    _, generators = group.generators(max(len(v) for v in vectors))
+    found = [0] * len(vectors)
+    sizes = [_bits(v) for v in vectors]
+    before = 0
+    for bits in SMALL_EXPONENTS:
+        held = [i for i, size in enumerate(sizes) if before <= size <= bits]
+        before = bits + 1
+        if held:
+            small = np.stack([np.asarray(vectors[i], dtype=np.int64) for i in held])
+            for i, product in zip(held, numbers.signed_products(generators[: small.shape[1]], small, group.p), strict=True):
+                found[i] = product
+    for i, size in enumerate(sizes):
+        if size > SMALL_EXPONENTS[-1]:
+            found[i] = arithmetic.multi_power(generators[: len(vectors[i])], [int(x) % group.q for x in vectors[i]], group.p)
+    return [product * hidden % group.p for product, hidden in zip(found, group.blinds(blinds), strict=True)]
+
+
+def _bits(vector: Integers) -> int:
+    if isinstance(vector, np.ndarray):
+        return max(int(vector.max()), -int(vector.min())).bit_length()
+    return max(abs(x).bit_length() for x in vector)
+
+
+def _apply(matrix: Ternary, vector: Integers) -> list[int]:
+    if isinstance(vector, np.ndarray):
+        return matrix.apply(vector)
+    total, step = [0] * matrix.rows, 60
+    for shift in range(0, _bits(vector) + 1, step):
+        part = np.array([(abs(x) >> shift & (1 << step) - 1) * (1 if x >= 0 else -1) for x in vector], dtype=np.int64)
+        total = [a + (b << shift) for a, b in zip(total, matrix.apply(part), strict=True)]
+    return total
+
+
+def _linked(plan: Plan, vectors: Sequence[Integers], gammas: Sequence[Sequence[int]]) -> list[int]:
+    """For every slot of every block the sum over its lines of γ times number."""
+    kind = np.int64 if all(isinstance(vectors[s.vector], np.ndarray) for s in plan.strips) else object
+    held = [np.zeros((lines.count, lines.slots), dtype=kind) for lines in plan.lines]
+    for s in plan.strips:
+        held[s.block][s.line, s.slot : s.slot + s.length] = vectors[s.vector][s.position : s.position + s.length]
+    found: list[int] = []
+    for gamma, rows in zip(gammas, held, strict=True):
+        found += exact.combination(gamma, list(rows) if kind is np.int64 else rows.tolist(), CHALLENGE_BITS // exact.LIMB_BITS)
+    return found
+
+
+def _coefficients(
+    plan: Plan, vectors: Sequence[Integers], mask: Sequence[int], phi: Sequence[int], theta: Sequence[int], linear: Sequence[Sequence[int]]
+) -> dict[int, int]:
+    """Of every power of e in <f, θ f> + <f, ρ(e)>, modulo Q.
+
+    That is <f, h> with h = sum of e^b (φ_b θ x_b + ρ_b) + e^-b θ x_b, and e^(K+1) θ μ for the mask.
+    """
+    q, count, limbs = plan.group.q, len(vectors), _limbs(plan)
+    split = [(a, p, row) for a, v in enumerate([*vectors, mask], 1) for p, row in enumerate(exact.planes(v))]
+    left = np.stack([row for _, _, row in split])
+    reach = 2 * count + 2
+    sums: dict[tuple[int, int], Int64] = {}
+
+    def add(weight: int, p: int, start: int, part: Int64) -> None:
+        held = sums.setdefault((weight, p), np.zeros((2 * reach + 1, limbs), dtype=np.int64))
+        held[start + reach : start + reach + len(part)] += part
+
+    def multiply(start: int, right: list[list[int]]) -> None:
+        """`right` stands at e^start, e^(start + 1), …"""
+        written = np.stack([exact.limbs(vector, limbs) for vector in right], axis=1)
+        products = (left @ written.reshape(plan.width, -1)).astype(np.int64).reshape(len(split), len(right), limbs)
+        for (a, p, _), part in zip(split, products, strict=True):
+            if a > count:
+                add(1, p, count + 1 + start, part)
+                continue
+            add(1, p, start - a, part)
+            if phi[a - 1]:
+                add(phi[a - 1], p, start + a, part)
+
+    for first in range(0, count, RIGHT_VECTORS):
+        held = range(first, min(first + RIGHT_VECTORS, count))
+        scaled = [[t * int(x) % q for t, x in zip(theta, vectors[b], strict=True)] for b in held]
+        multiply(-held[-1] - 1, scaled[::-1])
+        right = [
+            [(phi[b] * s + r) % q for s, r in zip(scaled[i], linear[b], strict=True)] if phi[b] else list(linear[b])
+            for i, b in enumerate(held)
+        ]
+        multiply(first + 1, right)
+    multiply(count + 1, [[t * x % q for t, x in zip(theta, mask, strict=True)]])
+    found = [0] * (2 * reach + 1)
+    for (weight, p), held in sums.items():
+        factor = weight << exact.PLANE_BITS * p
+        found = [x + factor * y for x, y in zip(found, exact.joined(held), strict=True)]
+    return {exponent - reach: x % q for exponent, x in enumerate(found)}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is left of a proof to be checked: an equation in the group, and one of ciphertexts. Claims may be checked together.
+
+    The group's: prod G_t^(generators[t]) · H^blind · prod of elements to their powers is 1 in the group, once raised to its cofactor.
+    """
+
+    key: PublicKey
+    plan: Plan
+    generators: list[int]
+    blind: int
+    elements: list[int]
+    powers: list[int]
+    plaintext: int
+    exponent: int
+    mask: int
+    product: int
+    challenge: int
+
+
+def claim(statement: Statement, plan: Plan, proof: bytes, rand: Rand, arithmetic: Arithmetic = ONE_THREAD) -> Claim:
+    """Everything but the dear equations (`holds`).
+
+    Raises:
+        BadProof: when it is refused already.
+    """
+    key, q = statement.key, plan.group.q
+    messages = list(encoding.messages(plan, proof))
+    values = encoding.read(plan, proof)
+    if any(not 0 < c < key.n_squared for c in statement.ciphertexts):
+        raise BadProof("a ciphertext is outside 1..n²-1")
+    (cipher_mask,) = values["cipher_mask"]
+    if not 0 < cipher_mask < key.n_squared or numbers.gcd(cipher_mask, key.n) != 1:
+        raise BadProof("a number of the proof is outside its range")
+    argument = Argument(statement, plan)
+    links = argument.links(messages[0])
+    multipliers = argument.multipliers(messages[1])
+    e, challenge = argument.challenges(messages[2])
+    powers = Powers(plan, e)
+
+    opening = values["opening"]
+    linear = relation.linear_at(plan, links, multipliers, [powers[a] for a in range(1, plan.vectors + 1)])
+    value = sum(f * ((theta * f + rho) % q) for f, theta, rho in zip(opening, multipliers.positions, linear, strict=True))
+    value -= relation.target(plan, multipliers, values["answers"])
+    if (value - _dot(values["cross_opening"], [powers[j] for j in range(plan.columns)])) % q:
+        raise BadProof("the numbers committed to do not obey the form")
+
+    second, third = (1 + numbers.random_bits(rand, BATCH_BITS) for _ in range(2))
+    generators = list(opening)
+    for t, x in enumerate(values["cross_opening"]):
+        generators[t] += second * x
+    for t, x in enumerate(values["slots"]):
+        generators[t] += third * x
+    blind = values["opening_blind"][0] + second * values["cross_blind"][0] + third * values["slots_blind"][0]
+    places = CrossTerms.places(plan)
+    scales = powers.scales(relation.weights(plan, multipliers))
+    scales[-1] += third * challenge
+    elements = [*values["data"], *values["links"], *values["mask"], *values["cross"], *values["link_mask"]]
+    weights = [*scales, powers[plan.vectors + 1], *(second * powers[s] for s in places), third]
+    product = _product(statement, argument.exponents(links.gammas), arithmetic)
+    return Claim(
+        key,
+        plan,
+        generators,
+        blind,
+        elements,
+        [-w % q for w in weights],
+        argument.plaintext(values["slots"]),
+        values["exponent"][0],
+        cipher_mask,
+        product,
+        challenge,
+    )
+
+
+def _product(statement: Statement, exponents: Sequence[int], arithmetic: Arithmetic) -> int:
+    """prod c_l^(E_l) modulo n², E_l of either sign."""
+    key, held = statement.key, list(zip(statement.ciphertexts, exponents, strict=True))
+    total = 1
+    for sign in (1, -1):
+        part = [(c, sign * x) for c, x in held if sign * x > 0]
+        if part:
+            power = arithmetic.multi_power([c for c, _ in part], [x for _, x in part], key.n, squared=True)
+            if numbers.gcd(power, key.n) != 1:
+                raise BadProof("a ciphertext is not a unit modulo n")
+            total = total * numbers.powmod(power, sign, key.n_squared) % key.n_squared
+    return total
+
+
+def holds(claims: Sequence[Claim], rand: Rand, arithmetic: Arithmetic = ONE_THREAD) -> bool:
+    """Whether all claims, which share one group, are true; a false one passes with probability 2^-128 over `rand`."""
+    weights = [1, *(1 + numbers.random_bits(rand, BATCH_BITS) for _ in claims[1:])]
+    return _commitments_hold(claims, weights, arithmetic) and _ciphertexts_hold(claims, weights)
+
+
+def _commitments_hold(claims: Sequence[Claim], weights: Sequence[int], arithmetic: Arithmetic) -> bool:
+    """Elements outside the group are no worse than their parts inside: all is raised to the cofactor before it is compared."""
+    group = claims[0].plan.group
+    scalars = [0] * max(len(c.generators) for c in claims)
+    bases: list[int] = []
+    powers: list[int] = []
+    blind = 0
+    for c, weight in zip(claims, weights, strict=True):
+        for t, x in enumerate(c.generators):
+            scalars[t] += weight * x
+        blind += weight * c.blind
+        bases += c.elements
+        powers += [weight * x % group.q for x in c.powers]
+    h, generators = group.generators(len(scalars))
+    product = arithmetic.multi_power([*generators, h, *bases], [*(x % group.q for x in scalars), blind % group.q, *powers], group.p)
+    return numbers.powmod(product, group.cofactor, group.p) == 1
+
+
+def _ciphertexts_hold(claims: Sequence[Claim], weights: Sequence[int]) -> bool:
+    """(1 + n)^plaintext h_s^exponent = mask · product^challenge, squared, so that signs play no part alone or in a batch."""
+    by_key: dict[int, list[tuple[Claim, int]]] = {}
+    for c, weight in zip(claims, weights, strict=True):
+        by_key.setdefault(c.key.n, []).append((c, weight))
+    for held in by_key.values():
+        key, square = held[0][0].key, held[0][0].key.n_squared
+        plaintext, exponent, right = 0, 0, 1
+        for c, weight in held:
+            plaintext += weight * c.plaintext
+            exponent += weight * c.exponent
+            answer = c.mask * numbers.powmod(c.product, c.challenge, square) % square
+            right = right * numbers.powmod(answer, weight, square) % square
+        hidden = numbers.powmod_bases([key.hs], abs(exponent), key.n, squared=True)[0]
+        left = (1 + plaintext % key.n * key.n) * numbers.powmod(hidden, 1 if exponent >= 0 else -1, square) % square
+        if (left * left - right * right) % square:
+            return False
+    return True

@@ -1,0 +1,131 @@
+"""All that a plan demands, as one equation modulo Q: each demand times a random multiplier of its own, so that no two make up for another.
+
+With vectors x_a, multipliers θ of positions and φ of groups of squares,
+
+    sum over a of 2 φ_a <x_a, θ x_a> + sum over a of <ρ_a, x_a> = τ.
+
+The prover needs every ρ_a (`linear`), the verifier only ρ(e) = sum of e^a ρ_a (`linear_at`): both come from the same demands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+from defedbio.crypto.proofs.plan import Plan
+from defedbio.crypto.proofs.ternary import Ternary
+
+Add = Callable[[int, int, int], None]
+
+
+@dataclass(frozen=True)
+class Links:
+    """Drawn when the data is committed: γ of every block's lines, and each data vector's columns of the approximate range proof."""
+
+    gammas: list[list[int]]
+    checks: list[Ternary]
+
+
+@dataclass(frozen=True)
+class Multipliers:
+    """Scalars, one for each demand; the squares of group g at position t have squares[g] · positions[t]."""
+
+    checks: list[int]
+    positions: list[int]
+    squares: list[int]
+    links: list[int]
+    zeros: list[int]
+
+    @classmethod
+    def count(cls, plan: Plan) -> tuple[int, ...]:
+        zeros = sum(plan.width - used for used in plan.used)
+        return plan.parameters.checks, plan.width, len(plan.squares), plan.links, zeros
+
+    @classmethod
+    def split(cls, plan: Plan, scalars: Sequence[int]) -> Multipliers:
+        cuts = list(accumulate(cls.count(plan), initial=0))
+        return cls(*(list(scalars[a:b]) for a, b in pairwise(cuts)))
+
+
+def weights(plan: Plan, multipliers: Multipliers) -> list[int]:
+    """φ_a of every vector, 0 where nothing is squared."""
+    found = [0] * plan.vectors
+    for phi, squares in zip(multipliers.squares, plan.squares, strict=True):
+        for a, m in squares.vectors:
+            found[a] = m * phi % plan.group.q
+    return found
+
+
+def target(plan: Plan, multipliers: Multipliers, answers: Sequence[int]) -> int:
+    """τ, of which the part of the approximate range proof depends on its `answers`."""
+    q = plan.group.q
+    total = sum(eta * z for eta, z in zip(multipliers.checks, answers, strict=True))
+    for phi, squares in zip(multipliers.squares, plan.squares, strict=True):
+        total += 2 * phi * (sum(theta * r.constant for theta, r in zip(multipliers.positions, squares.relations, strict=False)) % q)
+    return total % q
+
+
+def linear(plan: Plan, links: Links, multipliers: Multipliers) -> list[list[int]]:
+    """ρ_a of every vector, in [0, Q)."""
+    q, width = plan.group.q, plan.width
+    rows = [matrix.transpose_apply(multipliers.checks, q) for matrix in links.checks]
+    rows += [[0] * width, [0] * width]
+
+    def add(vector: int, position: int, value: int) -> None:
+        rows[vector][position] += value
+
+    for strip in plan.strips:
+        gamma, row = links.gammas[strip.block][strip.line], rows[strip.vector]
+        start, at = plan.lines[strip.block].offset + strip.slot, strip.position
+        part = zip(row[at : at + strip.length], multipliers.links[start : start + strip.length], strict=True)
+        row[at : at + strip.length] = [x - gamma * xi for x, xi in part]
+    _few(plan, multipliers, add)
+    return [[x % q for x in row] for row in rows]
+
+
+def linear_at(plan: Plan, links: Links, multipliers: Multipliers, powers: Sequence[int]) -> list[int]:
+    """sum over a of powers[a] · ρ_a, in [0, Q)."""
+    q = plan.group.q
+    total = [0] * plan.width
+    for matrix, power in zip(links.checks, powers, strict=False):
+        part = matrix.transpose_apply([eta * power % q for eta in multipliers.checks], q)
+        total = [x + y for x, y in zip(total, part, strict=True)]
+
+    def add(vector: int, position: int, value: int) -> None:
+        total[position] += powers[vector] * value
+
+    # Strips at one place, as those of rows are, cost what one of them does.
+    places: dict[tuple[int, int, int], int] = {}
+    for strip in plan.strips:
+        place = strip.position, plan.lines[strip.block].offset + strip.slot, strip.length
+        places[place] = places.get(place, 0) + links.gammas[strip.block][strip.line] * powers[strip.vector]
+    for (at, start, length), factor in places.items():
+        scalar = factor % q
+        for i in range(length):
+            total[at + i] -= scalar * multipliers.links[start + i]
+    _few(plan, multipliers, add)
+    return [x % q for x in total]
+
+
+def _few(plan: Plan, multipliers: Multipliers, add: Add) -> None:
+    """What concerns few numbers: the squares' right sides, the zeros, and the vectors of masks and of links."""
+    q, width, masks = plan.group.q, plan.width, len(plan.used)
+    for phi, squares in zip(multipliers.squares, plan.squares, strict=True):
+        for theta, relation in zip(multipliers.positions, squares.relations, strict=False):
+            factor = -2 * phi * theta % q
+            for term in relation.terms:
+                value = factor * term.coefficient
+                for at in range(term.start, term.start + term.count):
+                    add(at // width, at % width, value)
+    zeros = iter(multipliers.zeros)
+    for a, used in enumerate(plan.used):
+        for t in range(used, width):
+            add(a, t, next(zeros))
+    _each(multipliers.checks, masks, add)
+    _each(multipliers.links, masks + 1, add)
+
+
+def _each(values: Iterable[int], vector: int, add: Add) -> None:
+    for t, value in enumerate(values):
+        add(vector, t, value)
