@@ -177,17 +177,21 @@ def ternary_apply(data: bytes, groups: int, x: NDArray[np.int64], portable: bool
     return [low + (high << 32) for low, high in zip(halves[:, 0].ravel().tolist(), halves[:, 1].ravel().tolist(), strict=True)]
 
 
-def ternary_transpose(data: bytes, scalars: Sequence[int], modulus: int, portable: bool = False) -> list[int]:
-    """For each column the sum of its rows' scalars of [0, modulus); the modulus has at most 512 bits, and there are 8 · groups scalars."""
-    rows, words = len(scalars), -(-modulus.bit_length() // 64)
-    bits = WORD_BITS - 1 - (rows - 1).bit_length()
-    parts = -(-modulus.bit_length() // (LANES * bits))
-    limbs = [scalar >> bits * i & (1 << bits) - 1 for scalar in scalars for i in range(parts * LANES)]
-    offset = (rows * modulus).to_bytes(8 * words + 8, "little")
-    written = np.array(limbs, dtype=np.uint64).tobytes()
-    size = 8 * words
-    found = _call().ternary_transpose(data, rows // 8, written, parts, bits, offset, modulus.to_bytes(size, "little"), portable)
-    return [int.from_bytes(found[i : i + size], "little") for i in range(0, len(found), size)]
+def ternary_transpose(data: bytes, scalars: Sequence[int], modulus: int, portable: bool = False) -> NDArray[np.uint32]:
+    """[columns, words]: for each column the sum of its rows' scalars of [0, modulus), in words of 32 bits, the lowest first.
+
+    The modulus has at most 512 bits, and there are 8 · groups scalars.
+    """
+    rows, size = len(scalars), 8 * -(-modulus.bit_length() // 64)
+    octets = (WORD_BITS - 1 - (rows - 1).bit_length()) // 8  # of a limb
+    parts = -(-modulus.bit_length() // (LANES * octets * 8))
+    whole = b"".join([scalar.to_bytes(parts * LANES * octets, "little") for scalar in scalars])
+    limbs = np.zeros((rows * parts * LANES, 8), dtype=np.uint8)
+    limbs[:, :octets] = np.frombuffer(whole, dtype=np.uint8).reshape(-1, octets)
+    offset = (rows * modulus).to_bytes(size + 8, "little")
+    written = modulus.to_bytes(size, "little")
+    found = _call().ternary_transpose(data, rows // 8, limbs.tobytes(), parts, 8 * octets, offset, written, portable)
+    return np.frombuffer(found, dtype="<u4").reshape(-1, size // 4)
 
 
 def _call() -> ModuleType:

@@ -11,7 +11,7 @@ from defedbio.crypto.numbers import Rand
 from defedbio.crypto.proofs.exact import Integers
 from defedbio.crypto.proofs.plan import PRODUCTION, Affine, Parameters, Plan, plan
 from defedbio.crypto.proofs.squares import three_squares
-from defedbio.crypto.proofs.statement import Form, Norm, Range, Rule
+from defedbio.crypto.proofs.statement import Form, Range, Rule
 from defedbio.crypto.proofs.ternary import Ternary
 from defedbio.errors import InvalidInput, OutsideRule
 
@@ -129,19 +129,15 @@ def fits(form: Form, values: Sequence[Int64], parameters: Parameters = PRODUCTIO
             if run.share is not None:
                 part, of = run.share
                 columns = _sums_of_squares(held[run.first : run.last])
-                if max(columns) * of * run.rule.divisor > part * _allowed(run.rule, weight):
+                if max(columns) * of * run.rule.divisor > part * run.rule.allowed(weight):
                     return False
     return True
 
 
 def _obeys(rule: Rule, weight: int, values: Int64) -> bool:
     if isinstance(rule, Range):
-        return int(values.min()) >= 0 and rule.divisor * int(values.max()) <= rule.slope * weight + rule.offset
-    return rule.divisor * _sums_of_squares(values[:, None])[0] <= _allowed(rule, weight)
-
-
-def _allowed(rule: Norm, weight: int) -> int:
-    return (rule.square * weight + rule.linear) * weight + rule.constant
+        return int(values.min()) >= 0 and rule.divisor * int(values.max()) <= rule.allowed(weight)
+    return rule.divisor * _sums_of_squares(values[:, None])[0] <= rule.allowed(weight)
 
 
 def _sums_of_squares(rows: Int64) -> list[int]:

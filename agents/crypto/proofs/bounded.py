@@ -22,6 +22,7 @@ from defedbio.crypto.numbers import Rand
 from defedbio.crypto.paillier import PublicKey
 from defedbio.crypto.proofs import encoding, exact, relation
 from defedbio.crypto.proofs.exact import Integers
+from defedbio.crypto.proofs.group import GENERATORS
 from defedbio.crypto.proofs.plan import CHALLENGE_BITS, Plan
 from defedbio.crypto.proofs.relation import Links, Multipliers
 from defedbio.crypto.proofs.statement import Statement
@@ -47,6 +48,7 @@ class Argument:
         key, group, parameters = statement.key, plan.group, plan.parameters
         transcript.append("version", encoding.VERSION)
         transcript.append("group", numbers.to_bytes(group.p, group.element_bytes) + numbers.to_bytes(group.q, group.scalar_bytes))
+        transcript.append("generators", GENERATORS.encode())
         transcript.append("parameters", parameters.rows.to_bytes(4, "big") + parameters.checks.to_bytes(4, "big"))
         transcript.append("round", statement.context.to_bytes())
         transcript.append("key epoch", statement.key_epoch.to_bytes(8, "big"))
@@ -55,7 +57,7 @@ class Argument:
         transcript.append("parent model", statement.parent)
         transcript.append("form", statement.form.to_bytes())
         transcript.append("update root", update_root(statement.ciphertexts, key))
-        self.rows = [[self._ternary("rows", parameters.rows, [run.last - run.first])[0] for run in lines.runs] for lines in plan.lines]
+        self.rows = [[self._ternary("rows", parameters.rows, run.last - run.first) for run in lines.runs] for lines in plan.lines]
 
     def links(self, data: bytes) -> Links:
         """After the commitments to the data."""
@@ -65,8 +67,7 @@ class Argument:
             size = CHALLENGE_BITS // 8
             drawn = self._transcript.challenge_bytes("gamma", size * lines.count)
             gammas.append([numbers.from_bytes(drawn[i : i + size]) for i in range(0, len(drawn), size)])
-        widths = [self.plan.width] * len(self.plan.used)
-        return Links(gammas, self._ternary("checks", self.plan.parameters.checks, widths))
+        return Links(gammas, self._ternary("checks", self.plan.parameters.checks, self.plan.width * len(self.plan.used)))
 
     def multipliers(self, answers: bytes) -> Multipliers:
         """After the answers of the approximate range proof and the commitment to the links."""
@@ -82,13 +83,8 @@ class Argument:
     def _scalars(self, label: str, count: int) -> list[int]:
         return self.plan.group.scalars(lambda size: self._transcript.challenge_bytes(label, size), count)
 
-    def _ternary(self, label: str, rows: int, widths: Sequence[int]) -> list[Ternary]:
-        sizes = [Ternary.bytes_needed(rows, width) for width in widths]
-        data, found, at = self._transcript.challenge_bytes(label, sum(sizes)), [], 0
-        for size, width in zip(sizes, widths, strict=True):
-            found.append(Ternary(data[at : at + size], rows, width))
-            at += size
-        return found
+    def _ternary(self, label: str, rows: int, columns: int) -> Ternary:
+        return Ternary(self._transcript.challenge_bytes(label, Ternary.bytes_needed(rows, columns)), rows, columns)
 
     def exponents(self, gammas: Sequence[Sequence[int]]) -> list[int]:
         """E_l of every ciphertext: the product of the c_l^(E_l) holds what the links say. Signed, of at most 128 bits more than a row."""
@@ -130,7 +126,7 @@ def prove(
     data = encoding.write(plan, values, encoding.MESSAGES[0])
     links = argument.links(data)
     answers = masks
-    for vector, matrix in zip(vectors, links.checks, strict=True):
+    for vector, matrix in zip(vectors, links.of_vectors(plan), strict=True):
         answers = [z + x for z, x in zip(answers, _apply(matrix, vector), strict=True)]
     linked = _linked(plan, vectors, links.gammas)
     values |= {"answers": answers, "links": _commit(plan, [linked], blinds[-1:], arithmetic)}
@@ -316,9 +312,9 @@ def _coefficients(
         multiply(first + 1, right)
     multiply(count + 1, [[t * x % q for t, x in zip(theta, mask, strict=True)]])
     found = [0] * (2 * reach + 1)
-    for (weight, p), held in sums.items():
+    for (weight, p), total in sums.items():
         factor = weight << exact.PLANE_BITS * p
-        found = [x + factor * y for x, y in zip(found, exact.joined(held), strict=True)]
+        found = [x + factor * y for x, y in zip(found, exact.joined(total), strict=True)]
     return {exponent - reach: x % q for exponent, x in enumerate(found)}
 
 

@@ -33,7 +33,7 @@ class Field:
         return ((self.limit - 1).bit_length() + 7) // 8
 
     @property
-    def bytes(self) -> int:
+    def length(self) -> int:
         return self.count * self.size
 
     def write(self, numbers: Sequence[int]) -> bytes:
@@ -44,7 +44,7 @@ class Field:
 
     def read(self, data: bytes) -> list[int]:
         """What `write` wrote. Raises BadProof for anything else."""
-        found = [int.from_bytes(data[i : i + self.size], "big") for i in range(0, self.bytes, self.size)]
+        found = [int.from_bytes(data[i : i + self.size], "big") for i in range(0, self.length, self.size)]
         if any(x >= self.limit for x in found):
             raise BadProof("a number of the proof is outside its range")
         return [x + self.least for x in found]
@@ -80,7 +80,7 @@ def fields(plan: Plan) -> dict[str, tuple[Field, ...]]:
 
 
 def size(plan: Plan) -> int:
-    return len(VERSION) + sum(field.bytes for held in fields(plan).values() for field in held)
+    return len(VERSION) + sum(field.length for held in fields(plan).values() for field in held)
 
 
 def write(plan: Plan, values: Values, names: Sequence[str]) -> bytes:
@@ -103,18 +103,19 @@ def messages(plan: Plan, proof: bytes) -> Iterator[bytes]:
         raise BadProof("the proof is of another version")
     shapes, at = fields(plan), len(VERSION)
     for names in MESSAGES:
-        length = sum(field.bytes for name in names for field in shapes[name])
+        length = sum(field.length for name in names for field in shapes[name])
         yield proof[at : at + length]
         at += length
 
 
 def read(plan: Plan, proof: bytes) -> dict[str, list[int]]:
     """Raises BadProof for anything but what `write` gives of all messages after the version."""
-    shapes, out = fields(plan), {}
+    shapes = fields(plan)
+    out: dict[str, list[int]] = {}
     for names, data in zip(MESSAGES, messages(plan, proof), strict=True):
         for name in names:
             out[name] = []
             for field in shapes[name]:
-                out[name] += field.read(data[: field.bytes])
-                data = data[field.bytes :]
+                out[name] += field.read(data[: field.length])
+                data = data[field.length :]
     return out

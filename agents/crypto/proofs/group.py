@@ -7,7 +7,7 @@ nothing else (`derive`), so nobody knows a trapdoor; the generators are hashed, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -54,7 +54,7 @@ class Group:
                 made += numbers.powmod_bases(raw, self.cofactor, self.p)
             return made[0], made[1 : count + 1]
 
-    def blinds(self, scalars: list[int]) -> list[int]:
+    def blinds(self, scalars: Sequence[int]) -> list[int]:
         """H^r for each scalar."""
         table: CombTable = numbers.comb_table(self.generators(0)[0], self.p, self.scalar_bytes)
         return table.powers(b"".join(r.to_bytes(self.scalar_bytes, "little") for r in scalars))
@@ -79,7 +79,7 @@ GROUP = Group(
 
 
 def derive(p_bits: int, q_bits: int) -> tuple[Group, int, int]:
-    """The group of these sizes, and how many candidates for Q and for K were no primes: minutes for 3072 bits.
+    """The group of these sizes, and how many candidates for Q and for K were no primes.
 
     Q is the first prime among SHAKE256(domain, "Q", i) with the highest and the lowest bit set, and P the first prime 2(K + j)Q + 1, where
     K is SHAKE256(domain, "P") with the two highest bits set, divided by 2Q.

@@ -19,7 +19,7 @@ from math import gcd, isqrt
 
 from defedbio.crypto.packing import SlotLayout
 from defedbio.crypto.proofs.group import GROUP, Group
-from defedbio.crypto.proofs.statement import Form, Norm, Piece, Range
+from defedbio.crypto.proofs.statement import Block, Form, Norm, Piece, Range
 from defedbio.errors import InvalidInput
 
 CHALLENGE_BITS = 128
@@ -29,6 +29,7 @@ WRAP = 15, 2  # rows need slots of at least 7.5 times the bound, and then no vec
 CARRIES = 2, 3  # what carries between slots add to the bound of a slot column, in units
 SPREAD = 9, 2  # deviations by which a slot column's share of a norm may be above its mean
 LARGEST_ROOT_BITS = 62
+MOST_CIPHERTEXTS = 1 << 20
 MOST_ENTRIES = 1 << 22
 MOST_WIDTH = 1 << 13
 _LOWER = "choose constants of fewer digits, or a lower weight cap"
@@ -243,6 +244,9 @@ class _Contents:
 
 
 def _check_slots(form: Form) -> None:
+    """Every number within its range fits its slot, and what is above a slot by a norm's leave carries next to nothing into others."""
+    if sum(form.ciphertexts()) > MOST_CIPHERTEXTS:
+        raise InvalidInput(f"a contribution that is proven has at most {MOST_CIPHERTEXTS} ciphertexts")
     for index, (block, slots) in enumerate(zip(form.blocks, form.slots(), strict=True)):
         if index == 0 and form.weight_cap >= slots.half:
             raise InvalidInput("the largest weight does not fit its slot")
@@ -251,15 +255,26 @@ def _check_slots(form: Form) -> None:
                 raise InvalidInput(f"the segment {piece.name} has no values")
             if isinstance(piece.rule, Range) and _largest(form, piece.rule) >= slots.half:
                 raise InvalidInput(f"the values of {piece.name} do not fit slots of {block.slot_bits} bits")
-            if isinstance(piece.rule, Norm) and _root_above(_largest(form, piece.rule)) >> (block.slot_bits + GUARD_BITS):
-                raise InvalidInput(f"the norm of {piece.name} is too large for slots of {block.slot_bits} bits")
+            if isinstance(piece.rule, Norm) and _root_above(_largest(form, piece.rule)) >= _most_norm(index, block, slots):
+                hint = "give it a block of its own, or wider slots"
+                raise InvalidInput(f"the norm of {piece.name} is too large for slots of {block.slot_bits} bits", hint)
+
+
+def _most_norm(index: int, block: Block, slots: SlotLayout) -> int:
+    """What a norm must be below. A digit of 2^(b-1) or more is read as another, and carries into the next slot.
+
+    Alone in its block a segment hurts only itself; beside others under norms a carry of one unit is harmless; beside W and counts none is.
+    """
+    if len(block.pieces) == 1 and index > 0:
+        return slots.half << GUARD_BITS
+    if index > 0 and all(isinstance(piece.rule, Norm) for piece in block.pieces):
+        return 3 * slots.half - 1
+    return slots.half
 
 
 def _largest(form: Form, rule: Range | Norm) -> int:
     """What a value, or a sum of squares, may be for the largest weight."""
-    cap = form.weight_cap
-    allowed = rule.slope * cap + rule.offset if isinstance(rule, Range) else (rule.square * cap + rule.linear) * cap + rule.constant
-    return allowed // rule.divisor
+    return rule.allowed(form.weight_cap) // rule.divisor
 
 
 def _root_above(x: int) -> int:
@@ -354,8 +369,9 @@ class _Builder:
         self._number_lines()
 
     def plan(self) -> Plan:
-        digits = [self._place_digits(d) for d in self._contents.digits if isinstance(d.piece.rule, Norm)]
-        rows = [self._place_rows(r) for r in self._contents.rows]
+        normed: list[tuple[_Digits | _Rows, int]] = []
+        normed += [(d, self._place_digits(d)) for d in self._contents.digits if isinstance(d.piece.rule, Norm)]
+        normed += [(r, self._place_rows(r)) for r in self._contents.rows]
         weight = self._flat(1)
         self._tie(0, 0, 1, weight, self._form.weight_cap)
         square = self._sum(range(weight // self._width, weight // self._width + 1), 1)
@@ -363,7 +379,7 @@ class _Builder:
         slopes = self._place_ranges(sloped=True)
         starts = self._place_sums()
         self._state_weight(weight)
-        self._state_norms(Term(1, starts[square]), Term(1, weight), [starts[i] for i in digits], [starts[i] for i in rows])
+        self._state_norms(Term(1, starts[square]), Term(1, weight), [(c, starts[i], self._summed[i][1]) for c, i in normed])
         self._state_slopes(Term(1, weight), slopes)
         self._state_products(products)
         self._state_not_negative()
@@ -440,7 +456,7 @@ class _Builder:
     def _most_of_rows(self, rows: _Rows) -> int:
         """What the squares of all rows, or of their numbers in one column, may add up to for the largest weight."""
         gain, cost = self._factors(rows)
-        return _largest(self._form, rows.rule) * rows.rule.divisor * gain // cost
+        return rows.rule.allowed(self._form.weight_cap) * gain // cost
 
     def _factors(self, rows: _Rows) -> tuple[int, int]:
         """Of the inequality gain · bound(W) - cost · (sum of squares of rows) >= 0."""
@@ -470,17 +486,14 @@ class _Builder:
     def _state(self, form: Affine, most: int) -> None:
         """The form is not negative, and at most `most`."""
         divisor = gcd(form.constant, *(t.coefficient for t in form.terms))
-        self._not_negative.append(
-            Affine(form.constant // divisor, tuple(Term(t.coefficient // divisor, t.start, t.count) for t in form.terms))
-        )
+        terms = tuple(Term(t.coefficient // divisor, t.start, t.count) for t in form.terms)
+        self._not_negative.append(Affine(form.constant // divisor, terms))
         self._bound_root(most // divisor)
 
     def _bound_root(self, most: int) -> None:
         root = isqrt(4 * most + 1)
         if root.bit_length() >= LARGEST_ROOT_BITS:
-            raise InvalidInput(
-                "the bounds of the form are too large to be proven: choose fewer digits for its constants, or a lower weight cap"
-            )
+            raise InvalidInput("the bounds of the form are too large to be proven", _LOWER)
         self._bound(root)
 
     def _state_weight(self, weight: int) -> None:
@@ -489,21 +502,20 @@ class _Builder:
         self._state(Affine(-1, (Term(1, weight),)), cap)
         self._state(Affine(cap, (Term(-1, weight),)), cap)
 
-    def _state_norms(self, square: Term, weight: Term, digits: Sequence[int], rows: Sequence[int]) -> None:
-        """`digits` and `rows`: where the sums of each of the contents begin."""
+    def _state_norms(self, square: Term, weight: Term, contents: list[tuple[_Digits | _Rows, int, int]]) -> None:
+        """`contents`: what is under norms, and where the sums of its squares begin and how many they are."""
         held: dict[tuple[int, int], list[tuple[_Digits | _Rows, Term]]] = {}
-        sums = iter(self._summed)
-        shown = [d for d in self._contents.digits if isinstance(d.piece.rule, Norm)]
-        for content, start in zip([*shown, *self._contents.rows], [*digits, *rows], strict=True):
-            held.setdefault((content.block, content.index), []).append((content, Term(1, start, next(sums)[1])))
-        for contents in held.values():
-            self._state_norm(square, weight, contents)
+        for content, start, count in contents:
+            held.setdefault((content.block, content.index), []).append((content, Term(1, start, count)))
+        for parts in held.values():
+            rule = parts[0][0].piece.rule
+            assert isinstance(rule, Norm), "sums of squares are of segments under a norm"
+            self._state_norm(square, weight, rule, parts)
 
-    def _state_norm(self, square: Term, weight: Term, contents: list[tuple[_Digits | _Rows, Term]]) -> None:
-        rule = contents[0][0].piece.rule
+    def _state_norm(self, square: Term, weight: Term, rule: Norm, contents: list[tuple[_Digits | _Rows, Term]]) -> None:
         gain, cost = next((self._factors(c) for c, _ in contents if isinstance(c, _Rows)), (1, 0))
         bound = Affine(rule.constant * gain, (Term(rule.square * gain, square.start), Term(rule.linear * gain, weight.start)))
-        most = _largest(self._form, rule) * rule.divisor * gain + rule.divisor * gain
+        most = rule.allowed(self._form.weight_cap) * gain
         terms: list[Term] = []
         for content, sums in contents:
             if isinstance(content, _Digits):
@@ -520,9 +532,9 @@ class _Builder:
 
     def _state_slopes(self, weight: Term, numbers: list[tuple[Range, int]]) -> None:
         for rule, at in numbers:
-            most = _largest(self._form, rule)
-            self._state(Affine(0, (Term(1, at),)), most)
-            self._state(Affine(rule.offset, (Term(rule.slope, weight.start), Term(-rule.divisor, at))), (most + 1) * rule.divisor)
+            most = rule.allowed(self._form.weight_cap)
+            self._state(Affine(0, (Term(1, at),)), most // rule.divisor)
+            self._state(Affine(rule.offset, (Term(rule.slope, weight.start), Term(-rule.divisor, at))), most)
 
     def _state_products(self, numbers: list[tuple[Range, int]]) -> None:
         """4 v (U - v) + 1 is a sum of three squares, which it cannot be when v is outside 0..U."""
@@ -577,6 +589,4 @@ def _check_sizes(made: Plan) -> None:
     )
     links = max((1 << (lines.link_bits + CHALLENGE_BITS)) + (1 << (lines.response_bits + 3)) for lines in made.lines)
     if max(largest, links, 4 * short) >= q:
-        raise InvalidInput(
-            "the numbers of the form are too large to be proven: choose fewer digits for its constants, or a lower weight cap"
-        )
+        raise InvalidInput("the numbers of the form are too large to be proven", _LOWER)

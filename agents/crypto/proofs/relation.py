@@ -14,17 +14,21 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from defedbio.crypto.proofs.plan import Plan
-from defedbio.crypto.proofs.ternary import Ternary
+from defedbio.crypto.proofs.ternary import Ternary, sum_of_transposes
 
 Add = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True)
 class Links:
-    """Drawn when the data is committed: γ of every block's lines, and each data vector's columns of the approximate range proof."""
+    """Drawn when the data is committed: γ of every block's lines, and the approximate range proof's matrix over all data vectors."""
 
     gammas: list[list[int]]
-    checks: list[Ternary]
+    checks: Ternary
+
+    def of_vectors(self, plan: Plan) -> list[Ternary]:
+        """The columns of each data vector."""
+        return [self.checks.part(a * plan.width, (a + 1) * plan.width) for a in range(len(plan.used))]
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,8 @@ def target(plan: Plan, multipliers: Multipliers, answers: Sequence[int]) -> int:
 def linear(plan: Plan, links: Links, multipliers: Multipliers) -> list[list[int]]:
     """ρ_a of every vector, in [0, Q)."""
     q, width = plan.group.q, plan.width
-    rows = [matrix.transpose_apply(multipliers.checks, q) for matrix in links.checks]
-    rows += [[0] * width, [0] * width]
+    checks = links.checks.transpose_apply(multipliers.checks, q)
+    rows = [checks[i : i + width] for i in range(0, len(checks), width)] + [[0] * width, [0] * width]
 
     def add(vector: int, position: int, value: int) -> None:
         rows[vector][position] += value
@@ -87,10 +91,8 @@ def linear(plan: Plan, links: Links, multipliers: Multipliers) -> list[list[int]
 def linear_at(plan: Plan, links: Links, multipliers: Multipliers, powers: Sequence[int]) -> list[int]:
     """sum over a of powers[a] · ρ_a, in [0, Q)."""
     q = plan.group.q
-    total = [0] * plan.width
-    for matrix, power in zip(links.checks, powers, strict=False):
-        part = matrix.transpose_apply([eta * power % q for eta in multipliers.checks], q)
-        total = [x + y for x, y in zip(total, part, strict=True)]
+    scalars = [[eta * power for eta in multipliers.checks] for power in powers[: len(plan.used)]]
+    total = sum_of_transposes(links.of_vectors(plan), scalars, q)
 
     def add(vector: int, position: int, value: int) -> None:
         total[position] += powers[vector] * value

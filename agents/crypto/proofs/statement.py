@@ -33,6 +33,10 @@ class Range:
         if self.divisor < 1 or self.offset < 0 or self.slope < 0 or self.offset + self.slope < 1:
             raise InvalidInput("a range needs a positive divisor and something to allow")
 
+    def allowed(self, weight: int) -> int:
+        """The right side."""
+        return self.slope * weight + self.offset
+
 
 @dataclass(frozen=True)
 class Norm:
@@ -51,6 +55,10 @@ class Norm:
     def __post_init__(self) -> None:
         if self.divisor < 1 or min(self.constant, self.linear, self.square) < 0 or not self.constant + self.linear + self.square:
             raise InvalidInput("a norm needs a positive divisor and something to allow")
+
+    def allowed(self, weight: int) -> int:
+        """The right side."""
+        return (self.square * weight + self.linear) * weight + self.constant
 
 
 Rule = Range | Norm
