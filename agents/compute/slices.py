@@ -18,8 +18,7 @@ from defedbio.crypto.numbers import CombTable
 
 # Products of 64-bit words that make a slice: about 20 ms by the native kernel, 100 ms by gmpy2.
 SLICE_WORK = 1 << 27
-# A base's part of a product of powers: a table of 16, and a product for every 4 bits.
-STRAUS_TABLE, STRAUS_WINDOW = 16, 4
+DIGIT_BITS = 7  # about so many bits of an exponent cost a base one product
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -81,7 +80,7 @@ class Sliced:
         return list(chain.from_iterable(self._run(cuts)))
 
     def multi_power(self, bases: Sequence[int], exponents: Sequence[int], modulus: int, squared: bool = False) -> int:
-        products = STRAUS_TABLE + max((e.bit_length() for e in exponents), default=0) // STRAUS_WINDOW
+        products = 1 + max((e.bit_length() for e in exponents), default=0) // DIGIT_BITS
         size = _size(len(bases), products, modulus, squared)
         spans = [slice(i, i + size) for i in range(0, max(len(bases), len(exponents)), size)]
         cuts = [_MultiPower(bases[span], exponents[span], modulus, squared) for span in spans]

@@ -27,7 +27,7 @@ LIMB_BITS = 52
 FREE_BITS = 8
 WORD_BITS = 64
 MAX_BITS = 512 * LIMB_BITS - FREE_BITS
-STRAUS_BASES = 1024  # of one multi_power call: their tables take 16 elements each
+BASES = 8192  # of one call for products of powers: what it holds stays within megabytes
 COLUMNS = 64  # of one call for products: what it reads stays in the cache
 
 Constants = tuple[bytes, bytes, bytes, bytes, int, bool]
@@ -142,21 +142,18 @@ def _fix(field: Modulus, rows: int) -> bytes:
     return field.limbs_of(pow(1 << LIMB_BITS * field.limbs, rows * (1 + _LOADED[field.pairs]), field.value))
 
 
-def multi_power(field: Modulus, bases: Sequence[int], exponents: Sequence[int], portable: bool = False) -> list[int]:
-    """Numbers whose product is prod bases[i]^exponents[i], exponents >= 0 (Straus, Addition chains of vectors, 1964)."""
-    length = max(1, *((e.bit_length() + 7) // 8 for e in exponents))
-    partial: list[int] = []
-    for start in range(0, len(bases), STRAUS_BASES):
-        part = slice(start, start + STRAUS_BASES)
-        written = b"".join(e.to_bytes(length, "little") for e in exponents[part])
-        partial += field.read(_call().multi_power(field.constants, field.write(bases[part]), written, length, portable))
-    return partial
+def multi_powers(field: Modulus, bases: Sequence[int], digits: NDArray[np.uint16], radix: int, portable: bool = False) -> list[int]:
+    """For each row the product of all bases[t]^(sum over i of digits[i, row, t] radix^i).
 
-
-def small_powers(field: Modulus, bases: Sequence[int], digits: NDArray[np.uint8], radix: int, portable: bool = False) -> list[int]:
-    """For each row of digits, of shape [rows, bases] and below `radix` <= 256, the product of all bases[t]^digit."""
-    rows = len(digits)
-    return field.read(_call().small_powers(field.constants, field.write(bases), digits.tobytes(), rows, radix, portable))
+    `digits` are of shape [digits, rows, bases], at least 1 each, and below `radix`, which is 2 to 4096.
+    """
+    parts: list[list[int]] = []
+    for start in range(0, len(bases), BASES):
+        part = slice(start, start + BASES)
+        written = np.ascontiguousarray(digits[:, :, part]).tobytes()
+        found = _call().multi_powers(field.constants, field.write(bases[part]), written, digits.shape[1], radix, portable)
+        parts.append(field.read(found))
+    return products(field, parts, portable) if len(parts) > 1 else parts[0]
 
 
 def keccak256(messages: Sequence[bytes], portable: bool = False) -> list[bytes]:

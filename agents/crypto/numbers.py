@@ -26,8 +26,7 @@ Rand = Callable[[int], bytes]
 SIEVE_LIMIT = 1 << 17
 SIEVE_WINDOW = 1 << 17
 MILLER_RABIN_ROUNDS = 40
-BUCKET_BITS = 8
-DIGIT_LIMIT = 256
+MOST_DIGIT_BITS = 10
 EXPONENT_LIMIT = 1 << 62
 MANY_BASES = 32
 # Of a list for the kernel: it takes for eight numbers little more than gmpy2 for one, and less modulo n².
@@ -73,53 +72,30 @@ def _for_kernel(modulus: int, numbers: int, squared: bool) -> bool:
 
 
 def multi_powmod(bases: Sequence[int], exponents: Sequence[int], modulus: int, squared: bool = False) -> int:
-    """prod bases[i]^exponents[i] mod modulus, exponents >= 0 where there are many; gmpy2 takes buckets then (Pippenger 1976)."""
+    """prod bases[i]^exponents[i] mod modulus; all bases must be units when an exponent is negative.
+
+    Raises:
+        InvalidInput: unless there are as many exponents as bases, or when an inverse is missing.
+    """
     if len(bases) != len(exponents):
         raise InvalidInput("as many exponents as bases are needed")
     whole = modulus * modulus if squared else modulus
-    if _for_kernel(modulus, len(bases), squared) and all(e >= 0 for e in exponents):
-        return _product(kernel.multi_power(kernel.modulus(modulus, squared), [b % whole for b in bases], exponents), whole)
-    mod = mpz(whole)
-    if len(bases) < MANY_BASES:
-        few = mpz(1) % mod
-        for base, exponent in zip(bases, exponents, strict=True):
-            few = few * gmpy2.powmod(mpz(base), mpz(exponent), mod) % mod
-        return int(few)
-    if any(e < 0 for e in exponents):
-        raise InvalidInput("exponents must not be negative")
-    bits = max(int(e).bit_length() for e in exponents)
-    numbers = [mpz(b) for b in bases]
-    total = mpz(1)
-    for shift in range((max(bits - 1, 0) // BUCKET_BITS) * BUCKET_BITS, -1, -BUCKET_BITS):
-        if total != 1:
-            total = gmpy2.powmod(total, 1 << BUCKET_BITS, mod)
-        digits = [exponent >> shift & (1 << BUCKET_BITS) - 1 for exponent in exponents]
-        total = total * _bucket_product(numbers, digits, 1 << BUCKET_BITS, mod) % mod
-    return int(total % mod)
-
-
-def _bucket_product(numbers: Sequence[mpz], digits: Sequence[int], radix: int, mod: mpz) -> mpz:
-    """prod numbers[i]^digits[i] for digits below `radix`."""
-    buckets: list[mpz | None] = [None] * radix
-    for number, digit in zip(numbers, digits, strict=True):
-        if digit:
-            held = buckets[digit]
-            buckets[digit] = number if held is None else held * number % mod
-    running, total = mpz(1), mpz(1)
-    for held in reversed(buckets[1:]):
-        if held is not None:
-            running = running * held % mod
-        if running != 1:
-            total = total * running % mod
-    return total % mod
+    fast = _for_kernel(modulus, len(bases), squared)
+    if not fast and len(bases) < MANY_BASES:
+        return _product((powmod(b, e, whole) for b, e in zip(bases, exponents, strict=True)), whole)
+    offset = max(0, -min(exponents))
+    raised = [e + offset for e in exponents] if offset else exponents
+    length = max(1, *(e.bit_length() for e in raised))
+    bits = min(range(1, MOST_DIGIT_BITS + 1), key=lambda w: _work(-(-length // w), len(bases), 1 << w, fast))
+    digits = _binary_digits(raised, length, bits)[:, None]
+    (total,) = _digit_products(bases, digits, 1 << bits, modulus, squared, fast)
+    return total * powmod(product(bases, modulus, squared), -offset, whole) % whole if offset else total
 
 
 def signed_products(bases: Sequence[int], exponents: NDArray[np.int64], modulus: int) -> list[int]:
     """For each row k of exponents, of shape [K, T], prod bases[t]^exponents[k, t] mod modulus; bases must be units where one is negative.
 
-    Exponents are made non-negative by adding one number to all, which one factor takes back from every row, and written in few digits.
-    The kernel gives all rows the powers of a base from one table (Straus 1964); gmpy2 gets each row of digits into buckets (Pippenger
-    1976). Time and memory follow from the greatest and the least exponent, not from the others.
+    Time and memory follow from the greatest and the least exponent, not from the others.
 
     Raises:
         InvalidInput: unless there are as many columns as bases and all exponents are within 2^62, or when an inverse is missing.
@@ -134,37 +110,75 @@ def signed_products(bases: Sequence[int], exponents: NDArray[np.int64], modulus:
         return [1 % modulus] * rows
     offset = max(-least, 0)
     fast = _for_kernel(modulus, rows, False)
-    windows, radix = _digits_for(max(1, most + offset), rows, count, fast)
-    digits = np.empty((windows, rows, count), dtype=np.uint8)
+    windows, radix = _best_digits(max(1, most + offset), rows, count, fast)
+    digits = np.empty((windows, rows, count), dtype=np.uint16)
     rest = exponents + offset
     for window in digits:
         rest, window[:] = np.divmod(rest, radix)
-    flat = digits.reshape(windows * rows, count)
-    if fast:
-        partial = kernel.small_powers(kernel.modulus(modulus), [b % modulus for b in bases], flat, radix)
-    else:
-        numbers, mod = [mpz(b) for b in bases], mpz(modulus)
-        partial = [int(_bucket_product(numbers, row.tolist(), radix, mod)) for row in flat]
-    totals = partial[-rows:]
-    for w in range(windows - 2, -1, -1):
-        totals = column_products([powmod_bases(totals, radix, modulus), partial[w * rows : (w + 1) * rows]], modulus)
+    totals = _digit_products(bases, digits, radix, modulus, False, fast)
     if not offset:
         return totals
     fix = powmod(product(bases, modulus), -offset, modulus)
     return [total * fix % modulus for total in totals]
 
 
-def _digits_for(most: int, rows: int, bases: int, fast: bool) -> tuple[int, int]:
+def _best_digits(most: int, rows: int, bases: int, fast: bool) -> tuple[int, int]:
     """(digits, radix) for numbers up to `most`, with the fewest products: radix^digits > most."""
     options = []
     for digits in range(1, most.bit_length() + 1):
         root, exact = gmpy2.iroot(most + 1, digits)
         radix = max(2, int(root) + (not exact))
-        if radix <= DIGIT_LIMIT:
-            # Eight of each at once in the kernel: a row's products, and a table's for one base; elsewhere a row has buckets of its own.
-            work = -(-digits * rows // kernel.LANES) * kernel.LANES * bases + radix * bases if fast else digits * rows * (bases + 2 * radix)
-            options.append((work, digits, radix))
+        if radix <= 1 << MOST_DIGIT_BITS:
+            options.append((_work(digits * rows, bases, radix, fast), digits, radix))
     return min(options)[1:]
+
+
+def _work(rows: int, bases: int, radix: int, fast: bool) -> int:
+    """Products, of eight numbers each in the kernel, for these rows of digits."""
+    groups = -(-rows // kernel.LANES) if fast else rows
+    return groups * bases + (min(radix * bases // kernel.LANES, 2 * radix * groups) if fast else 2 * radix * groups)
+
+
+def _binary_digits(exponents: Sequence[int], length: int, bits: int) -> NDArray[np.uint16]:
+    """[digits, exponents]: digits of `bits` <= 16 bits, the lowest first, of numbers of at most `length` bits."""
+    count = -(-length // bits)
+    size = -(-count * bits // 8)
+    data = np.frombuffer(b"".join([e.to_bytes(size, "little") for e in exponents]), dtype=np.uint8).reshape(-1, size)
+    padded = np.zeros((len(data), count, 16), dtype=np.uint8)
+    padded[:, :, :bits] = np.unpackbits(data, axis=1, count=count * bits, bitorder="little").reshape(-1, count, bits)
+    return np.packbits(padded, axis=2, bitorder="little").view("<u2")[:, :, 0].T
+
+
+def _digit_products(bases: Sequence[int], digits: NDArray[np.uint16], radix: int, modulus: int, squared: bool, fast: bool) -> list[int]:
+    """For each row prod bases[t]^(sum over i of digits[i, row, t] radix^i), digits of shape [digits, rows, bases]."""
+    whole = modulus * modulus if squared else modulus
+    if fast:
+        return kernel.multi_powers(kernel.modulus(modulus, squared), [b % whole for b in bases], digits, radix)
+    numbers, mod, found = [mpz(b) for b in bases], mpz(whole), []
+    for row in range(digits.shape[1]):
+        total = mpz(1)
+        for window in digits[::-1, row].tolist():
+            if total != 1:
+                total = gmpy2.powmod(total, radix, mod)
+            total = total * _bucket_product(numbers, window, radix, mod) % mod
+        found.append(int(total % mod))
+    return found
+
+
+def _bucket_product(numbers: Sequence[mpz], digits: Sequence[int], radix: int, mod: mpz) -> mpz:
+    """prod numbers[i]^digits[i] for digits below `radix`: each digit has a bucket for its numbers' product (Pippenger 1976)."""
+    buckets: list[mpz | None] = [None] * radix
+    for number, digit in zip(numbers, digits, strict=True):
+        if digit:
+            held = buckets[digit]
+            buckets[digit] = number if held is None else held * number % mod
+    running, total = mpz(1), mpz(1)
+    for held in reversed(buckets[1:]):
+        if held is not None:
+            running = running * held % mod
+        if running != 1:
+            total = total * running % mod
+    return total
 
 
 def invert(value: int, modulus: int) -> int:

@@ -14,9 +14,9 @@
 #define LANES 8
 #define MASK ((UINT64_C(1) << 52) - 1)
 #define MAX_LIMBS 512
-#define STRAUS_BITS 4
 #define MAX_WINDOW 6
 #define MAX_DIGITS 4096
+#define MAX_RADIX 4096
 
 typedef uint64_t V __attribute__((vector_size(64), aligned(64)));
 
@@ -167,14 +167,8 @@ static inline V mix_portable(V a, V at, V b) {
     for (int l = 0; l < LANES; l++) out[l] = at[l] < LANES ? a[at[l]] : b[at[l] - LANES];
     return out;
 }
-static inline V gather_portable(const uint64_t *base, V at) {
-    V out;
-    for (int l = 0; l < LANES; l++) out[l] = base[at[l]];
-    return out;
-}
 #define LOW low_portable
 #define HIGH high_portable
-#define GATHER gather_portable
 #define MIX mix_portable
 #include "keccak.h"
 #include "lanes.h"
@@ -184,7 +178,6 @@ static inline V gather_portable(const uint64_t *base, V at) {
 #undef SPREAD
 #undef LOW
 #undef HIGH
-#undef GATHER
 #undef MIX
 
 #if defined(__x86_64__)
@@ -195,7 +188,6 @@ static int fast(void) { return __builtin_cpu_supports("avx512f") && __builtin_cp
 #define SPREAD(x) ((V)_mm512_set1_epi64((long long)(x)))
 #define LOW(t, a, b) ((V)_mm512_madd52lo_epu64((__m512i)(t), (__m512i)(a), (__m512i)(b)))
 #define HIGH(t, a, b) ((V)_mm512_madd52hi_epu64((__m512i)(t), (__m512i)(a), (__m512i)(b)))
-#define GATHER(base, at) ((V)_mm512_i64gather_epi64((__m512i)(at), (const void *)(base), 8))
 #define MIX(a, at, b) ((V)_mm512_permutex2var_epi64((__m512i)(a), (__m512i)(at), (__m512i)(b)))
 #include "keccak.h"
 #include "lanes.h"
@@ -340,38 +332,27 @@ static PyObject *py_products(PyObject *self, PyObject *args) {
     return finish(&c);
 }
 
-/* Whether all digits are below a radix of at most 256. */
-static int all_below(const uint8_t *digits, Py_ssize_t count, Py_ssize_t radix) {
-    uint8_t most = 0;
+/* Whether all digits are below the radix. */
+static int all_below(const uint16_t *digits, Py_ssize_t count, Py_ssize_t radix) {
+    uint16_t most = 0;
     for (Py_ssize_t i = 0; i < count; i++) most = digits[i] > most ? digits[i] : most;
-    return most < radix && radix <= 256;
+    return most < radix && radix >= 2 && radix <= MAX_RADIX;
 }
 
-static PyObject *py_multi_power(PyObject *self, PyObject *args) {
-    Call c = {0};
-    Py_ssize_t length;
-    if (!PyArg_ParseTuple(args, MODULUS "y*y*np", MODULUS_OF(c), &c.first, &c.second, &length, &c.portable)) return NULL;
-    if (read_job(&c)) {
-        const Py_ssize_t bytes = (Py_ssize_t)c.job.bytes, count = c.first.len / bytes;
-        if ((count >= 1 && c.first.len % bytes == 0 && length >= 1 && c.second.len / length == count && c.second.len % length == 0) ||
-            refuse("bases or exponents of the wrong length"))
-            if (make_room(&c, LANES * bytes, (((size_t)count + LANES - 1) / LANES) << STRAUS_BITS))
-                CALCULATE(multi_power, c.first.buf, c.second.buf, (size_t)count, (size_t)length);
-    }
-    return finish(&c);
-}
-
-static PyObject *py_small_powers(PyObject *self, PyObject *args) {
+static PyObject *py_multi_powers(PyObject *self, PyObject *args) {
     Call c = {0};
     Py_ssize_t rows, radix;
     if (!PyArg_ParseTuple(args, MODULUS "y*y*nnp", MODULUS_OF(c), &c.first, &c.second, &rows, &radix, &c.portable)) return NULL;
     if (read_job(&c)) {
-        const Py_ssize_t bytes = (Py_ssize_t)c.job.bytes, count = c.first.len / bytes;
-        if ((count >= 1 && c.first.len % bytes == 0 && rows >= 1 && c.second.len / rows == count && c.second.len % rows == 0 &&
-             all_below(c.second.buf, c.second.len, radix)) ||
-            refuse("bases or digits of the wrong length, or digits too large"))
-            if (make_room(&c, rows * bytes, ((size_t)rows + LANES - 1) / LANES + (size_t)radix))
-                CALCULATE(small_powers, c.first.buf, (size_t)count, c.second.buf, (size_t)rows, (size_t)radix);
+        const Py_ssize_t bytes = (Py_ssize_t)c.job.bytes, count = c.first.len / bytes, given = c.second.len / 2;
+        if ((count >= 1 && c.first.len % bytes == 0 && rows >= 1 && given / count / rows >= 1 && c.second.len % 2 == 0 && given % count == 0 &&
+             given / count % rows == 0 && all_below(c.second.buf, given, radix)) ||
+            refuse("bases or digits of the wrong length, or digits too large")) {
+            const size_t all = (size_t)(given / count), groups = (all + LANES - 1) / LANES;
+            /* Products, then a table and totals, or buckets and bases. */
+            if (make_room(&c, rows * bytes, groups + (size_t)radix + (groups > (size_t)count / LANES ? groups : (size_t)count / LANES + 1)))
+                CALCULATE(multi_powers, c.first.buf, (size_t)count, c.second.buf, (size_t)rows, all / (size_t)rows, (size_t)radix);
+        }
     }
     return finish(&c);
 }
@@ -483,8 +464,7 @@ static PyMethodDef methods[] = {
     {"comb_table", py_comb_table, METH_VARARGS, "(modulus, base, digits, portable) -> bytes"},
     {"comb_powers", py_comb_powers, METH_VARARGS, "(modulus, table, digits, exponents, portable) -> bytes"},
     {"products", py_products, METH_VARARGS, "(modulus, numbers, fixes, depth, prefixes, portable) -> bytes"},
-    {"multi_power", py_multi_power, METH_VARARGS, "(modulus, bases, exponents, bytes of an exponent, portable) -> eight numbers"},
-    {"small_powers", py_small_powers, METH_VARARGS, "(modulus, bases, digits of every row, rows, radix, portable) -> a number for each row"},
+    {"multi_powers", py_multi_powers, METH_VARARGS, "(modulus, bases, digits, rows, radix, portable) -> a number for each row"},
     {"three_squares", py_three_squares, METH_VARARGS, "(numbers, seed) -> three words for each, with any processor"},
     {"ternary_apply", py_ternary_apply, METH_VARARGS, "(matrix, bytes of a column's bits, words, portable) -> sums of each row's half words"},
     {"ternary_transpose", py_ternary_transpose, METH_VARARGS,

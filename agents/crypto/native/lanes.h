@@ -1,7 +1,7 @@
 /* Montgomery arithmetic on eight numbers side by side, in limbs of 52 bits: limb i of lane l is x[i][l].
  *
  * kernel.c includes this file twice: once over the AVX-512 instructions VPMADD52LUQ/HUQ, once over plain C that stands for them,
- * so that the algorithm can be checked on any processor. NAME, FN, LOW, HIGH, GATHER, MIX and SPREAD come from there.
+ * so that the algorithm can be checked on any processor. NAME, FN, LOW, HIGH, MIX and SPREAD come from there.
  *
  * R = 2^(52 L). A modulus leaves at least eight bits free (8n < R), so products stay under 2n without a final subtraction, and a column
  * takes every partial product before it is carried: 6 L terms of 52 bits fit 64 bits while L <= 512.
@@ -372,7 +372,7 @@ FN inline __attribute__((always_inline)) void NAME(turn)(V *x) {
 }
 
 /* out[i][l] = rows[l][i] for `width` words, a multiple of eight. */
-FN void NAME(transpose)(V *out, const uint64_t *const *rows, size_t width) {
+FN void NAME(transpose)(V *out, uint64_t *const *rows, size_t width) {
     for (size_t i = 0; i < width; i += LANES) {
         V x[LANES];
         for (int l = 0; l < LANES; l++) memcpy(x + l, rows[l] + i, sizeof(V));
@@ -381,21 +381,14 @@ FN void NAME(transpose)(V *out, const uint64_t *const *rows, size_t width) {
     }
 }
 
-/* rows[l][i] = from[i][l] for `width` words, of which `stride`, a multiple of eight, are written; rows lie `apart` words apart. */
-FN void NAME(transpose_back)(uint64_t *rows, size_t apart, const V *from, size_t width, size_t stride) {
-    for (size_t i = 0; i < stride; i += LANES) {
+/* rows[l][i] = from[i][l], and zeros for i from `width` up to the next multiple of eight. */
+FN void NAME(transpose_back)(uint64_t *const *rows, const V *from, size_t width) {
+    for (size_t i = 0; i < width; i += LANES) {
         V x[LANES];
         for (size_t l = 0; l < LANES; l++) x[l] = i + l < width ? from[i + l] : SPREAD(0);
         NAME(turn)(x);
-        for (size_t l = 0; l < LANES; l++) memcpy(rows + l * apart + i, x + l, sizeof(V));
+        for (size_t l = 0; l < LANES; l++) memcpy(rows[l] + i, x + l, sizeof(V));
     }
-}
-
-/* The entries that each lane's digit names in a table of vectors, each lane from its own lane. */
-FN void NAME(pick)(V *out, const V *table, const uint64_t *digits, int width) {
-    V at;
-    for (int l = 0; l < LANES; l++) at[l] = digits[l] * (uint64_t)width * LANES + (uint64_t)l;
-    for (int i = 0; i < width; i++) out[i] = GATHER((const uint64_t *)(table + i), at);
 }
 
 /* Lane l gets the number at numbers + l bytes, lanes beyond `present` 0. Of pairs it is x / R: x + m n = R t gives t - n (m / R). */
@@ -497,8 +490,8 @@ FN void NAME(comb_powers)(const Job *j, Arena *a, const uint64_t *table, size_t 
     for (size_t row = 0; row < digits; row++)
         for (size_t i = 0; i < count; i += LANES) {
             V *x = a->table + i / LANES * W;
-            const uint64_t *picked[LANES];
-            for (size_t l = 0; l < LANES; l++) picked[l] = table + (row * 256 + (i + l < count ? exponents[(i + l) * digits + row] : 0)) * stride;
+            uint64_t *picked[LANES];
+            for (size_t l = 0; l < LANES; l++) picked[l] = (uint64_t *)table + (row * 256 + (i + l < count ? exponents[(i + l) * digits + row] : 0)) * stride;
             NAME(transpose)(entry, picked, stride);
             if (row)
                 NAME(by)(j, x, x, entry, &a->scratch);
@@ -529,69 +522,108 @@ FN void NAME(products)(const Job *j, Arena *a, const uint8_t *numbers, size_t co
         }
 }
 
-/* Eight partial products of base^exponent, base i in lane i mod 8 (Straus 1964): squarings are shared by all bases of a lane. */
-FN void NAME(multi_power)(const Job *j, Arena *a, const uint8_t *bases, const uint8_t *exponents, size_t count, size_t exponent_bytes, uint8_t *out) {
-    const int W = j->width;
-    const size_t groups = (count + LANES - 1) / LANES, size = (size_t)W << STRAUS_BITS;
-    V *x = a->first, *entry = a->second, *one = a->third, *enter = a->second;
-    NAME(spread)(enter, j->enter, W);
-    for (size_t g = 0; g < groups; g++) {
-        V *table = a->table + g * size;
-        NAME(spread)(table, j->one, W);
-        NAME(load)(j, table + W, bases + g * LANES * j->bytes, count - g * LANES, &a->scratch);
-        NAME(by)(j, table + W, table + W, enter, &a->scratch);
-        for (int d = 2; d < 1 << STRAUS_BITS; d++) NAME(by)(j, table + (size_t)d * W, table + (size_t)(d - 1) * W, table + W, &a->scratch);
-    }
-    NAME(spread)(x, j->one, W);
-    for (size_t w = 2 * exponent_bytes; w-- > 0;) {
-        if (w + 1 < 2 * exponent_bytes)
-            for (int i = 0; i < STRAUS_BITS; i++) NAME(twice_by)(j, x, x, &a->scratch);
-        for (size_t g = 0; g < groups; g++) {
-            uint64_t digits[LANES];
-            for (size_t l = 0; l < LANES; l++) {
-                const size_t b = g * LANES + l;
-                digits[l] = b < count ? exponents[b * exponent_bytes + w / 2] >> (w % 2 * 4) & 15 : 0;
-            }
-            NAME(pick)(entry, a->table + g * size, digits, W);
-            NAME(by)(j, x, x, entry, &a->scratch);
-        }
-    }
-    NAME(plain)(j, x, x, one, &a->scratch);
-    NAME(store)(j, x, out, j->bytes, LANES, &a->scratch);
+/* Products of powers. Digits below `radix` come in rows, digits[row * count + base], and products[row] is that of base^digit over all bases, in
+   Montgomery's form. Eight rows lie side by side; those beyond the last have the digit 0. */
+
+FN inline void NAME(pick)(uint64_t **picked, uint64_t *numbers, size_t apart, size_t stride, const uint16_t *digits, size_t count, size_t rows) {
+    for (size_t l = 0; l < LANES; l++) picked[l] = numbers + (l * apart + (l < rows ? digits[l * count] : 0)) * stride;
 }
 
-/* For each row the product of base^digit over all bases, digits below `radix`: eight rows share the products, and all rows each base's table of
-   powers, which is made for eight bases at a time. digits[row * count + base]. */
-FN void NAME(small_powers)(const Job *j, Arena *a, const uint8_t *bases, size_t count, const uint8_t *digits, size_t rows, size_t radix, uint8_t *out) {
+/* Lane l's number at numbers + l apart stride. */
+FN inline void NAME(lay)(uint64_t *numbers, size_t apart, size_t stride, const V *x, size_t width) {
+    uint64_t *to[LANES];
+    for (size_t l = 0; l < LANES; l++) to[l] = numbers + l * apart * stride;
+    NAME(transpose_back)(to, x, width);
+}
+
+/* x = eight of the bases in Montgomery's form. */
+FN void NAME(enter)(const Job *j, V *x, const uint8_t *bases, size_t present, V *enter, Scratch *s) {
+    NAME(spread)(enter, j->enter, j->width);
+    NAME(load)(j, x, bases, present, s);
+    NAME(by)(j, x, x, enter, s);
+}
+
+/* All rows use one table of each base's powers, which is made for eight bases at a time (Straus 1964). */
+FN void NAME(by_tables)(const Job *j, Arena *a, V *room, const uint8_t *bases, size_t count, const uint16_t *digits, size_t rows, size_t radix, uint64_t *products) {
     const size_t W = (size_t)j->width, stride = stride_of(W), groups = (rows + LANES - 1) / LANES;
-    V *x = a->first, *entry = a->second, *one = a->third, *base = a->second, *totals = a->table;
-    uint64_t *table = (uint64_t *)(totals + groups * W);
+    V *x = a->first, *entry = a->second, *base = a->second, *totals = room;
+    uint64_t *table = (uint64_t *)(totals + groups * stride), *picked[LANES];
     for (size_t g = 0; g < groups; g++) NAME(spread)(totals + g * W, j->one, j->width);
     for (size_t b = 0; b < count; b += LANES) {
-        NAME(load)(j, base, bases + b * j->bytes, count - b, &a->scratch);
-        NAME(spread)(x, j->enter, j->width);
-        NAME(by)(j, base, base, x, &a->scratch);
+        NAME(enter)(j, base, bases + b * j->bytes, count - b, x, &a->scratch);
         NAME(spread)(x, j->one, j->width);
         for (size_t d = 0; d < radix; d++) {
             if (d == 1)
                 memcpy(x, base, W * sizeof(V));
             else if (d)
                 NAME(by)(j, x, x, base, &a->scratch);
-            NAME(transpose_back)(table + d * stride, radix * stride, x, W, stride);
+            NAME(lay)(table + d * stride, radix, stride, x, W);
         }
         for (size_t g = 0; g < groups; g++)
             for (size_t k = 0; k < LANES && b + k < count; k++) {
-                const uint64_t *picked[LANES];
-                for (size_t l = 0; l < LANES; l++) {
-                    const size_t row = g * LANES + l, digit = row < rows ? digits[row * count + b + k] : 0;
-                    picked[l] = table + (k * radix + digit) * stride;
-                }
+                NAME(pick)(picked, table + k * radix * stride, 0, stride, digits + g * LANES * count + b + k, count, rows - g * LANES);
                 NAME(transpose)(entry, picked, stride);
                 NAME(by)(j, totals + g * W, totals + g * W, entry, &a->scratch);
             }
     }
-    for (size_t g = 0; g < groups; g++) {
-        NAME(plain)(j, x, totals + g * W, one, &a->scratch);
-        NAME(store)(j, x, out + g * LANES * j->bytes, j->bytes, rows - g * LANES, &a->scratch);
+    for (size_t g = 0; g < groups; g++) NAME(lay)(products + g * LANES * stride, 1, stride, totals + g * W, W);
+}
+
+/* Every row has a bucket for each digit, which gets the product of the bases with this digit (Pippenger 1976). */
+FN void NAME(by_buckets)(const Job *j, Arena *a, V *room, const uint8_t *bases, size_t count, const uint16_t *digits, size_t rows, size_t radix, uint64_t *products) {
+    const size_t W = (size_t)j->width, stride = stride_of(W);
+    V *base = a->first, *entry = a->second, *running = a->first, *total = a->third;
+    uint64_t *buckets = (uint64_t *)room, *entered = buckets + LANES * radix * stride, *picked[LANES];
+    for (size_t b = 0; b < count; b += LANES) {
+        NAME(enter)(j, base, bases + b * j->bytes, count - b, entry, &a->scratch);
+        NAME(lay)(entered + b * stride, 1, stride, base, W);
+    }
+    for (size_t row = 0; row < rows; row += LANES) {
+        for (size_t i = 0; i < LANES * radix; i++) memcpy(buckets + i * stride, j->one, W * 8);
+        for (size_t b = 0; b < count; b++) {
+            NAME(pick)(picked, buckets, radix, stride, digits + row * count + b, count, rows - row);
+            NAME(transpose)(entry, picked, stride);
+            NAME(spread)(base, entered + b * stride, j->width);
+            NAME(by)(j, entry, entry, base, &a->scratch);
+            NAME(transpose_back)(picked, entry, W);
+        }
+        NAME(spread)(running, j->one, j->width);
+        NAME(spread)(total, j->one, j->width);
+        for (size_t d = radix - 1; d > 0; d--) {
+            for (size_t l = 0; l < LANES; l++) picked[l] = buckets + (l * radix + d) * stride;
+            NAME(transpose)(entry, picked, stride);
+            NAME(by)(j, running, running, entry, &a->scratch);
+            NAME(by)(j, total, total, running, &a->scratch);
+        }
+        NAME(lay)(products + row * stride, 1, stride, total, W);
+    }
+}
+
+/* For each row the product of base^exponent, the exponent's digits in rows `row`, rows + row, 2 rows + row, … of all digits, the lowest first. */
+FN void NAME(multi_powers)(
+    const Job *j, Arena *a, const uint8_t *bases, size_t count, const uint16_t *digits, size_t rows, size_t windows, size_t radix, uint8_t *out) {
+    const size_t W = (size_t)j->width, stride = stride_of(W), all = windows * rows;
+    uint64_t *products = (uint64_t *)a->table, *picked[LANES];
+    V *x = a->first, *entry = a->second, *room = a->table + (all + LANES - 1) / LANES * stride;
+    /* A table costs an eighth of a product for each power of each base, buckets two products for each digit of every eight rows. */
+    if (count <= 2 * (all + LANES - 1))
+        NAME(by_tables)(j, a, room, bases, count, digits, all, radix, products);
+    else
+        NAME(by_buckets)(j, a, room, bases, count, digits, all, radix, products);
+    for (size_t row = 0; row < rows; row += LANES) {
+        for (size_t w = windows; w-- > 0;) {
+            if (w + 1 < windows) {
+                memcpy(entry, x, W * sizeof(V));
+                for (int bit = 62 - __builtin_clzll(radix); bit >= 0; bit--) {
+                    NAME(twice_by)(j, x, x, &a->scratch);
+                    if (radix >> bit & 1) NAME(by)(j, x, x, entry, &a->scratch);
+                }
+            }
+            for (size_t l = 0; l < LANES; l++) picked[l] = products + (w * rows + (row + l < rows ? row + l : row)) * stride;
+            NAME(transpose)(w + 1 < windows ? entry : x, picked, stride);
+            if (w + 1 < windows) NAME(by)(j, x, x, entry, &a->scratch);
+        }
+        NAME(plain)(j, x, x, entry, &a->scratch);
+        NAME(store)(j, x, out + row * j->bytes, j->bytes, rows - row, &a->scratch);
     }
 }

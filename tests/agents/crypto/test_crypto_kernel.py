@@ -70,25 +70,30 @@ def test_products_are_the_columns(problem: tuple[kernel.Modulus, list[int]], dep
 
 
 @needs_kernel
-@settings(deadline=None, max_examples=40)
-@given(problems(), st.data())
-def test_a_product_of_powers(problem: tuple[kernel.Modulus, list[int]], data: st.DataObject) -> None:
+@settings(deadline=None, max_examples=60)
+@given(problems(), st.integers(1, 4), st.integers(1, 18), st.integers(2, 40) | st.just(256), st.randoms(use_true_random=False))
+def test_rows_of_products_of_powers(
+    problem: tuple[kernel.Modulus, list[int]], windows: int, rows: int, radix: int, chance: random.Random
+) -> None:
+    """With few bases to a row and with many, which take tables and buckets."""
     field, bases = problem
-    exponents = data.draw(st.lists(st.integers(0, (1 << 128) - 1), min_size=len(bases), max_size=len(bases)))
-    want = prod(pow(b, e, field.value) for b, e in zip(bases, exponents, strict=True)) % field.value
+    if rows * windows < 5:
+        bases = [*bases, *(chance.randrange(field.value) for _ in range(30))]
+    digits = [[[chance.choice([0, radix - 1, chance.randrange(radix)]) for _ in bases] for _ in range(rows)] for _ in range(windows)]
+    exponents = [[sum(window[row][t] * radix**i for i, window in enumerate(digits)) for t in range(len(bases))] for row in range(rows)]
+    want = [prod(pow(b, e, field.value) for b, e in zip(bases, row, strict=True)) % field.value for row in exponents]
     for portable in forms():
-        assert prod(kernel.multi_power(field, bases, exponents, portable)) % field.value == want
+        assert kernel.multi_powers(field, bases, np.array(digits, dtype=np.uint16), radix, portable) == want
 
 
 @needs_kernel
-@settings(deadline=None, max_examples=40)
-@given(problems(), st.integers(1, 18), st.integers(1, 40) | st.just(256), st.randoms(use_true_random=False))
-def test_rows_of_small_powers(problem: tuple[kernel.Modulus, list[int]], rows: int, radix: int, chance: random.Random) -> None:
-    field, bases = problem
-    digits = [[chance.choice([0, radix - 1, chance.randrange(radix)]) for _ in bases] for _ in range(rows)]
-    want = [prod(pow(b, d, field.value) for b, d in zip(bases, row, strict=True)) % field.value for row in digits]
+def test_more_bases_than_one_call_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "BASES", 16)
+    field, bases = kernel.modulus(1_000_003), list(range(2, 42))
+    digits = np.arange(2 * 3 * 40, dtype=np.uint16).reshape(2, 3, 40) % 7
+    want = [prod(pow(b, int(digits[0, k, t] + 7 * digits[1, k, t]), 1_000_003) for t, b in enumerate(bases)) % 1_000_003 for k in range(3)]
     for portable in forms():
-        assert kernel.small_powers(field, bases, np.array(digits, dtype=np.uint8), radix, portable) == want
+        assert kernel.multi_powers(field, bases, digits, 7, portable) == want
 
 
 @needs_kernel
@@ -139,11 +144,13 @@ def test_wrong_lengths_are_refused_before_anything_is_read() -> None:
         lambda m: _kernel.comb_powers(m, b"1234", 1, b"1", True),
         lambda m: _kernel.products(m, b"123" * 3, b"", 2, False, True),
         lambda m: _kernel.products(m, b"123" * 2, b"", 2, False, True),
-        lambda m: _kernel.multi_power(m, b"123" * 2, b"1", 1, True),
-        lambda m: _kernel.small_powers(m, b"123" * 2, b"111", 1, 2, True),
-        lambda m: _kernel.small_powers(m, b"123" * 2, b"\1\2", 1, 2, True),
-        lambda m: _kernel.small_powers(m, b"123", b"\1", 1, 257, True),
-        lambda m: _kernel.small_powers(m, b"", b"", 1, 2, True),
+        lambda m: _kernel.multi_powers(m, b"123" * 2, b"1" * 6, 1, 2, True),
+        lambda m: _kernel.multi_powers(m, b"123" * 2, b"\1\0\2\0", 1, 2, True),
+        lambda m: _kernel.multi_powers(m, b"123", b"\1\0", 1, 4097, True),
+        lambda m: _kernel.multi_powers(m, b"123", b"\0\0", 1, 1, True),
+        lambda m: _kernel.multi_powers(m, b"123", b"\0\0", 2, 2, True),
+        lambda m: _kernel.multi_powers(m, b"123", b"\0\0\0", 1, 2, True),
+        lambda m: _kernel.multi_powers(m, b"", b"", 1, 2, True),
         lambda m: _kernel.keccak(b"123", 2, True),
         lambda m: _kernel.keccak(b"", 0, True),
     ]
