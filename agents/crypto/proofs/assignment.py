@@ -92,11 +92,16 @@ def _fill_roots(
     rest = [
         value(plan.width, vectors, relation) - sum(m * int(vectors[a][t]) ** 2 for a, m in others) for t, relation in enumerate(relations)
     ]
-    if any(x < 0 for x in rest):
-        raise OutsideRule("the values are outside what the study allows", "they are larger than its rules say, so nothing can be proven")
-    for t, triple in enumerate(three_squares(rest, rand)):
+    for t, triple in enumerate(find_roots(rest, rand)):
         for a, root in zip(roots, triple, strict=True):
             _set(vectors, a, t, root)
+
+
+def find_roots(rest: Sequence[int], rand: Rand) -> list[tuple[int, int, int]]:
+    """Three squares for each, which is 1 mod 4 and so has them if it is not negative: raises OutsideRule otherwise."""
+    if any(x < 0 for x in rest):
+        raise OutsideRule("the values are outside what the study allows, so nothing can be proven of them")
+    return three_squares(rest, rand)
 
 
 def value(width: int, vectors: Sequence[Integers], form: Affine) -> int:
