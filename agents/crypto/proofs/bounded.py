@@ -363,7 +363,7 @@ def claim(statement: Statement, plan: Plan, proof: bytes, rand: Rand, arithmetic
     value = sum(f * ((theta * f + rho) % q) for f, theta, rho in zip(opening, multipliers.positions, linear, strict=True))
     value -= relation.target(plan, multipliers, values["answers"])
     if (value - _dot(values["cross_opening"], [powers[j] for j in range(plan.columns)])) % q:
-        raise BadProof("the numbers committed to do not obey the form")
+        raise BadProof("the proof is of another contribution, or of numbers that do not obey the form")
 
     second, third = (1 + numbers.random_bits(rand, BATCH_BITS) for _ in range(2))
     generators = list(opening)

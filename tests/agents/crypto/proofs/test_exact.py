@@ -1,0 +1,57 @@
+"""Float64 sums of products of long integers are exact, at their limits as well: Python's own integers are the oracle."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from defedbio.crypto.proofs import exact
+
+SCALARS = st.one_of(st.integers(0, (1 << 448) - 1), st.sampled_from([0, (1 << 448) - 1]))
+LONG = st.one_of(st.integers(-(1 << 500), 1 << 500), st.sampled_from([-(1 << 22), (1 << 22) - 1, 0]))
+WORDS = st.integers(-(1 << 62), 1 << 62)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data(), st.integers(1, 4), st.integers(1, 5))
+def test_a_combination_of_rows(data, width, count):
+    rows = [
+        data.draw(st.lists(LONG, min_size=width, max_size=width))
+        if data.draw(st.booleans())
+        else np.array(data.draw(st.lists(WORDS, min_size=width, max_size=width)), dtype=np.int64)
+        for _ in range(count)
+    ]
+    scalars = data.draw(st.lists(SCALARS, min_size=count, max_size=count))
+    expected = [sum(s * int(row[t]) for s, row in zip(scalars, rows, strict=True)) for t in range(width)]
+    assert exact.combination(scalars, rows, 28) == expected
+
+
+def test_as_many_terms_as_there_may_be_at_their_largest():
+    count = exact.MOST_TERMS + 3
+    scalar, number = (1 << 448) - 1, (1 << exact.PLANE_BITS) - 1
+    assert exact.combination([scalar] * count, [np.array([number, -number])] * count, 28) == [
+        count * scalar * number,
+        -count * scalar * number,
+    ]
+
+
+@given(st.lists(LONG, min_size=1, max_size=5))
+def test_planes_and_limbs_are_digits(values):
+    planes = exact.planes(values)
+    assert [sum(int(d) << exact.PLANE_BITS * p for p, d in enumerate(column)) for column in planes.T] == values
+    assert np.abs(planes).max() < 1 << exact.PLANE_BITS
+    magnitudes = [abs(v) for v in values]
+    limbs = exact.limbs(magnitudes, 32)
+    assert exact.joined(limbs.astype(np.int64)) == magnitudes
+
+
+def test_sums_of_either_sign_are_carried():
+    sums = np.array([[-1, 0, 0], [1 << 62, -(1 << 62), 5], [-(1 << 62), -1, -1]])
+    assert exact.joined(sums) == [sum(int(x) << 16 * k for k, x in enumerate(row)) for row in sums]
+
+
+def test_numbers_too_long_for_their_limbs_are_an_error():
+    with pytest.raises(OverflowError):
+        exact.limbs([1 << 32], 2)
