@@ -116,7 +116,8 @@ def value(width: int, vectors: Sequence[Integers], form: Affine) -> int:
 def fits(form: Form, values: Sequence[Int64], parameters: Parameters = PRODUCTION) -> bool:
     """Whether the values obey the form, and slot columns the shares of a norm that the proof gives them: then `prove` proves them.
 
-    It still declines, with OutsideRule, when the sum of squares of random rows is 1.7 times its mean: once in 2^27 columns at the bound.
+    It still declines, with OutsideRule, when the sum of squares of random rows is above 1.7 times its mean: once in 2^31 columns at
+    the bound.
     """
     made = plan(form, parameters)
     packed = digits(made, values)
