@@ -239,7 +239,7 @@ def test_a_weight_of_one_with_the_norm_of_the_cap(send, unbounded):
     refused(sent, sent.forge(sent.matrix(arrays)), NOT_PROVEN)
 
 
-@pytest.mark.parametrize("place", ["beside the weight", "below the weight", "in the square of the weight"])
+@pytest.mark.parametrize("place", ["beside the weight", "further on", "in the square of the weight"])
 def test_padding_that_would_lift_the_norms_bound(send, place):
     """W² is the sum of squares over W's own vector: whatever else stood in it would be norm for nothing."""
     values = [1, *[50] * 30]
@@ -251,7 +251,7 @@ def test_padding_that_would_lift_the_norms_bound(send, place):
     matrix[weight][0] = 1
     if place == "beside the weight":
         matrix[weight][1] = 100
-    elif place == "below the weight":
+    elif place == "further on":
         matrix[weight][5:30] = 20
     # the forms of W alone are roots of other numbers now
     (roots,) = [squares for squares in made.squares if squares.roots is not None]
@@ -308,7 +308,46 @@ def test_rows_of_a_vector_of_three_times_the_norm(send, unbounded):
     sent = send(form, [1, 1], [3] * 2000)
     assert sent.plan.lines[1].runs
     refused(sent, sent.forge(false_roots(sent, sent.witness.values, lambda x: (0, 0, 0))), NOT_OBEYED)
-    refused(sent, sent.forge(sent.matrix([sent.witness.values[0], sent.witness.values[1] // 3])), NOT_PROVEN)
+    refused(sent, sent.forge(sent.matrix([sent.witness.values[0], sent.witness.values[1] // 4])), NOT_PROVEN)
+
+
+def test_numbers_that_obey_linked_as_those_that_do_not(send, mixed, mixed_values, monkeypatch):
+    """The ciphertexts' equation is about the links: they must be those of the numbers that obey."""
+    arrays = [np.array(v, dtype=np.int64) for v in mixed_values]
+    values = set_value(arrays, 0, 1, -1)
+    sent = send(mixed, *values)
+    linked = bounded._linked
+    true = false_roots(sent, values, lambda x: (0, 0, 0))
+    monkeypatch.setattr(bounded, "_linked", lambda made, vectors, gammas: linked(made, true, gammas))
+    refused(sent, sent.forge(sent.matrix(arrays)), NOT_OBEYED)
+
+
+def test_relations_broken_so_that_they_cancel_out(send, mixed, mixed_values, monkeypatch):
+    """What one sum of squares is too large, another is too small: every relation has a multiplier of its own."""
+    values = set_value([np.array(v, dtype=np.int64) for v in mixed_values], 0, 6, 51)
+    sent = send(mixed, *values)
+
+    def find(rest, rand):
+        debt = -sum(x for x in rest if x < 0)
+        found = []
+        for x in rest:
+            if debt and x >= debt and (x - debt) % 8 in (1, 2, 5, 6):
+                x, debt = x - debt, 0
+            found.append(three_squares([max(x, 0)], rand)[0])
+        assert debt == 0
+        return found
+
+    monkeypatch.setattr(assignment, "find_roots", find)
+    refused(sent, sent.forge(sent.matrix(values)), NOT_OBEYED)
+
+
+def test_a_number_where_none_belongs(victim):
+    made = victim.plan
+    for a, used in enumerate(made.used):
+        matrix = [[int(x) for x in v] for v in victim.matrix()]
+        if used < made.width:
+            matrix[a][used] = 1
+            refused(victim, victim.forge(matrix), NOT_OBEYED)
 
 
 # The proof's bytes
