@@ -322,9 +322,9 @@ def _column_share(piece: Piece, ciphertexts: int) -> tuple[int, int]:
 
     By Wilson and Hilferty 1931 the quantile is L (1 + z sqrt(2/(9 L)))³ and a little less; in integers, so that it is the same everywhere.
     """
-    unit = 1 << 16
-    relative = unit + isqrt(2 * SPREAD[0] ** 2 * unit**2 // (9 * SPREAD[1] ** 2 * ciphertexts)) + 1
-    return ciphertexts * relative**3, piece.length * unit**3
+    fine, coarse = 1 << 16, 1 << 10  # few digits, or the numbers that are proven grow with them
+    relative = fine + isqrt(2 * SPREAD[0] ** 2 * fine**2 // (9 * SPREAD[1] ** 2 * ciphertexts)) + 1
+    return ciphertexts * -(-(relative**3) * coarse // fine**3), piece.length * coarse
 
 
 def _vectors(form: Form, parameters: Parameters, contents: _Contents, width: int) -> int:
