@@ -77,19 +77,32 @@ def multi_powmod(bases: Sequence[int], exponents: Sequence[int], modulus: int, s
     Raises:
         InvalidInput: unless there are as many exponents as bases, or when an inverse is missing.
     """
-    if len(bases) != len(exponents):
+    return multi_powmods(bases, [exponents], modulus, squared)[0]
+
+
+def multi_powmods(bases: Sequence[int], rows: Sequence[Sequence[int]], modulus: int, squared: bool = False) -> list[int]:
+    """`multi_powmod` of the same bases for each row of exponents, at least one: together they cost less than one by one."""
+    if any(len(row) != len(bases) for row in rows):
         raise InvalidInput("as many exponents as bases are needed")
     whole = modulus * modulus if squared else modulus
     fast = _for_kernel(modulus, len(bases), squared)
     if not fast and len(bases) < MANY_BASES:
-        return _product((powmod(b, e, whole) for b, e in zip(bases, exponents, strict=True)), whole)
-    offset = max(0, -min(exponents))
-    raised = [e + offset for e in exponents] if offset else exponents
-    length = max(1, *(e.bit_length() for e in raised))
-    bits = min(range(1, MOST_DIGIT_BITS + 1), key=lambda w: _work(-(-length // w), len(bases), 1 << w, fast))
-    digits = _binary_digits(raised, length, bits)[:, None]
-    (total,) = _digit_products(bases, digits, 1 << bits, modulus, squared, fast)
-    return total * powmod(product(bases, modulus, squared), -offset, whole) % whole if offset else total
+        return [_product((powmod(b, e, whole) for b, e in zip(bases, row, strict=True)), whole) for row in rows]
+    offset = max(0, -min(map(min, rows)))
+    raised = [e + offset for row in rows for e in row]
+    length = max(1, max(raised).bit_length())
+    bits = min(range(1, MOST_DIGIT_BITS + 1), key=lambda w: _work(-(-length // w) * len(rows), len(bases), 1 << w, fast))
+    digits = _binary_digits(raised, length, bits).reshape(-1, len(rows), len(bases))
+    return _shifted(bases, _digit_products(bases, digits, 1 << bits, modulus, squared, fast), offset, modulus, squared)
+
+
+def _shifted(bases: Sequence[int], products: list[int], offset: int, modulus: int, squared: bool) -> list[int]:
+    """products[k] · prod bases^(-offset): what is left when `offset` was added to every exponent, so that none is negative."""
+    if not offset:
+        return products
+    whole = modulus * modulus if squared else modulus
+    fix = powmod(product(bases, modulus, squared), -offset, whole)
+    return [x * fix % whole for x in products]
 
 
 def signed_products(bases: Sequence[int], exponents: NDArray[np.int64], modulus: int) -> list[int]:
@@ -115,11 +128,7 @@ def signed_products(bases: Sequence[int], exponents: NDArray[np.int64], modulus:
     rest = exponents + offset
     for window in digits:
         rest, window[:] = np.divmod(rest, radix)
-    totals = _digit_products(bases, digits, radix, modulus, False, fast)
-    if not offset:
-        return totals
-    fix = powmod(product(bases, modulus), -offset, modulus)
-    return [total * fix % modulus for total in totals]
+    return _shifted(bases, _digit_products(bases, digits, radix, modulus, False, fast), offset, modulus, False)
 
 
 def _best_digits(most: int, rows: int, bases: int, fast: bool) -> tuple[int, int]:

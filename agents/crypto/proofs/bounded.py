@@ -225,7 +225,7 @@ def _padded(values: Sequence[int], width: int) -> list[int]:
 
 
 def _commit(plan: Plan, vectors: Sequence[Integers], blinds: Sequence[int], arithmetic: Arithmetic) -> list[int]:
-    """H^r prod G_t^(x_t) of each vector: small numbers of many vectors at once, long ones vector by vector."""
+    """H^r prod G_t^(x_t) of each vector: many vectors of one length at once, small numbers apart from long ones."""
     group = plan.group
     _, generators = group.generators(max(len(v) for v in vectors))
     found = [0] * len(vectors)
@@ -238,9 +238,18 @@ def _commit(plan: Plan, vectors: Sequence[Integers], blinds: Sequence[int], arit
             small = np.stack([np.asarray(vectors[i], dtype=np.int64) for i in held])
             for i, product in zip(held, numbers.signed_products(generators[: small.shape[1]], small, group.p), strict=True):
                 found[i] = product
+    long: dict[int, dict[int, list[int]]] = {}
     for i, size in enumerate(sizes):
         if size > SMALL_EXPONENTS[-1]:
-            found[i] = arithmetic.multi_power(generators[: len(vectors[i])], [int(x) % group.q for x in vectors[i]], group.p)
+            long.setdefault(len(vectors[i]), {})[i] = [int(x) % group.q for x in vectors[i]]
+    for length, rows in long.items():
+        bases, scalars = generators[:length], list(rows.values())
+        if len(rows) == 1:
+            products = [arithmetic.multi_power(bases, scalars[0], group.p)]
+        else:
+            products = numbers.multi_powmods(bases, scalars, group.p)
+        for i, product in zip(rows, products, strict=True):
+            found[i] = product
     return [product * hidden % group.p for product, hidden in zip(found, group.blinds(blinds), strict=True)]
 
 
@@ -277,45 +286,41 @@ def _coefficients(
 ) -> dict[int, int]:
     """Of every power of e in <f, θ f> + <f, ρ(e)>, modulo Q.
 
-    That is <f, h> with h = sum of e^b (φ_b θ x_b + ρ_b) + e^-b θ x_b, and e^(K+1) θ μ for the mask.
+    f is the sum of x_a (u_a e^a + d_a e^-a) over the vectors and the mask, and ρ(e) that of ρ_a e^a.
     """
     q, count, limbs = plan.group.q, len(vectors), _limbs(plan)
-    split = [(a, p, row) for a, v in enumerate([*vectors, mask], 1) for p, row in enumerate(exact.planes(v))]
-    left = np.stack([row for _, _, row in split])
-    reach = 2 * count + 2
-    sums: dict[tuple[int, int], Int64] = {}
+    every: list[Integers] = [*vectors, mask]
+    left, scales = exact.Matrix(every), exact.limbs(theta, limbs)
+    squares: list[list[int]] = [[] for _ in every]
+    crossed: list[list[int]] = [[] for _ in every]
+    for first in range(0, count + 1, RIGHT_VECTORS):
+        part = slice(first, first + RIGHT_VECTORS)
+        _extend(squares, left.times([_scaled(theta, scales, v, q) for v in every[part]]))
+        if first < count:
+            _extend(crossed, left.times([exact.limbs(v, limbs) for v in linear[part]]))
+    coefficients = dict.fromkeys(range(-2 * count - 2, 2 * count + 3), 0)
+    up, down = [*phi, 1], [*[1] * count, 0]
+    for a in range(count + 1):
+        for b in range(count + 1):
+            product, i, j = squares[a][b], a + 1, b + 1
+            both = up[b] * product + (crossed[a][b] if b < count else 0)
+            coefficients[i + j] += up[a] * both
+            coefficients[j - i] += down[a] * both
+            coefficients[i - j] += up[a] * down[b] * product
+            coefficients[-i - j] += down[a] * down[b] * product
+    return {exponent: x % q for exponent, x in coefficients.items()}
 
-    def add(weight: int, p: int, start: int, part: Int64) -> None:
-        held = sums.setdefault((weight, p), np.zeros((2 * reach + 1, limbs), dtype=np.int64))
-        held[start + reach : start + reach + len(part)] += part
 
-    def multiply(start: int, right: list[list[int]]) -> None:
-        """`right` stands at e^start, e^(start + 1), …"""
-        written = np.stack([exact.limbs(vector, limbs) for vector in right], axis=1)
-        products = (left @ written.reshape(plan.width, -1)).astype(np.int64).reshape(len(split), len(right), limbs)
-        for (a, p, _), part in zip(split, products, strict=True):
-            if a > count:
-                add(1, p, count + 1 + start, part)
-                continue
-            add(1, p, start - a, part)
-            if phi[a - 1]:
-                add(phi[a - 1], p, start + a, part)
+def _extend(rows: list[list[int]], by: list[list[int]]) -> None:
+    for row, more in zip(rows, by, strict=True):
+        row += more
 
-    for first in range(0, count, RIGHT_VECTORS):
-        held = range(first, min(first + RIGHT_VECTORS, count))
-        scaled = [[t * int(x) % q for t, x in zip(theta, vectors[b], strict=True)] for b in held]
-        multiply(-held[-1] - 1, scaled[::-1])
-        right = [
-            [(phi[b] * s + r) % q for s, r in zip(scaled[i], linear[b], strict=True)] if phi[b] else list(linear[b])
-            for i, b in enumerate(held)
-        ]
-        multiply(first + 1, right)
-    multiply(count + 1, [[t * x % q for t, x in zip(theta, mask, strict=True)]])
-    found = [0] * (2 * reach + 1)
-    for (weight, p), total in sums.items():
-        factor = weight << exact.PLANE_BITS * p
-        found = [x + factor * y for x, y in zip(found, exact.joined(total), strict=True)]
-    return {exponent - reach: x % q for exponent, x in enumerate(found)}
+
+def _scaled(theta: Sequence[int], scales: NDArray[np.float64], vector: Integers, q: int) -> NDArray[np.float64]:
+    """Limbs of θ x, which need not be below Q."""
+    if isinstance(vector, np.ndarray) and _bits(vector) <= exact.NARROW_BITS:
+        return exact.scaled(scales, vector)
+    return exact.limbs([t * int(x) % q for t, x in zip(theta, vector, strict=True)], scales.shape[1] + 3)
 
 
 @dataclass(frozen=True)

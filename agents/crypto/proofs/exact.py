@@ -15,6 +15,8 @@ LIMB_BITS = 16
 PLANE_BITS = 22
 MOST_TERMS = 1 << 13
 
+NARROW_BITS = 45  # with a limb they leave room for carries in 63
+
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 Integers = Sequence[int] | Int64
@@ -50,6 +52,42 @@ def joined(sums: Int64) -> list[int]:
         carry = total >> LIMB_BITS
     data, size, top = digits.tobytes(), 2 * count, LIMB_BITS * count
     return [int.from_bytes(data[i * size : (i + 1) * size], "little") + (int(carry[i]) << top) for i in range(rows)]
+
+
+def scaled(scales: Float64, values: Int64) -> Float64:
+    """[values, limbs + 3]: each value, of at most `NARROW_BITS` bits, times the scalar of these limbs; the highest has the sign."""
+    rows, count = scales.shape
+    found, carry = np.zeros((rows, count + 3)), np.zeros(rows, dtype=np.int64)
+    for k in range(count + 2):
+        if k < count:
+            carry += scales[:, k].astype(np.int64) * values
+        found[:, k] = carry & ((1 << LIMB_BITS) - 1)
+        carry >>= LIMB_BITS
+    found[:, -1] = carry
+    return found
+
+
+class Matrix:
+    """Vectors of one length, as the left side of products."""
+
+    def __init__(self, vectors: Sequence[Integers]) -> None:
+        split = [planes(v) for v in vectors]
+        self._counts = [len(s) for s in split]
+        self._planes = np.concatenate(split)
+
+    def times(self, right: Sequence[Float64]) -> list[list[int]]:
+        """For each vector its inner product with each of those on the right, which are limbs of their numbers, as many of each."""
+        stacked = np.stack(right, axis=1)
+        sums = (self._planes @ stacked.reshape(len(stacked), -1)).astype(np.int64)
+        held, columns = joined(sums.reshape(-1, stacked.shape[2])), len(right)
+        rows = iter([held[i : i + columns] for i in range(0, len(held), columns)])
+        found = []
+        for count in self._counts:
+            total = next(rows)
+            for p in range(1, count):
+                total = [x + (y << PLANE_BITS * p) for x, y in zip(total, next(rows), strict=True)]
+            found.append(total)
+        return found
 
 
 def combination(scalars: Sequence[int], rows: Sequence[Integers], count: int) -> list[int]:

@@ -18,11 +18,23 @@ from defedbio.errors import InternalFault, InvalidInput
 MODULUS = (1 << 521) - 1
 
 
-@settings(deadline=None, max_examples=40)
-@given(st.lists(st.tuples(st.integers(1, MODULUS - 1), st.integers(0, (1 << 128) - 1)), max_size=80))
-def test_multi_powmod_equals_the_product_of_powers(pairs: list[tuple[int, int]]) -> None:
-    want = prod(pow(b, e, MODULUS) for b, e in pairs) % MODULUS
-    assert numbers.multi_powmod([b for b, _ in pairs], [e for _, e in pairs], MODULUS) == want
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 60), st.integers(1, 5), st.booleans(), st.booleans(), st.randoms(use_true_random=False))
+def test_multi_powmods_equal_the_products_of_powers(count: int, rows: int, signed: bool, native: bool, chance: random.Random) -> None:
+    bases = [chance.randrange(1, MODULUS) for _ in range(count)]
+    least = -(1 << 100) if signed else 0
+    exponents = [[chance.choice([least, 0, 1, chance.randrange(least, 1 << 128)]) for _ in bases] for _ in range(rows)]
+    want = [prod(pow(b, e, MODULUS) for b, e in zip(bases, row, strict=True)) % MODULUS for row in exponents]
+    with pytest.MonkeyPatch.context() as patch:
+        if not native:
+            patch.setattr(kernel, "usable", lambda: False)
+        assert numbers.multi_powmods(bases, exponents, MODULUS) == want
+        assert numbers.multi_powmod(bases, exponents[0], MODULUS) == want[0]
+
+
+def test_as_many_exponents_as_bases() -> None:
+    with pytest.raises(InvalidInput, match="as many exponents"):
+        numbers.multi_powmods([2, 3], [[1, 2], [1]], MODULUS)
 
 
 @settings(deadline=None, max_examples=20)

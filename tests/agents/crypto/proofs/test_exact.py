@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 
 from defedbio.crypto.proofs import exact
 
+Q_BITS = 448
+LIMBS = Q_BITS // exact.LIMB_BITS
 SCALARS = st.one_of(st.integers(0, (1 << 448) - 1), st.sampled_from([0, (1 << 448) - 1]))
 LONG = st.one_of(st.integers(-(1 << 500), 1 << 500), st.sampled_from([-(1 << 22), (1 << 22) - 1, 0]))
 WORDS = st.integers(-(1 << 62), 1 << 62)
@@ -55,3 +59,43 @@ def test_sums_of_either_sign_are_carried():
 def test_numbers_too_long_for_their_limbs_are_an_error():
     with pytest.raises(OverflowError):
         exact.limbs([1 << 32], 2)
+
+
+def vectors(chance: random.Random, count: int, width: int) -> list[exact.Integers]:
+    """Vectors of int64 and of longer integers, with the extremes of their size among them."""
+    found: list[exact.Integers] = []
+    for _ in range(count):
+        most = (1 << chance.choice([1, 12, 24, 45, 62, 300])) - 1
+        values = [chance.choice([most, -most, chance.randint(-most, most)]) for _ in range(width)]
+        found.append(np.array(values, dtype=np.int64) if most < 1 << 62 else values)
+    return found
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 60), st.randoms(use_true_random=False))
+def test_inner_products_are_the_plain_sums(rows: int, columns: int, width: int, chance: random.Random) -> None:
+    left = vectors(chance, rows, width)
+    right = [[chance.choice([0, (1 << Q_BITS) - 1, chance.getrandbits(Q_BITS)]) for _ in range(width)] for _ in range(columns)]
+    want = [[sum(int(x) * y for x, y in zip(v, scalars, strict=True)) for scalars in right] for v in left]
+    assert exact.Matrix(left).times([exact.limbs(scalars, LIMBS) for scalars in right]) == want
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 60), st.integers(0, exact.NARROW_BITS), st.randoms(use_true_random=False))
+def test_scaled_values_are_products(width: int, bits: int, chance: random.Random) -> None:
+    most = (1 << bits) - 1
+    values = [chance.choice([most, -most, chance.randint(-most, most)]) for _ in range(width)]
+    scalars = [chance.choice([0, (1 << Q_BITS) - 1, chance.getrandbits(Q_BITS)]) for _ in range(width)]
+    found = exact.scaled(exact.limbs(scalars, LIMBS), np.array(values, dtype=np.int64))
+    assert np.abs(found).max() < 1 << exact.LIMB_BITS
+    assert [sum(int(x) << exact.LIMB_BITS * i for i, x in enumerate(row)) for row in found] == [
+        x * y for x, y in zip(values, scalars, strict=True)
+    ]
+
+
+def test_the_longest_sums_are_exact() -> None:
+    """As many terms as a plan's widest vectors have, all of them as large as can be."""
+    width = exact.MOST_TERMS
+    x, y = (1 << 62) - 1, (1 << Q_BITS) - 1
+    assert exact.Matrix([np.full(width, x)]).times([exact.limbs([y] * width, LIMBS)]) == [[width * x * y]]
+    assert exact.Matrix([[-x] * width]).times([exact.limbs([y] * width, LIMBS)]) == [[-width * x * y]]
