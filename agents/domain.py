@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
-from math import inf
+from math import inf, sqrt
 
 from defedbio.errors import InvalidInput
 
@@ -12,6 +12,9 @@ MAX_PARTICIPANTS = 256
 # Noise of one contribution: its largest deviation, and how many deviations one element of it may be.
 MAX_NOISE = 1 << 26
 NOISE_TAIL = 12
+# Rotated values look Gaussian: how many deviations one of them may be, and how many units the deviation may have.
+ROTATED_TAIL = 5
+LEAST_SIGMA, MOST_SIGMA = 1.0, 4.0
 MAX_HOLDERS = 15
 MIN_COHORT = 3
 RETURN_STEPS = 8  # steps of a study in which one that was absent may ask once to be waited for again
@@ -131,6 +134,9 @@ class Quantisation:
     weight itself in a slot of its own; what is not `weighted` (counts, control variates) is summed as round(x * scale). `clip_norm`
     bounds the L2 norm of x; `max_abs` bounds every element; at least one is set. Then discrete Gaussian `noise` of that deviation is
     added to every element (0: none).
+
+    Where `sigma` is not 0, the vector is rotated first (crypto.rotation), so that its elements look Gaussian: `clip_norm` bounds the L2
+    norm of weight/weight_cap * x then, and the scale makes a vector of that norm one whose elements have the deviation `sigma`.
     """
 
     slot_bits: int
@@ -140,6 +146,7 @@ class Quantisation:
     max_abs: float | None = None
     weighted: bool = True
     noise: int = 0
+    sigma: float = 0.0
 
     def __post_init__(self) -> None:
         if not 8 <= self.slot_bits <= 62:
@@ -152,15 +159,26 @@ class Quantisation:
             raise InvalidInput(f"the deviation of the noise must be 0..{MAX_NOISE} units", "narrow the slots or lower the scale")
         if not all(bound is None or 0 < bound * self.scale < inf for bound in (self.clip_norm, self.max_abs)):
             raise InvalidInput("clip_norm and max_abs must be positive, and numbers in units of the scale too")
+        if self.rotated and not LEAST_SIGMA <= self.sigma <= MOST_SIGMA:
+            raise InvalidInput(f"the deviation of rotated values must be {LEAST_SIGMA:g}..{MOST_SIGMA:g} units")
+        if self.rotated and (self.clip_norm is None or self.max_abs is not None or self.noise):
+            raise InvalidInput("rotated values are bounded by their norm alone, and carry no noise")
+
+    @property
+    def rotated(self) -> bool:
+        return self.sigma != 0
 
     @property
     def bound(self) -> int:
-        """Largest magnitude a contribution can put in one slot, B_int of the slot rule."""
-        return max(self.largest + NOISE_TAIL * self.noise, self.weight_cap)
+        """Largest magnitude a contribution can put in one slot, B_int of the slot rule. The weight does not lie in rotated slots."""
+        return self.largest if self.rotated else max(self.largest + NOISE_TAIL * self.noise, self.weight_cap)
 
     @property
     def largest(self) -> int:
-        """Largest magnitude of one rounded element before the noise: the real bound and one unit for stochastic rounding."""
+        """Largest magnitude of one rounded element before the noise: the real bound and one unit for stochastic rounding, or where the
+        Gaussian of rotated values is cut."""
+        if self.rotated:
+            return int(ROTATED_TAIL * self.sigma)
         real = min(b for b in (self.clip_norm, self.max_abs) if b is not None)
         return int(real * self.scale) + 1
 
@@ -188,3 +206,8 @@ class Segment:
     def __post_init__(self) -> None:
         if self.length < 1:
             raise InvalidInput("a segment needs at least one element")
+
+    def clipped_to(self, norm: float) -> Segment:
+        """The segment of rotated values with another clip norm: the scale follows, so the integers have the bounds they had."""
+        scale = self.quantisation.sigma * sqrt(self.length) / norm
+        return replace(self, quantisation=replace(self.quantisation, clip_norm=norm, scale=scale))

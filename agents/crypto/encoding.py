@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from defedbio.crypto.noise import discrete_gaussian
 from defedbio.crypto.numbers import Rand
+from defedbio.crypto.rotation import rotate, rotate_back
 from defedbio.domain import MAX_PARTICIPANTS, NOISE_TAIL, Quantisation, Segment
 from defedbio.errors import InvalidData, InvalidInput
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
+
+# Honest contributions are outside their rule with e^-_TAIL = 2^-30.
+_TAIL = 20.8
+# Of IEEE arithmetic, relative; `_clip` is within it.
+_ARITHMETIC = 1e-9
+_TRIES = 1000
 
 
 @dataclass(frozen=True)
@@ -25,16 +34,62 @@ class Decoded:
     weight: int
 
 
-def encode(vectors: Sequence[Float64], weight: int, segments: Sequence[Segment], rand: Rand) -> Int64:
+class NormRule(NamedTuple):
+    """divisor · sum v² <= square · W² + linear · W + constant, for all integers v of a segment of a contribution of weight W."""
+
+    square: int
+    linear: int
+    constant: int
+    divisor: int
+
+    def holds(self, values: Int64, weight: int) -> bool:
+        """In exact integers."""
+        squares: int = sum(v * v for v in values.tolist())
+        return self.divisor * squares <= (self.square * weight + self.linear) * weight + self.constant
+
+
+def norm_rule(segment: Segment) -> NormRule:
+    """What `encode` keeps to, whatever it encodes, and what a proof can say of anybody's segment that has a clip norm.
+
+    Values as they are have at most A·W/cap before they are rounded, with A = clip_norm · scale, and every one of d moves by less than one
+    unit: (A·W/cap + √d)² bounds their square for certain. Noise of deviation s adds s·√(d + 2√(d t) + 2 t) to the norm but with
+    e^-t (Hsu, Kakade, Zhang 2012; discrete Gaussians are sub-Gaussian).
+
+    Rotated values have at most A² = d·sigma² whatever the weight. Stochastic rounding adds at most 1/4 to each square's expectation, and
+    by Bernstein's inequality (Boucheron, Lugosi, Massart 2013, theorem 2.10) no more than √(2 d t)·(sigma + 1/2) + 2 b t / 3 to their
+    sum, but with e^-t: a square moves by up to b = 2·largest + 1, and has a variance of at most (|r| + 1/2)².
+
+    Raises:
+        InvalidInput: for a segment without a clip norm.
+    """
+    q, d = segment.quantisation, segment.length
+    if q.clip_norm is None:
+        raise InvalidInput(f"the {segment.name} of a contribution has no clip norm")
+    if q.rotated:
+        squares = d * (q.sigma * q.sigma + 0.25)
+        tail = sqrt(2 * d * _TAIL) * (q.sigma + 0.5) + 2 * (2 * q.largest + 1) * _TAIL / 3
+        return NormRule(0, 0, ceil(squares + tail), 1)
+    whole = q.clip_norm * q.scale * (1 + _ARITHMETIC)
+    beside = sqrt(d) + q.noise * sqrt(d + 2 * sqrt(d * _TAIL) + 2 * _TAIL)
+    if not q.weighted:
+        return NormRule(0, 0, ceil((whole + beside) ** 2), 1)
+    cap = q.weight_cap
+    return NormRule(ceil(whole * whole), ceil(2 * whole * beside) * cap, ceil(beside * beside) * cap * cap, cap * cap)
+
+
+def encode(vectors: Sequence[Float64], weight: int, segments: Sequence[Segment], rand: Rand, rotation: bytes = b"") -> Int64:
     """int64 array of P + 1: the weight, then of every part round(weight / weight_cap · x · scale), or round(x · scale) if not weighted.
 
     x is clipped to the L2 norm `clip_norm`, then element-wise to `max_abs`. Rounding is stochastic on the magnitude, with 53 random
     bits an element: the expectation is the real value to within 2^-53. Whole numbers under a whole scale are exact. The segment's
-    noise comes last.
+    noise comes last. Where values are rotated, weight / weight_cap · x is what is clipped, and then rotated by the round's public
+    `rotation` and cut at `largest` units. No segment is outside its `norm_rule`: one that comes out above is rounded again from a vector
+    that is shorter by a hundredth.
 
     Raises:
         InvalidData: for a part that is not 1-D float64 of its segment's length, or has NaN or infinite elements.
-        InvalidInput: for a weight outside 1..weight_cap, vectors that are not one a segment, or a quantisation too narrow for one.
+        InvalidInput: for a weight outside 1..weight_cap, vectors that are not one a segment, a quantisation too narrow for one, or no
+            rotation where values are to be rotated.
     """
     if len(vectors) != len(segments) or not segments:
         raise InvalidInput("a contribution needs one part for every segment")
@@ -48,13 +103,23 @@ def encode(vectors: Sequence[Float64], weight: int, segments: Sequence[Segment],
         if not 1 <= weight <= q.weight_cap:
             raise InvalidInput(f"the weight must be 1..{q.weight_cap}")
         q.check_slot_rule(1)
-        rounded = _round(x, weight / q.weight_cap if q.weighted else 1.0, q, rand)
-        out.append(rounded + discrete_gaussian(segment.length, q.noise, rand) if q.noise else rounded)
+        share = weight / q.weight_cap if q.weighted else 1.0
+        if q.rotated:
+            real = rotate(_clip(x * share, q), rotation, segment.name) * q.scale
+        else:
+            real = _clip(x, q) * (share * q.scale)
+        out.append(_integers(real, weight, segment, rand))
     return np.concatenate(out)
 
 
-def decode(totals: Int64, segments: Sequence[Segment], participants: int) -> Decoded:
+def decode(totals: Int64, segments: Sequence[Segment], participants: int, rotation: bytes = b"", proven: bool = False) -> Decoded:
     """totals / scale (· weight_cap / total weight), element by element in IEEE double: the same bytes on every machine.
+
+    Rotated values are turned back by the round's `rotation` before anything else.
+
+    Args:
+        proven: every contribution was shown to obey its rules. A total may be any then; without proofs, one beyond what honest
+            contributions add up to says that a slot was overflown.
 
     Raises:
         InvalidInput: when the sum cannot come from `participants` contributions within the slot rule.
@@ -73,15 +138,29 @@ def decode(totals: Int64, segments: Sequence[Segment], participants: int) -> Dec
         piece = totals[start : start + segment.length]
         start += segment.length
         limit = participants * (q.largest + NOISE_TAIL * q.noise)
-        if np.any(piece > limit) or np.any(piece < -limit):
+        if not proven and (np.any(piece > limit) or np.any(piece < -limit)):
             raise InvalidInput(f"a total is larger than {participants} contributions can make it")
-        real: Float64 = piece.astype(np.float64) / q.scale
+        real: Float64 = piece.astype(np.float64)
+        real = (rotate_back(real, rotation, segment.name) if q.rotated else real) / q.scale
         vectors.append(real * float(q.weight_cap) / float(weight) if q.weighted else real)
     return Decoded(tuple(vectors), weight)
 
 
-def _round(x: Float64, factor: float, q: Quantisation, rand: Rand) -> Int64:
-    real = _clip(x, q) * (factor * q.scale)
+def _integers(real: Float64, weight: int, segment: Segment, rand: Rand) -> Int64:
+    """Rounded, with noise, and within the segment's rule: `real` is within it, so that a few tries are enough."""
+    q = segment.quantisation
+    rule = norm_rule(segment) if q.clip_norm is not None else None
+    for _ in range(_TRIES):
+        values = _round(real, q, rand)
+        if q.noise:
+            values = values + discrete_gaussian(segment.length, q.noise, rand)
+        if rule is None or rule.holds(values, weight):
+            return values
+        real = real * 0.99
+    raise InvalidInput(f"the {segment.name} of a contribution cannot be brought within its rule")
+
+
+def _round(real: Float64, q: Quantisation, rand: Rand) -> Int64:
     magnitude = np.abs(real)
     whole = np.floor(magnitude)
     uniform = (np.frombuffer(rand(8 * len(real)), dtype="<u8") >> np.uint64(11)).astype(np.float64) * 2.0**-53
