@@ -78,7 +78,7 @@ def simulate(
     from defedbio.learning.simulation import simulate as run
     from defedbio.learning.statistics_sums import report
     from defedbio.protocol.simulate import exact as exactly
-    from defedbio.protocol.simulate import secrets_from
+    from defedbio.protocol.simulate import rotations_from, secrets_from
 
     if out is not None and Path(out).exists():
         raise InvalidInput(f"{os.fspath(out)} exists already")
@@ -90,7 +90,7 @@ def simulate(
     datasets = [adapter.load(path) for path in paths]
     tested = adapter.load(Path(test)) if test is not None else None
     installed = read_modules(map(Path, modules))
-    seed_of, combine = exactly(secrets_from(seed)) if exact else (stream(seed), plain(seed=seed))
+    seed_of, combine = exactly(secrets_from(seed), rotations_from(seed)) if exact else (stream(seed), plain(seed=seed))
     rounds = []
     for done in run(parsed, datasets, seed_of, combine, parsed.minimum, installed):
         kind, state = done.step.kind, done.state

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from defedbio.errors import InvalidInput
+from defedbio.learning import clipping
 from defedbio.learning.evaluation_sums import summary
 from defedbio.learning.parameters import flatten, parameters, unflatten
 from defedbio.learning.plan import Step
 from defedbio.learning.preprocessing import Scaler, check_moments
+from defedbio.learning.quantisation import rotated_ranges
 from defedbio.learning.state import GlobalState, digest
 from defedbio.learning.strategies import open_strategy
 from defedbio.learning.strategies.scaffold import server_control
@@ -65,7 +67,7 @@ def finalise(spec: StudySpec, step: Step, state: GlobalState, sums: Sums) -> Glo
         check_moments(spec, vectors["moments"], spec.seats * quantisation.weight_cap / (quantisation.scale * sums.weight))
         return replace(after, scaler=Scaler.from_moments(vectors["moments"], spec.features.nullable))
     if step.kind == "train":
-        return _stopping(spec, step, _trained(spec, step, after, vectors))
+        return _stopping(spec, step, _clipped(spec, step, sums, _trained(spec, step, after, vectors)))
     return after
 
 
@@ -77,6 +79,19 @@ def _trained(spec: StudySpec, step: Step, state: GlobalState, vectors: Mapping[s
         memory = {"control": server_control(extras["memory.control"], vectors["control"], spec.seats)}
     extras |= {f"memory.{name}": vector for name, vector in memory.items()}
     return replace(state, weights=unflatten(moved, order), extras=extras)
+
+
+def _clipped(spec: StudySpec, step: Step, sums: Sums, state: GlobalState) -> GlobalState:
+    """The clip norms of the next training round."""
+    extras = dict(state.extras)
+    for name, norms in rotated_ranges(spec).items():
+        weighted = next(s for s in step.segments if s.name == name).quantisation.weighted
+        shares = sums.weight / step.weight_cap if weighted else float(spec.seats)
+        mean = np.asarray(sums.vectors[name], dtype=np.float64)
+        extras[clipping.PREFIX + name] = clipping.follow(
+            norms, extras[clipping.PREFIX + name], mean if weighted else np.divide(mean, shares), shares
+        )
+    return replace(state, extras=extras)
 
 
 def _stopping(spec: StudySpec, step: Step, state: GlobalState) -> GlobalState:

@@ -17,7 +17,7 @@ from defedbio.learning.global_update import check_step
 from defedbio.learning.models import Installed, build, weights_of
 from defedbio.learning.optimisers import open_optimiser, torch_optimiser
 from defedbio.learning.parameters import count, flatten, parameters, unflatten
-from defedbio.learning.plan import EVALUATION, Step, control_norm
+from defedbio.learning.plan import EVALUATION, Step
 from defedbio.learning.preprocessing import model_input, moments, target_input
 from defedbio.learning.state import GlobalState
 from defedbio.learning.strategies.scaffold import own_control
@@ -58,7 +58,7 @@ def contribute(
     Args:
         seed: at least 0; chooses the minibatches. Use a new one for every attempt (P7).
         progress: called with (done, total) after every minibatch; what is not training is one unit.
-        kept: the last finalised contribution's `keep`.
+        step: with the clip norms of `state` (`clipping.at`). kept: the last finalised contribution's `keep`.
         installed: the custom modules that the operator allowed.
 
     Raises:
@@ -218,7 +218,8 @@ def _update(trainer: Trainer, step: Step, kept: Mapping[str, Float64], progress:
     difference = own_control(own, control, update, spec.training.steps, trainer.rate) - own
     # Clipped here and not only when it is encoded: what the server adds must be what this organisation keeps.
     norm = float(np.linalg.norm(difference))
-    return update, {"control": own + difference * min(1.0, control_norm(spec) / norm if norm else 1.0)}
+    largest = next(float(s.quantisation.clip_norm or 0) for s in step.segments if s.name == "control")
+    return update, {"control": own + difference * min(1.0, largest / norm if norm else 1.0)}
 
 
 def _measure(spec: StudySpec, held_out: Dataset | None, scores: Float64 | None) -> dict[str, Float64]:

@@ -10,12 +10,11 @@ from defedbio.crypto.packing import Run
 from defedbio.domain import Quantisation, Segment
 from defedbio.errors import InvalidSpec
 from defedbio.learning import statistics
-from defedbio.learning.parameters import count
 from defedbio.learning.preprocessing import moment_count
+from defedbio.learning.quantisation import WIDE_SLOT_BITS, control_segment, update_segment
 from defedbio.learning.tasks import open_task
-from defedbio.spec import NORM_PROOF_SLACK, StudySpec, widest_scale
+from defedbio.spec import NORM_PROOF_SLACK, RotatedSpec, StudySpec, widest_scale
 
-WIDE_SLOT_BITS = 48
 # Before the names of segments that measure a model.
 EVALUATION = "evaluation."
 
@@ -53,8 +52,10 @@ class Step:
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """The weight and the segments by the width of their slots, as they lie in ciphertexts; the weight comes first."""
-        widths = [(self.segments[0].quantisation.slot_bits, 1), *((s.quantisation.slot_bits, s.length) for s in self.segments)]
+        """The weight and the segments by the width of their slots, as they lie in ciphertexts; the weight comes first, in a wide slot."""
+        first = self.segments[0].quantisation
+        weight = WIDE_SLOT_BITS if first.rotated else first.slot_bits
+        widths = [(weight, 1), *((s.quantisation.slot_bits, s.length) for s in self.segments)]
         return tuple(Run(bits, sum(length for _, length in run)) for bits, run in groupby(widths, key=lambda width: width[0]))
 
     @property
@@ -75,7 +76,8 @@ def schedule(spec: StudySpec) -> tuple[Step, ...]:
         steps.append(Step(0, "statistics", counts(spec)))
     if spec.standardise:
         steps.append(Step(len(steps), "moments", (_moments(spec),)))
-    training = (Segment("update", count(spec), spec.quantisation), *_control(spec), *measures(spec))
+    trained, measured = (update_segment(spec), *control_segment(spec)), measures(spec)
+    training = (*measured, *trained) if trained[0].quantisation.rotated else (*trained, *measured)
     steps += [Step(len(steps) + i, "train", training, i) for i in range(spec.rounds)]
     if spec.evaluation is not None:
         steps.append(Step(len(steps), "evaluate", measures(spec), spec.rounds))
@@ -94,21 +96,8 @@ def measures(spec: StudySpec) -> tuple[Segment, ...]:
     """What a contribution says about the model it starts from; nothing when the study has no evaluation."""
     if spec.evaluation is None:
         return ()
-    bits = spec.quantisation.slot_bits
+    bits = WIDE_SLOT_BITS if isinstance(spec.quantisation, RotatedSpec) else spec.quantisation.slot_bits
     return tuple(_sum(spec, f"{EVALUATION}{m.name}", m.length, m.bound, bits) for m in open_task(spec).measures(spec.evaluation))
-
-
-def control_norm(spec: StudySpec) -> float:
-    """The L2 norm to which SCAFFOLD's control differences are clipped: twice what an update of the clip norm amounts to a step."""
-    return 2 * float(spec.quantisation.clip_norm or 0) / (spec.training.steps * spec.training.learning_rate)
-
-
-def _control(spec: StudySpec) -> tuple[Segment, ...]:
-    if spec.strategy.kind != "scaffold":
-        return ()
-    norm, bits = control_norm(spec), spec.quantisation.slot_bits
-    scale = widest_scale(bits, norm, spec.seats)
-    return (Segment("control", count(spec), Quantisation(bits, scale, spec.weight_cap, clip_norm=norm, weighted=False)),)
 
 
 def _sum(spec: StudySpec, name: str, length: int, bound: float, slot_bits: int) -> Segment:

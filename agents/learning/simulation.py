@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from defedbio.errors import InvalidData, InvalidInput
+from defedbio.learning import clipping
 from defedbio.learning.data.port import Dataset
 from defedbio.learning.global_update import Sums, finalise
 from defedbio.learning.local import Contribution, Float64, contribute
@@ -47,7 +48,8 @@ def simulate(
         raise InvalidInput("a study needs at least one dataset")
     state = genesis(spec)
     kept: list[Mapping[str, Float64]] = [{} for _ in datasets]
-    for step in schedule(spec):
+    for planned in schedule(spec):
+        step = clipping.at(planned, state.extras)
         contributions: dict[int, Contribution] = {}
         sat_out: dict[int, str] = {}
         for site, dataset in enumerate(datasets):
@@ -67,7 +69,7 @@ def simulate(
 
 
 def plain(clip: bool = True, seed: int = 0) -> Combine:
-    """Float64 sums without quantisation; with `clip`, weighted vectors are limited to the study's norm as the encoding does, and get the
+    """Float64 sums without quantisation; with `clip`, vectors are limited to the step's norms as the encoding does, and get the
     study's noise, here Gaussian numbers from `seed`."""
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 1])))
 
@@ -78,7 +80,8 @@ def plain(clip: bool = True, seed: int = 0) -> Combine:
             total = np.zeros(segment.length)
             for p in contributions.values():
                 q = segment.quantisation
-                vector = clipped(p.vectors[place], q.clip_norm) if clip else p.vectors[place]
+                share = p.weight / q.weight_cap if q.rotated and q.weighted else 1.0
+                vector = clipped(share * p.vectors[place], q.clip_norm) / share if clip else p.vectors[place]
                 if clip and q.noise:
                     vector = vector + generator.normal(0, q.noise / q.scale, segment.length)
                 total += p.weight * vector if segment.quantisation.weighted else vector

@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from defedbio import foreign_json
 from defedbio.errors import InvalidInput, MalformedBlob
-from defedbio.learning import statistics
+from defedbio.learning import clipping, statistics
 from defedbio.learning.parameters import Weights, count, parameters, unflatten
 from defedbio.learning.plan import measures, schedule
 from defedbio.learning.preprocessing import Scaler
+from defedbio.learning.quantisation import rotated_ranges
 from defedbio.learning.strategies import open_strategy
 from defedbio.spec import RegressionSpec, StudySpec
 
@@ -33,8 +34,9 @@ class GlobalState:
     """`step` is the number of steps of the schedule that are finalised; `spec_digest` is sha256 of the spec's raw text, in hex.
 
     `extras` are float64 vectors that travel with the model, zeros at first: what the strategy remembers (`memory.*`), sums of encrypted
-    statistics (`statistics.*`) and evaluation (`evaluation.*`, of the model that the last finalised step started from), and
-    `stopping` ([best metric, rounds since, 1 once training is over, 1 once there was a metric]).
+    statistics (`statistics.*`) and evaluation (`evaluation.*`, of the model that the last finalised step started from), `stopping`
+    ([best metric, rounds since, 1 once training is over, 1 once there was a metric]), and `clip.*`, which begin with the clip norm of the
+    next training round where the study rotates updates (`clipping`).
     """
 
     weights: Weights
@@ -100,6 +102,9 @@ class GlobalState:
             except InvalidInput as error:
                 raise MalformedBlob(error.message) from None
         extras = {name: arrays.pop(name) for name in extra_lengths(spec)}
+        for name, norms in rotated_ranges(spec).items():
+            if not norms.least <= extras[clipping.PREFIX + name][0] <= norms.most:
+                raise MalformedBlob(f"{clipping.PREFIX}{name} holds a norm that the study does not allow")
         return cls(arrays, scaler, step, digest(spec), extras)
 
     @property
@@ -127,6 +132,7 @@ def genesis(spec: StudySpec) -> GlobalState:
         unit = (np.frombuffer(stream, dtype=">u4") >> 8).astype(np.float64) * 2.0**-23 - 1.0
         pieces.append(unit * p.bound + p.fill)
     extras = {name: np.zeros(length) for name, length in extra_lengths(spec).items()}
+    extras |= {clipping.PREFIX + name: clipping.first(norms) for name, norms in rotated_ranges(spec).items()}
     return GlobalState(unflatten(np.concatenate(pieces), parameters(spec)), None, 0, digest(spec), extras)
 
 
@@ -136,6 +142,7 @@ def extra_lengths(spec: StudySpec) -> dict[str, int]:
     if spec.statistics is not None:
         lengths |= {f"statistics.{name}": length for name, length in statistics.layout(spec).items()}
     lengths |= {segment.name: segment.length for segment in measures(spec)}
+    lengths |= {clipping.PREFIX + name: 2 for name in rotated_ranges(spec)}
     if spec.evaluation is not None and spec.evaluation.early_stopping is not None:
         lengths["stopping"] = 4
     return lengths

@@ -17,6 +17,7 @@ from defedbio.chain.signing import CardStatement
 from defedbio.crypto.merkle import keccak256
 from defedbio.errors import InvalidInput
 from defedbio.learning.parameters import count
+from defedbio.learning.quantisation import update_range
 from defedbio.learning.state import genesis
 from defedbio.models.registry import Measured, Model, Tuning, lineage
 from defedbio.protocol.reading import Reader
@@ -198,7 +199,7 @@ def study_facts(spec: StudySpec) -> dict[str, Any]:
             "optimizer": training.optimizer,
             "learning_rate": training.learning_rate,
             "strategy": spec.strategy.kind,
-            "clip_norm": spec.quantisation.clip_norm,
+            "clip_norm": update_range(spec).most,
             "weighting": "equal" if spec.uniform_weights else f"by sample count up to {spec.weight_cap}",
             "minimum": spec.minimum,
             "modulus_bits": spec.modulus_bits,

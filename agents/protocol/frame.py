@@ -53,6 +53,10 @@ class StudyFrame:
     def context(self, round_id: int) -> RoundContext:
         return RoundContext(self.chain_id, self.contract, self.study, round_id)
 
+    def rotation(self, view: RoundView) -> bytes:
+        """What the round's public rotation is drawn from."""
+        return self.context(view.id).to_bytes()
+
     def layout(self, view: RoundView) -> Layout:
         """How the weight and the segments of a contribution to the round lie in its ciphertexts."""
         return Layout(self.spec.modulus_bits, self.step(view).runs)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from defedbio.crypto import encoding
 from defedbio.crypto.threshold import Opening
+from defedbio.learning import clipping
 from defedbio.learning.global_update import Sums, finalise
 from defedbio.learning.plan import Step
 from defedbio.learning.state import GlobalState
@@ -19,9 +20,9 @@ def next_model(frame: StudyFrame, view: RoundView, parent: GlobalState, openings
     Raises:
         InvalidInput: if a slot is outside what the set's honest updates can add up to, or the sum gives no model that can be loaded.
     """
-    step, key = frame.step(view), frame.key.public_key
+    step, key = clipping.at(frame.step(view), parent.extras), frame.key.public_key
     totals = frame.layout(view).unpack([o.m for o in openings], key.n)
-    decoded = encoding.decode(totals, step.segments, len(view.frozen))
+    decoded = encoding.decode(totals, step.segments, len(view.frozen), frame.rotation(view))
     return finalise(frame.spec, step, parent, named(step, decoded)).published(frame.spec)
 
 

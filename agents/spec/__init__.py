@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from defedbio import foreign_json
-from defedbio.domain import MAX_NOISE, MIN_COHORT, NOISE_TAIL, TWO_THIRDS, WHOLE, Quantisation
+from defedbio.domain import MIN_COHORT, TWO_THIRDS, WHOLE, Quantisation
 from defedbio.errors import InvalidInput, InvalidSpec
 from defedbio.spec.features import (
     Category,
@@ -34,6 +34,7 @@ from defedbio.spec.learning import (
     training_from,
 )
 from defedbio.spec.privacy import Privacy, RecordPrivacy, SumPrivacy, privacy_from
+from defedbio.spec.quantisation import NORM_PROOF_SLACK, RotatedSpec, quantisation_from, widest_scale
 from defedbio.spec.tasks import BinarySpec, MulticlassSpec, MultitaskSpec, RegressionSpec, SurvivalSpec, TaskSpec, task_from
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Privacy",
     "RecordPrivacy",
     "RegressionSpec",
+    "RotatedSpec",
     "SmilesFeatures",
     "StatisticsSpec",
     "StrategySpec",
@@ -98,7 +100,7 @@ class StudySpec:
     strategy: StrategySpec
     rounds: int
     weight_cap: int
-    quantisation: Quantisation
+    quantisation: Quantisation | RotatedSpec
     seed: int
     key_epoch: int
     modulus_bits: int
@@ -119,7 +121,8 @@ class StudySpec:
             raise InvalidSpec("participants.minimum exceeds participants.seats")
         if self.invited and len({address.lower() for address in self.invited}) < max(self.seats, len(self.invited)):
             raise InvalidSpec("participants.invited names fewer organisations than there are seats, or one of them twice")
-        self.quantisation.check_slot_rule(self.seats)
+        if isinstance(self.quantisation, Quantisation):
+            self.quantisation.check_slot_rule(self.seats)
         if self.privacy is not None:
             self._check_privacy(self.privacy)
         fits = self.features.dosages and self.task.kind in ("binary", "regression")
@@ -186,7 +189,7 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
         "privacy": privacy,
         "rounds": document["rounds"],
         "weight_cap": weight_cap,
-        "quantisation": _quantisation(document["quantisation"], weight_cap, participants["seats"], privacy),
+        "quantisation": quantisation_from(document["quantisation"], weight_cap, participants["seats"], privacy),
         "seed": document["seed"],
         "key_epoch": key["epoch"],
         "modulus_bits": key.get("modulus_bits", 3072),
@@ -199,25 +202,6 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
         "confirmations": document.get("confirmations"),
         "max_voids": document.get("max_voids", 3),
     }
-
-
-def _quantisation(document: dict[str, Any], weight_cap: int, seats: int, privacy: Privacy | None) -> Quantisation:
-    """Without a scale, the largest that the slot rule allows for every seat, with the slack that norm proofs will need."""
-    slot_bits, clip_norm = document["slot_bits"], float(document["clip_norm"])
-    noisy = privacy if isinstance(privacy, SumPrivacy) else None
-    tail = NOISE_TAIL * noisy.share(clip_norm) if noisy else 0.0
-    widest = widest_scale(slot_bits, clip_norm + tail, seats, NOISE_TAIL if noisy else 0)
-    scale = float(document.get("scale") or (min(widest, MAX_NOISE / noisy.share(clip_norm)) if noisy else widest))
-    noise = noisy.units(clip_norm, scale) if noisy else 0
-    return Quantisation(slot_bits=slot_bits, scale=scale, weight_cap=weight_cap, clip_norm=clip_norm, noise=noise)
-
-
-NORM_PROOF_SLACK = 2.45
-
-
-def widest_scale(slot_bits: int, bound: float, participants: int, spare: int = 0) -> float:
-    """The largest scale with participants * NORM_PROOF_SLACK * (bound * scale + 1 + spare) < 2^(slot_bits - 1)."""
-    return ((1 << (slot_bits - 1)) / (participants * NORM_PROOF_SLACK) - 2 - spare) / bound
 
 
 @cache

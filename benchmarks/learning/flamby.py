@@ -25,7 +25,7 @@ from defedbio.learning.data import Dataset
 from defedbio.learning.evaluation import predict
 from defedbio.learning.local import use_threads
 from defedbio.learning.simulation import plain, simulate
-from defedbio.protocol.simulate import exact, secrets_from
+from defedbio.protocol.simulate import exact, rotations_from, secrets_from
 
 # Local steps a round, batch size and rounds of FLamby's benchmark (common.py of each data set).
 BUDGETS = {"heart": (100, 4, 15), "tcga": (100, 16, 5)}
@@ -87,7 +87,7 @@ def ours(problem: Problem, folder: Path, seeds: int) -> dict[str, dict[str, list
     for seed in range(1, seeds + 1):
         for name, study in studies.items():
             spec = dataclasses.replace(study, seed=seed)
-            seed_of, integers = exact(secrets_from(seed))
+            seed_of, integers = exact(secrets_from(seed), rotations_from(seed))
             for how, combine in (("plain", plain(seed=seed)), ("encrypted", integers)):
                 state = [done.state for done in simulate(spec, list(training.values()), seed_of, combine)][-1]
                 result = measured(problem, test, {site: predict(spec, state, rows.x) for site, rows in test.items()})

@@ -32,7 +32,7 @@ from defedbio.learning.privacy.budget import loss_after
 from defedbio.learning.simulation import plain, simulate, stream
 from defedbio.learning.state import genesis
 from defedbio.learning.tasks.shared import log_losses
-from defedbio.protocol.simulate import exact, secrets_from
+from defedbio.protocol.simulate import exact, rotations_from, secrets_from
 from defedbio.spec import StudySpec
 
 NOISES = (None, 0.6, 1.0, 2.0)
@@ -90,7 +90,7 @@ def noisy_sum(problem: Problem, noise: float | None, organisations: int, seed: i
     training, test = (_together(part) for part in split(problem, seed))
     dealt = np.random.default_rng(seed).permutation(len(training))
     sites = [training.take(np.sort(rows)) for rows in np.array_split(dealt, organisations)]
-    state = [done.state for done in simulate(spec, sites, *exact(secrets_from(seed)))][-1]
+    state = [done.state for done in simulate(spec, sites, *exact(secrets_from(seed), rotations_from(seed)))][-1]
     epsilon = loss_after(spec, ROUNDS).epsilon_total if noise is not None else float("inf")
     return epsilon, float(evaluate(spec, state, test)["accuracy"] or 0)
 

@@ -37,7 +37,7 @@ from defedbio.learning.personalise import personalise
 from defedbio.learning.privacy.accounting import record_epsilon
 from defedbio.learning.simulation import plain, simulate
 from defedbio.learning.tasks import open_task
-from defedbio.protocol.simulate import exact, secrets_from
+from defedbio.protocol.simulate import exact, rotations_from, secrets_from
 from defedbio.spec import StudySpec
 
 Scores = npt.NDArray[np.float64]
@@ -90,7 +90,7 @@ def compare(problem: Problem, seed: int) -> dict[str, dict[str, float | None]]:
     sites = list(training.values())
     own = {name: local(spec, site, seed) for name, site in training.items()}
     together = baselines.pooled(spec, sites, seed)
-    seed_of, in_integers = exact(secrets_from(seed))
+    seed_of, in_integers = exact(secrets_from(seed), rotations_from(seed))
     plainly = [done.state for done in simulate(spec, sites, seed_of, plain(seed=seed))][-1]
     integers = [done.state for done in simulate(spec, sites, seed_of, in_integers)][-1]
     tuned = {}

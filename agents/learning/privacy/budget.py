@@ -8,6 +8,7 @@ from math import sqrt
 from defedbio.errors import InvalidInput
 from defedbio.learning.parameters import count
 from defedbio.learning.privacy.accounting import record_epsilon, sum_epsilon
+from defedbio.learning.quantisation import update_segment
 from defedbio.spec import Privacy, RecordPrivacy, StudySpec
 
 
@@ -35,9 +36,10 @@ def loss_after(spec: StudySpec, rounds: int) -> Loss:
 def _epsilon(spec: StudySpec, privacy: Privacy, rounds: int) -> float:
     if isinstance(privacy, RecordPrivacy):
         return record_epsilon(privacy.noise_multiplier, privacy.sample_rate, rounds * spec.training.steps, privacy.delta)
-    return sum_epsilon(spec.quantisation.noise, privacy.honest, sensitivity(spec), count(spec), rounds, privacy.delta)
+    return sum_epsilon(update_segment(spec).quantisation.noise, privacy.honest, sensitivity(spec), count(spec), rounds, privacy.delta)
 
 
 def sensitivity(spec: StudySpec) -> float:
     """L2 distance between any two contributions of one organisation, in units: both clipped, each element rounded by less than one."""
-    return 2 * (float(spec.quantisation.clip_norm or 0) * spec.quantisation.scale + sqrt(count(spec)))
+    quantisation = update_segment(spec).quantisation
+    return 2 * (float(quantisation.clip_norm or 0) * quantisation.scale + sqrt(count(spec)))

@@ -12,6 +12,7 @@ from defedbio.crypto.paillier import ObfuscatorPool, encrypt
 from defedbio.domain import NO_ONE, BitSet
 from defedbio.errors import BlobUnavailable, CidMismatch, InternalFault, InvalidData, PeerFault
 from defedbio.ipfs.cid import cid_of
+from defedbio.learning import clipping
 from defedbio.learning.local import contribute
 from defedbio.protocol.effects import privacy
 from defedbio.protocol.effects.fetching import fetching, patience
@@ -36,8 +37,8 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
         raise InternalFault("asked to train without data")
     if tools.journal.get(tools.record(view, "update")) is not None:
         return
-    step, layout, key = frame.step(view), frame.layout(view), frame.key.public_key
     state = tools.parent_model(study, view)
+    step, layout, key = clipping.at(frame.step(view), state.extras), frame.layout(view), frame.key.public_key
     try:
         privacy.charge(tools, study, view)
     except InvalidData as error:
@@ -54,7 +55,7 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
         with tools.report.phase("train", round=view.id, step=step.index, kind=step.kind) as phase:
             secret, kept = tools.rand(SECRET_BYTES), tools.kept(study)
             contribution = contribute(frame.spec, step, state, dataset, training_seed(secret), phase.progress, kept, tools.installed)
-        values = encoding.encode(contribution.vectors, contribution.weight, step.segments, rounding(secret))
+        values = encoding.encode(contribution.vectors, contribution.weight, step.segments, rounding(secret), frame.rotation(view))
     except InvalidData as error:
         _sit_out(tools, view, error.message)
         return

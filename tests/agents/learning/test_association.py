@@ -13,7 +13,7 @@ from defedbio.errors import InvalidSpec
 from defedbio.learning import association, statistics
 from defedbio.learning.data import Dataset
 from defedbio.learning.simulation import simulate
-from defedbio.protocol.simulate import exact, secrets_from
+from defedbio.protocol.simulate import exact, rotations_from, secrets_from
 from defedbio.spec import StudySpec
 
 from .conftest import study
@@ -138,7 +138,7 @@ def test_the_statistics_round_carries_the_tests() -> None:
     """S4: through the schedule, quantisation and the sums, the report is that of the plain sums but for the rounding."""
     spec = _spec(3, AGE)
     sites = [_site(300, 3, seed, effect=0.5, age=0.5) for seed in (1, 2, 3)]
-    done = next(iter(simulate(spec, sites, *exact(secrets_from(1)))))
+    done = next(iter(simulate(spec, sites, *exact(secrets_from(1), rotations_from(1)))))
     assert done.step.kind == "statistics"
     for ours, plain in zip(
         statistics.report(spec, statistics.totals_of(done.state.extras))["association"], _report(spec, sites), strict=True

@@ -20,7 +20,7 @@ from defedbio.learning.privacy.budget import loss_after, sensitivity
 from defedbio.learning.privacy.record import private_steps
 from defedbio.learning.simulation import plain, simulate, stream
 from defedbio.learning.state import genesis
-from defedbio.protocol.simulate import exact, secrets_from
+from defedbio.protocol.simulate import exact, rotations_from, secrets_from
 from defedbio.spec import StudySpec
 
 from .conftest import MLP, separable, study
@@ -244,7 +244,7 @@ def test_the_model_gets_the_stated_noise() -> None:
     spec = _noisy(rounds=1, model={"kind": "mlp", "hidden": [64, 32]}, training={"learning_rate": 1e-9, "steps": 1, "batch_size": 8})
     sites = [separable(40, i) for i in range(4)]
     expected = spec.quantisation.noise / spec.quantisation.scale * sqrt(4) / 4
-    for combine in (exact(secrets_from(1)), (stream(1), plain(seed=1))):
+    for combine in (exact(secrets_from(1), rotations_from(1)), (stream(1), plain(seed=1))):
         (done,) = simulate(spec, sites, *combine)
         moved = np.concatenate([(done.state.weights[n] - w).ravel() for n, w in genesis(spec).weights.items()])
         assert np.std(moved) == pytest.approx(expected, rel=0.1)

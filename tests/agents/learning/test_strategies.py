@@ -10,7 +10,7 @@ import pytest
 from defedbio.learning.data import Dataset
 from defedbio.learning.local import contribute
 from defedbio.learning.parameters import count, flatten, parameters
-from defedbio.learning.plan import control_norm, schedule
+from defedbio.learning.plan import schedule
 from defedbio.learning.simulation import Finished, plain, simulate, stream
 from defedbio.learning.state import GlobalState, genesis
 from defedbio.learning.strategies import open_strategy
@@ -141,7 +141,7 @@ def test_what_an_organisation_keeps_is_what_it_sent() -> None:
     spec = study(strategy={"kind": "scaffold"}, preprocessing=None, quantisation={"slot_bits": 24, "clip_norm": 0.01})
     kept = {"control": np.full(count(spec), 1.0)}
     part = contribute(spec, schedule(spec)[0], genesis(spec), separable(60, 1), 0, kept=kept)
-    assert np.linalg.norm(part.vectors[1]) == pytest.approx(control_norm(spec))
+    assert np.linalg.norm(part.vectors[1]) == pytest.approx(schedule(spec)[0].segments[1].quantisation.clip_norm)
     np.testing.assert_allclose(part.keep["control"], kept["control"] + part.vectors[1])
 
 

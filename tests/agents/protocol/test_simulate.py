@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from defedbio.domain import Phase
+from defedbio.domain import Phase, RoundContext
 from defedbio.learning.evaluation_sums import summary
 from defedbio.learning.plan import Step
 from defedbio.learning.simulation import plain, simulate
@@ -18,7 +18,7 @@ from defedbio.protocol import actions as act
 from defedbio.protocol import randomness
 from defedbio.protocol.effects import updates
 from defedbio.protocol.simulate import exact, secrets_from
-from tests.agents.protocol.in_process import PEOPLE, InProcess, dataset, frame_of, reached
+from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, STUDY, InProcess, dataset, frame_of, reached
 
 RICH: dict[str, Any] = {
     "strategy": {"kind": "scaffold"},
@@ -30,6 +30,11 @@ RICH: dict[str, Any] = {
 
 def _secret(step: Step, site: int) -> bytes:
     return secrets_from(5)(step, site)
+
+
+def _rotation(step: Step) -> bytes:
+    """That of the step's round where none was voided."""
+    return RoundContext(CHAIN, CONTRACT, STUDY, step.index + 1).to_bytes()
 
 
 @pytest.fixture
@@ -58,10 +63,26 @@ def test_the_encrypted_run_and_the_exact_simulation_give_the_same_bytes(rich: In
     """Every model of the study: statistics, moments, SCAFFOLD's rounds, the last evaluation."""
     study = rich.play(lambda s: s.complete)
     sites = [dataset(i) for i in range(4)]
-    simulated = list(simulate(rich.study.spec, sites, *exact(_secret), minimum=3))
+    simulated = list(simulate(rich.study.spec, sites, *exact(_secret, _rotation), minimum=3))
     assert [done.step.kind for done in simulated] == ["statistics", "moments", "train", "train", "evaluate"]
     for view, done in zip(study.finalised, simulated, strict=True):
         assert rich.tools[0].fetcher.model_bytes(view) == done.state.to_bytes(), done.step
+
+
+NARROW: dict[str, Any] = RICH | {"quantisation": "auto", "model": {"kind": "mlp", "hidden": [24]}, "rounds": 3}
+
+
+def test_narrow_slots_are_simulated_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rotated updates and control variates beside counts in wide slots, under clip norms that follow the training."""
+    world = InProcess(tmp_path, frame_of(NARROW))
+    _draw_known_secrets(world, monkeypatch)
+    study = world.play(lambda s: s.complete)
+    simulated = list(simulate(world.study.spec, [dataset(i) for i in range(4)], *exact(_secret, _rotation), minimum=3))
+    clips = [done.state.extras["clip.update"][0] for done in simulated if done.step.kind == "train"]
+    assert len(set(clips)) == 3
+    for view, done in zip(study.finalised, simulated, strict=True):
+        assert world.tools[0].fetcher.model_bytes(view) == done.state.to_bytes(), done.step
+    world.close()
 
 
 def test_noise_on_the_sum_is_simulated_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,14 +90,14 @@ def test_noise_on_the_sum_is_simulated_to_the_bit(tmp_path: Path, monkeypatch: p
     world = InProcess(tmp_path, frame_of({"privacy": privacy, "preprocessing": None, "weighting": {"kind": "uniform"}, "rounds": 1}))
     _draw_known_secrets(world, monkeypatch)
     study = world.play(lambda s: s.complete)
-    (done,) = simulate(world.study.spec, [dataset(i) for i in range(4)], *exact(_secret), minimum=3)
+    (done,) = simulate(world.study.spec, [dataset(i) for i in range(4)], *exact(_secret, _rotation), minimum=3)
     assert world.tools[0].fetcher.model_bytes(study.finalised[0]) == done.state.to_bytes()
     world.close()
 
 
 def test_exact_and_plain_simulations_agree_but_for_the_rounding(rich: InProcess) -> None:
     spec, sites = rich.study.spec, [dataset(i) for i in range(4)]
-    seed_of, combine = exact(_secret)
+    seed_of, combine = exact(_secret, _rotation)
     integers = [done.state for done in simulate(spec, sites, seed_of, combine)]
     floats = [done.state for done in simulate(spec, sites, seed_of, plain())]
     for name in floats[-1].weights:
