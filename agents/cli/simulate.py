@@ -34,6 +34,8 @@ def simulate(
     result = connect().simulate(
         spec, data, test=test, seed=seed, exact=exact, out=out, module=module or [], threads=threads, on_round=on_round
     )
+    if not json:
+        say(*result.precision.in_words())
     emit(result.as_dict(), json, "training stopped early" if result.stopped_early else "the schedule is complete")
 
 
@@ -42,5 +44,6 @@ def _lines(done: SimulatedRound) -> list[str]:
     for where, metrics in (("evaluation", done.evaluation), ("test", done.test)):
         shown = [f"{name} {value:.4g}" for name, value in (metrics or {}).items() if value is not None]
         text += f"  {where}: {', '.join(shown)}" if shown else ""
+    text += f"  rounding {done.rounding:.2g} of the mean update" if done.rounding is not None else ""
     statistics = [] if done.statistics is None else jsonlib.dumps(done.statistics, indent=1).splitlines()
     return [text, *statistics, *(f"  {name} sat out: {reason}" for name, reason in (done.sat_out or {}).items())]

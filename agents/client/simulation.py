@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from defedbio.client.specs import Spec, parse
 from defedbio.client.values import Value
 from defedbio.errors import InvalidInput
 from defedbio.network.modules import read_modules
+
+if TYPE_CHECKING:
+    from defedbio.learning.global_update import Sums
+    from defedbio.learning.local import Contribution
+    from defedbio.learning.plan import Step
+    from defedbio.learning.precision import Precision
+    from defedbio.learning.simulation import Combine
 
 StrPath = str | os.PathLike[str]
 Metrics = dict[str, float | None]
@@ -20,7 +27,8 @@ Metrics = dict[str, float | None]
 @dataclass(frozen=True)
 class SimulatedRound(Value):
     """One round of kind statistics, moments, train or evaluate. `evaluation` are the metrics that encrypted evaluation would show of the
-    model from which the round started, `test` those of the model that it made on the labelled file; `sat_out` gives reasons by file."""
+    model from which the round started, `test` those of the model that it made on the labelled file; `sat_out` gives reasons by file.
+    `rounding` is how far clipping and rounding moved the mean update, relative to its norm: of exact simulations."""
 
     step: int
     kind: str
@@ -28,6 +36,7 @@ class SimulatedRound(Value):
     evaluation: Metrics | None = None
     test: Metrics | None = None
     sat_out: dict[str, str] | None = None
+    rounding: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Without what the round does not have."""
@@ -48,6 +57,7 @@ class Simulation(Value):
     exact: bool
     seed: int
     stopped_early: bool
+    precision: Precision
     rounds: tuple[SimulatedRound, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -74,6 +84,7 @@ def simulate(
     from defedbio.learning.evaluation import evaluate
     from defedbio.learning.evaluation_sums import summary
     from defedbio.learning.local import use_threads
+    from defedbio.learning.precision import precision
     from defedbio.learning.simulation import plain, stream
     from defedbio.learning.simulation import simulate as run
     from defedbio.learning.statistics_sums import report
@@ -90,7 +101,10 @@ def simulate(
     datasets = [adapter.load(path) for path in paths]
     tested = adapter.load(Path(test)) if test is not None else None
     installed = read_modules(map(Path, modules))
+    moved: list[float] = []
     seed_of, combine = exactly(secrets_from(seed), rotations_from(seed)) if exact else (stream(seed), plain(seed=seed))
+    if exact:
+        combine = _beside_plain(combine, plain(clip=False), moved)
     rounds = []
     for done in run(parsed, datasets, seed_of, combine, parsed.minimum, installed):
         kind, state = done.step.kind, done.state
@@ -102,10 +116,25 @@ def simulate(
                 statistics=report(parsed, state) if kind == "statistics" else None,
                 evaluation=summary(parsed, state).values if evaluated else None,
                 test=evaluate(parsed, state, tested, installed) if tested is not None and kind == "train" else None,
+                rounding=moved[-1] if exact and kind == "train" else None,
                 sat_out={paths[site].name: reason for site, reason in done.sat_out.items()} or None,
             )
         )
         on_round(rounds[-1])
     if out is not None:
         Path(out).write_bytes(state.published(parsed))
-    return Simulation(exact, seed, state.stopped, tuple(rounds))
+    return Simulation(exact, seed, state.stopped, precision(parsed), tuple(rounds))
+
+
+def _beside_plain(combine: Combine, plainly: Combine, moved: list[float]) -> Combine:
+    """`combine`, which also appends to `moved` the distance of its mean update to the plain one, relative to the plain one's norm."""
+    import numpy as np
+
+    def both(step: Step, contributions: Mapping[int, Contribution]) -> Sums:
+        sums = combine(step, contributions)
+        if step.kind == "train":
+            want = plainly(step, contributions).vectors["update"]
+            moved.append(float(np.linalg.norm(sums.vectors["update"] - want) / max(float(np.linalg.norm(want)), 1e-300)))
+        return sums
+
+    return both

@@ -49,7 +49,9 @@ def follow(norms: ClipRange, known: Float64, mean: Float64, shares: float) -> Fl
     Args:
         shares: Ω, the sum of all organisations' shares of the weight cap; their number where weights play no part.
     """
-    norm = sqrt(fsum(np.multiply(mean, mean).tolist()))  # fsum: the same bytes everywhere, whatever the order
+    largest = float(np.max(np.abs(mean)))
+    relative = np.divide(mean, largest) if largest else mean
+    norm = largest * sqrt(fsum(np.multiply(relative, relative).tolist()))  # fsum: the same bytes everywhere, whatever the order
     fitting = norms.clamp(_MARGIN * norm * min(shares, sqrt(shares)))
     highest = max(fitting, _KEPT * float(known[1]))
     return np.array([norms.clamp(max(fitting, _FALL * float(known[0]), _OF_HIGHEST * highest)), highest])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from defedbio.chain.network import CONFIRMATIONS
 from defedbio.domain import TWO_THIRDS, WHOLE, CeremonyKind, least_set
 from defedbio.text import moment, printable
+
+if TYPE_CHECKING:
+    from defedbio.learning.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class Consent:
     model: str
     parameters: int
     training: str
-    clip_norm: float
+    precision: Precision
     weight_cap: int
     patience: int | None
     opened: tuple[Opened, ...]
@@ -139,7 +142,8 @@ def _in_words(agreed: Consent) -> str:
             *_rows("target", [f"{agreed.task} {', '.join(map(repr, agreed.columns))}"]),
             *_rows("features", [f"{agreed.features}{', standardised over all organisations' if agreed.standardised else ''}"]),
             *_rows("model", [f"{agreed.model}, {agreed.parameters} parameters"]),
-            *_rows("training", [f"{agreed.training}; {_stops(agreed)}"]),
+            *_rows("training", [f"{agreed.training}{_stops(agreed)}"]),
+            *_rows("updates", list(agreed.precision.in_words())),
             *_rows("stays here", ["the rows; every update and count of this organisation leaves it encrypted only"]),
             *_rows("is opened", _openings(agreed)),
             *_rows("to whom", ["to everyone: each opened sum is on IPFS, beside the model that follows from it"]),
@@ -227,8 +231,7 @@ def _weighting(agreed: Consent) -> str:
 
 
 def _stops(agreed: Consent) -> str:
-    clipped = f"updates clipped to norm {agreed.clip_norm:g}"
-    return clipped if agreed.patience is None else f"{clipped}; ends early after {agreed.patience} rounds without gain"
+    return "" if agreed.patience is None else f"; ends early after {agreed.patience} rounds without gain"
 
 
 def _privacy(agreed: Consent) -> list[str]:

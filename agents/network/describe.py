@@ -12,6 +12,7 @@ from defedbio.errors import InternalFault
 from defedbio.learning import statistics
 from defedbio.learning.parameters import count
 from defedbio.learning.plan import EVALUATION, Step, schedule
+from defedbio.learning.precision import precision
 from defedbio.learning.tasks import open_task
 from defedbio.network.consent import Cohort, Consent, KeyTerms, Opened, Party, PrivacyTerms, Sum, Timing
 from defedbio.spec import RegressionSpec, StudySpec, SumPrivacy
@@ -70,7 +71,7 @@ def consent_to(
         parameters=count(spec),
         training=f"{training.steps} steps of {training.batch_size} rows, {training.optimizer} {training.learning_rate:g}, "
         f"{spec.strategy.kind}",
-        clip_norm=float(spec.quantisation.clip_norm or 0.0),
+        precision=precision(spec),
         weight_cap=spec.weight_cap,
         patience=stopping.patience if stopping is not None else None,
         opened=tuple(_opened(spec)),
