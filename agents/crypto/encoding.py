@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from defedbio.crypto.noise import discrete_gaussian
-from defedbio.crypto.numbers import Rand
 from defedbio.crypto.rotation import rotate, rotate_back
 from defedbio.domain import MAX_PARTICIPANTS, NOISE_TAIL, Quantisation, Segment
 from defedbio.errors import InvalidData, InvalidInput
+
+if TYPE_CHECKING:
+    from defedbio.crypto.numbers import Rand
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]

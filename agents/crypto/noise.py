@@ -6,12 +6,16 @@ probability), algorithm 2 (discrete Laplace), algorithm 3 (discrete Gaussian by 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from defedbio.crypto.numbers import Rand
 from defedbio.domain import MAX_NOISE, NOISE_TAIL
 from defedbio.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from defedbio.crypto.numbers import Rand
 
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]

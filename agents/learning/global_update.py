@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from defedbio.crypto.encoding import Decoded
 from defedbio.errors import InvalidInput
 from defedbio.learning import clipping
 from defedbio.learning.evaluation_sums import summary
@@ -30,6 +31,11 @@ class Sums:
 
     vectors: Mapping[str, Float64]
     weight: int
+
+    @classmethod
+    def of(cls, step: Step, decoded: Decoded) -> Sums:
+        """The decoded segments of a step."""
+        return cls({segment.name: vector for segment, vector in zip(step.segments, decoded.vectors, strict=True)}, decoded.weight)
 
 
 def check_step(spec: StudySpec, step: Step, state: GlobalState) -> None:

@@ -30,11 +30,8 @@ class Precision:
         if self.sigma:
             slots += f", deviation of {self.sigma:g} units at the clip norm"
             norm = f"clipped to norm {clip.first:g} at first, then as opened updates say, to {clip.least:g}..{clip.most:g}"
-        return (
-            f"{slots}; {norm}",
-            f"{self.ciphertexts} ciphertexts, {self.bytes:,} bytes a training round; rounding moves a mean update by {self.rounding:.2g} of "
-            "its norm",
-        )
+        cost = f"rounding moves a mean update by {self.rounding:.2g} of its norm"
+        return (f"{slots}; {norm}", f"{self.ciphertexts} ciphertexts, {self.bytes:,} bytes a training round; {cost}")
 
 
 def precision(spec: StudySpec) -> Precision:

@@ -106,8 +106,8 @@ def _training(document: dict[str, Any]) -> list[str]:
         f"- Agreed rounds: {training['rounds']}; in each, every organisation takes {training['steps']} minibatches of "
         f"{training['batch_size']}, {escape(training['optimizer'])} at {training['learning_rate']:g}, {escape(training['strategy'])}, "
         f"weights {escape(training['weighting'])}.",
-        f"- Each update is clipped to a norm of at most {training['clip_norm']:g} and encrypted under a {training['modulus_bits']}-bit threshold key; "
-        f"only the sum of at least {training['minimum']} is ever opened.",
+        f"- Each update is clipped to a norm of at most {training['clip_norm']:g} and encrypted under a "
+        f"{training['modulus_bits']}-bit threshold key; only the sum of at least {training['minimum']} is ever opened.",
     ]
     if tuning is not None:
         lines.append(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-from defedbio.crypto.numbers import Rand
 from defedbio.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from defedbio.crypto.numbers import Rand
 
 SECRET_BYTES = 32
 _SEED, _ROUNDING = b"defedbio-training/1", b"defedbio-rounding/1"

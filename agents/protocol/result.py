@@ -8,7 +8,6 @@ from defedbio.crypto import encoding
 from defedbio.crypto.threshold import Opening
 from defedbio.learning import clipping
 from defedbio.learning.global_update import Sums, finalise
-from defedbio.learning.plan import Step
 from defedbio.learning.state import GlobalState
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.view import RoundView
@@ -23,9 +22,4 @@ def next_model(frame: StudyFrame, view: RoundView, parent: GlobalState, openings
     step, key = clipping.at(frame.step(view), parent.extras), frame.key.public_key
     totals = frame.layout(view).unpack([o.m for o in openings], key.n)
     decoded = encoding.decode(totals, step.segments, len(view.frozen), frame.rotation(view))
-    return finalise(frame.spec, step, parent, named(step, decoded)).published(frame.spec)
-
-
-def named(step: Step, decoded: encoding.Decoded) -> Sums:
-    """The decoded segments of a step by their names."""
-    return Sums({segment.name: vector for segment, vector in zip(step.segments, decoded.vectors, strict=True)}, decoded.weight)
+    return finalise(frame.spec, step, parent, Sums.of(step, decoded)).published(frame.spec)

@@ -11,7 +11,6 @@ from defedbio.learning.local import Contribution
 from defedbio.learning.plan import Step
 from defedbio.learning.simulation import Combine, SeedOf
 from defedbio.protocol.randomness import rounding, training_seed
-from defedbio.protocol.result import named
 
 # The secret of (step, site), 32 bytes.
 SecretOf = Callable[[Step, int], bytes]
@@ -30,7 +29,7 @@ def exact(secret_of: SecretOf, rotation_of: RotationOf) -> tuple[SeedOf, Combine
             encoding.encode(one.vectors, one.weight, step.segments, rounding(secret_of(step, site)), rotation_of(step))
             for site, one in sorted(contributions.items())
         ]
-        return named(step, encoding.decode(sum(encoded[1:], start=encoded[0]), step.segments, len(encoded), rotation_of(step)))
+        return Sums.of(step, encoding.decode(sum(encoded[1:], start=encoded[0]), step.segments, len(encoded), rotation_of(step)))
 
     return seed_of, combine
 
