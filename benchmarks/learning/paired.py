@@ -5,7 +5,11 @@
     python benchmarks/learning/paired.py table build/paired
 
 `prepare` turns the problems of docs/results.md and the demo's study into arrays, and needs what the product needs. `run` needs numpy and
-torch alone: it can go to another machine with the repository and the folder. It appends a line of JSON for every finished seed and method
+torch alone: it can go to another machine with the repository and the folder, and where the project is not installed
+
+    mkdir -p build/import && ln -sfn "$PWD/agents" build/import/defedbio && export PYTHONPATH=build/import
+
+gives it the name that it is imported by. It appends a line of JSON for every finished seed and method
 to results.jsonl there, and skips those that it finds. `table` writes the tables of docs/results.md.
 
 Every method but `plain` goes through the integers that rounds encrypt (`simulate --exact`), without a proof's rejections, which are rarer
@@ -18,11 +22,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.util
 import json
 import multiprocessing
-import sys
-import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -31,12 +32,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-ROOT = Path(__file__).parents[2]
-if importlib.util.find_spec("defedbio") is None:
-    # Where the project is not installed its folder goes by the name that it is imported by (docs/decisions/0044).
-    (named := Path(tempfile.mkdtemp())).joinpath("defedbio").symlink_to(ROOT / "agents")
-    sys.path.insert(0, str(named))
 
 from defedbio import spec as specs
 from defedbio.learning.data.port import Dataset
@@ -230,7 +225,7 @@ def tables(folder: Path) -> str:
         text += [f"| {PLAIN} | {' | '.join(_cell([v for m in base.values() if (v := m[p]) is not None], '') for p in places)} |"]
         for method in (m for m in METHODS if m in by_method and m != PLAIN):
             pairs = [(metrics, base[seed]) for seed, metrics in by_method[method].items() if seed in base]
-            cells = [_cell([a[p] - b[p] for a, b in pairs if a[p] is not None and b[p] is not None], "+") for p in places]  # type: ignore[operator]
+            cells = [_cell([a[p] - b[p] for a, b in pairs if a[p] is not None and b[p] is not None], "+") for p in places]
             text += [f"| {method} | {' | '.join(cells)} |"]
         text += [""]
     return "\n".join(text)

@@ -5,6 +5,7 @@ The keys are made once (`--new-keys`) and are public: TEST VECTORS ONLY, never a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -13,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from defedbio.crypto import merkle, numbers, packing, paillier, roots, threshold, transcript, wire
+from defedbio.crypto import encoding, merkle, numbers, packing, paillier, roots, rotation, threshold, transcript, wire
 from defedbio.crypto.threshold import Opening
-from defedbio.domain import RoundContext
+from defedbio.domain import Quantisation, RoundContext, Segment
 
 HERE = Path(__file__).parent
 WARNING = "TEST VECTOR: these primes are public. Never use them for data."
@@ -85,6 +86,21 @@ def packing_vectors() -> list[dict[str, Any]]:
     return cases
 
 
+def rotation_vectors() -> dict[str, Any]:
+    """A vector of thirds, rotated for a round; and what an organisation of weight 3 of 5 sends of it and of four counts."""
+    seed, length = RoundContext(31337, "0x" + "c0" * 20, 7, 9).to_bytes(), 300
+    vector = np.arange(-150, 150, dtype=np.float64) / 3
+    rotated = rotation.rotate(vector, seed, "update")
+    narrow = Segment("update", length, Quantisation(8, 1.0, 5, clip_norm=1.0, sigma=2.0)).clipped_to(1024.0)
+    counts = Segment("counts", 4, Quantisation(48, 2.0, 5, max_abs=100.0, weighted=False))
+
+    def rand(size: int) -> bytes:
+        return hashlib.shake_256(b"rounding %d" % size).digest(size)
+
+    sent = encoding.encode((np.array([1.0, 2.0, 0.0, 100.0]), vector), 3, (counts, narrow), rand, seed)
+    return {"first": [x.hex() for x in rotated[:4]], "sha256": hashlib.sha256(rotated.tobytes()).hexdigest(), "sent": sent.tolist()}
+
+
 def wire_vectors() -> dict[str, Any]:
     context = RoundContext(31337, "0x" + "c0" * 20, 7, 9)
     small, large = packing.Layout(512, (packing.Run(24, 40),)), packing.Layout(3072, (packing.Run(48, 1), packing.Run(24, 16_400)))
@@ -111,4 +127,5 @@ if __name__ == "__main__":
     write("merkle.json", merkle_vectors())
     write("transcript.json", transcript_vectors())
     write("packing.json", packing_vectors())
+    write("rotation.json", rotation_vectors())
     write("wire.json", wire_vectors())
