@@ -103,7 +103,8 @@ class GlobalState:
                 raise MalformedBlob(error.message) from None
         extras = {name: arrays.pop(name) for name in extra_lengths(spec)}
         for name, norms in rotated_ranges(spec).items():
-            if not norms.least <= extras[clipping.PREFIX + name][0] <= norms.most:
+            norm, highest = extras[clipping.PREFIX + name].tolist()
+            if not norms.least <= norm <= norms.most or not 0 <= highest <= norms.most:
                 raise MalformedBlob(f"{clipping.PREFIX}{name} holds a norm that the study does not allow")
         return cls(arrays, scaler, step, digest(spec), extras)
 
