@@ -15,6 +15,10 @@ NOISE_TAIL = 12
 # Rotated values look Gaussian: how many deviations one of them may be, and how many units the deviation may have.
 ROTATED_TAIL = 5
 LEAST_SIGMA, MOST_SIGMA = 1.0, 4.0
+# Of fewer elements, too few signs are mixed for the result of a rotation to look Gaussian.
+LEAST_ROTATED = 256
+# Bits of a plaintext above its slots: so that sums, and the row sums of proofs, of up to 2^20 plaintexts do not wrap modulo n.
+GUARD_BITS = 26
 MAX_HOLDERS = 15
 MIN_COHORT = 3
 RETURN_STEPS = 8  # steps of a study in which one that was absent may ask once to be waited for again
@@ -211,3 +215,11 @@ class Segment:
         """The segment of rotated values with another clip norm: the scale follows, so the integers have the bounds they had."""
         scale = self.quantisation.sigma * sqrt(self.length) / norm
         return replace(self, quantisation=replace(self.quantisation, clip_norm=norm, scale=scale))
+
+
+@dataclass(frozen=True)
+class Run:
+    """`values` of a vector, one after the other, in slots of `slot_bits` and in ciphertexts of their own."""
+
+    slot_bits: int
+    values: int

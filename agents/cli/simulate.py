@@ -27,15 +27,18 @@ def simulate(
 ) -> None:
     """Run a study on local files: no chain, no IPFS, no keys, no encryption. Prints every round's metrics."""
 
+    from defedbio.client.specs import parse
+    from defedbio.network.precision import precision
+
     def on_round(done: SimulatedRound) -> None:
         if not json:
             say(*_lines(done))
 
+    if not json:
+        say(*precision(parse(spec)).in_words())
     result = connect().simulate(
         spec, data, test=test, seed=seed, exact=exact, out=out, module=module or [], threads=threads, on_round=on_round
     )
-    if not json:
-        say(*result.precision.in_words())
     emit(result.as_dict(), json, "training stopped early" if result.stopped_early else "the schedule is complete")
 
 

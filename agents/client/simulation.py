@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from defedbio.learning.global_update import Sums
     from defedbio.learning.local import Contribution
     from defedbio.learning.plan import Step
-    from defedbio.learning.precision import Precision
     from defedbio.learning.simulation import Combine
+    from defedbio.network.precision import Precision
 
 StrPath = str | os.PathLike[str]
 Metrics = dict[str, float | None]
@@ -84,10 +84,10 @@ def simulate(
     from defedbio.learning.evaluation import evaluate
     from defedbio.learning.evaluation_sums import summary
     from defedbio.learning.local import use_threads
-    from defedbio.learning.precision import precision
     from defedbio.learning.simulation import plain, stream
     from defedbio.learning.simulation import simulate as run
     from defedbio.learning.statistics_sums import report
+    from defedbio.network.precision import precision
     from defedbio.protocol.simulate import exact as exactly
     from defedbio.protocol.simulate import rotations_from, secrets_from
 

@@ -15,12 +15,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from defedbio.domain import GUARD_BITS
+from defedbio.domain import Run as Run
 from defedbio.errors import InvalidInput
 
 Int64 = NDArray[np.int64]
-
-# Bits of a plaintext above its slots: so that sums, and the row sums of proofs, of up to 2^20 plaintexts do not wrap modulo n.
-GUARD_BITS = 26
 
 
 @dataclass(frozen=True)
@@ -104,14 +103,6 @@ def unpack(plaintexts: Sequence[int], layout: SlotLayout, n: int, length: int) -
     padded[:, : layout.slot_bits] = bits
     digits = np.packbits(padded, axis=1, bitorder="little").view("<u8").reshape(-1).astype(np.int64) - layout.half
     return digits[:length]
-
-
-@dataclass(frozen=True)
-class Run:
-    """`values` of a vector, one after the other, in slots of `slot_bits` and in ciphertexts of their own."""
-
-    slot_bits: int
-    values: int
 
 
 @dataclass(frozen=True)

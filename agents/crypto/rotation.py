@@ -16,16 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defedbio.crypto.transcript import Transcript
+from defedbio.domain import LEAST_ROTATED
 from defedbio.errors import InvalidInput
 
 Float64 = NDArray[np.float64]
 
-# Of fewer elements, too few signs are mixed for the result to look Gaussian.
-LEAST_LENGTH = 256
-
 
 def rotate(vector: Float64, seed: bytes, name: str) -> Float64:
-    """The rotated vector, float64 of the same length, at least `LEAST_LENGTH`.
+    """The rotated vector, float64 of the same length, at least `LEAST_ROTATED`.
 
     Args:
         seed: what is public of the round and unlike all others, not empty. name: of what the vector holds: each gets signs of its own.
@@ -49,8 +47,8 @@ def rotate_back(vector: Float64, seed: bytes, name: str) -> Float64:
 
 def _passes(length: int, seed: bytes, name: str) -> Iterator[tuple[slice, Float64]]:
     """What is transformed, in this order, and the signs before it. One pass covers a power of two."""
-    if length < LEAST_LENGTH or not seed:
-        raise InvalidInput(f"a rotation needs a seed and at least {LEAST_LENGTH} elements")
+    if length < LEAST_ROTATED or not seed:
+        raise InvalidInput(f"a rotation needs a seed and at least {LEAST_ROTATED} elements")
     m = 1 << length.bit_length() - 1
     starts = (0,) if m == length else (0, length - m)
     transcript = Transcript("defedbio/rotation/1")

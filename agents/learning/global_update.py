@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from defedbio.crypto.encoding import Decoded
 from defedbio.errors import InvalidInput
 from defedbio.learning import clipping
 from defedbio.learning.evaluation_sums import summary
@@ -33,9 +32,9 @@ class Sums:
     weight: int
 
     @classmethod
-    def of(cls, step: Step, decoded: Decoded) -> Sums:
-        """The decoded segments of a step."""
-        return cls({segment.name: vector for segment, vector in zip(step.segments, decoded.vectors, strict=True)}, decoded.weight)
+    def of(cls, step: Step, vectors: Iterable[Float64], weight: int) -> Sums:
+        """Of the decoded segments of a step, in their order."""
+        return cls({segment.name: vector for segment, vector in zip(step.segments, vectors, strict=True)}, weight)
 
 
 def check_step(spec: StudySpec, step: Step, state: GlobalState) -> None:

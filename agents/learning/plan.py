@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from defedbio.crypto.packing import Run
-from defedbio.domain import Quantisation, Segment
+from defedbio.domain import Quantisation, Run, Segment
 from defedbio.errors import InvalidSpec
 from defedbio.learning import statistics
 from defedbio.learning.preprocessing import moment_count

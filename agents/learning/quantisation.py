@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
-from defedbio.crypto.packing import SlotLayout
-from defedbio.crypto.rotation import LEAST_LENGTH
-from defedbio.domain import ROTATED_TAIL, Quantisation, Segment
+from defedbio.domain import GUARD_BITS, LEAST_ROTATED, ROTATED_TAIL, Quantisation, Segment
 from defedbio.errors import InvalidSpec
 from defedbio.learning.parameters import count
 from defedbio.spec import RotatedSpec, StudySpec, widest_scale
@@ -114,18 +112,18 @@ def choose(values: int, seats: int, modulus_bits: int, slot_bits: int | None = N
 
 
 def _columns_fit(values: int, slot_bits: int, sigma: float, modulus_bits: int) -> bool:
-    layout = SlotLayout(modulus_bits, slot_bits)
-    rows = layout.ciphertexts(values)
+    slots = (modulus_bits - GUARD_BITS) // slot_bits
+    rows = -(-values // slots)
     if rows <= _ROWS:
         return True
-    tail = 0.7 * (1000 * layout.slots).bit_length()  # at least the logarithm, and the same everywhere
+    tail = 0.7 * (1000 * slots).bit_length()  # at least the logarithm, and the same everywhere
     column = sqrt((sigma * sigma + 0.25) * (rows + 2 * sqrt(rows * tail) + 2 * tail))
     return column >= 20 and 1 << slot_bits >= 7.5 * column
 
 
 def _rotated(spec: StudySpec, agreed: RotatedSpec, name: str, clip_norm: float, weighted: bool) -> Segment:
     parameters = count(spec)
-    if parameters < LEAST_LENGTH:
+    if parameters < LEAST_ROTATED:
         raise InvalidSpec(f"a model of {parameters} parameters is too small to be rotated", 'name slot_bits and clip_norm, or say "auto"')
     values = parameters * (2 if spec.strategy.kind == "scaffold" else 1)
     bits, sigma = choose(values, spec.seats, spec.modulus_bits, agreed.slot_bits, agreed.sigma)

@@ -11,7 +11,7 @@ from defedbio.domain import TWO_THIRDS, WHOLE, CeremonyKind, least_set
 from defedbio.text import moment, printable
 
 if TYPE_CHECKING:
-    from defedbio.learning.precision import Precision
+    from defedbio.network.precision import Precision
 
 
 @dataclass(frozen=True)

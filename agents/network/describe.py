@@ -12,9 +12,9 @@ from defedbio.errors import InternalFault
 from defedbio.learning import statistics
 from defedbio.learning.parameters import count
 from defedbio.learning.plan import EVALUATION, Step, schedule
-from defedbio.learning.precision import precision
 from defedbio.learning.tasks import open_task
 from defedbio.network.consent import Cohort, Consent, KeyTerms, Opened, Party, PrivacyTerms, Sum, Timing
+from defedbio.network.precision import precision
 from defedbio.spec import RegressionSpec, StudySpec, SumPrivacy
 
 WEIGHT = "weight"

@@ -29,7 +29,8 @@ def exact(secret_of: SecretOf, rotation_of: RotationOf) -> tuple[SeedOf, Combine
             encoding.encode(one.vectors, one.weight, step.segments, rounding(secret_of(step, site)), rotation_of(step))
             for site, one in sorted(contributions.items())
         ]
-        return Sums.of(step, encoding.decode(sum(encoded[1:], start=encoded[0]), step.segments, len(encoded), rotation_of(step)))
+        decoded = encoding.decode(sum(encoded[1:], start=encoded[0]), step.segments, len(encoded), rotation_of(step))
+        return Sums.of(step, decoded.vectors, decoded.weight)
 
     return seed_of, combine
 

@@ -3,6 +3,7 @@
     PYTHONPATH=. python benchmarks/learning/paired.py prepare DATA_DIR build/paired
     python benchmarks/learning/paired.py run build/paired --seeds 20 --jobs 16
     python benchmarks/learning/paired.py table build/paired
+    python benchmarks/learning/paired.py trace build/paired --problem tox21
 
 `prepare` turns the problems of docs/results.md and the demo's study into arrays, and needs what the product needs. `run` needs numpy and
 torch alone: it can go to another machine with the repository and the folder, and where the project is not installed
@@ -11,6 +12,7 @@ torch alone: it can go to another machine with the repository and the folder, an
 
 gives it the name that it is imported by. It appends a line of JSON for every finished seed and method
 to results.jsonl there, and skips those that it finds. `table` writes the tables of docs/results.md.
+`trace` shows, for one seed of `auto`, how long each round's updates are beside the clip norm, and how far rounding moved their mean.
 
 Every method but `plain` goes through the integers that rounds encrypt (`simulate --exact`), without a proof's rejections, which are rarer
 than one in a thousand. Splits are numbered from 1, as in multisite.py. The demo has fixed test sets; its seeds choose the first weights,
@@ -24,7 +26,7 @@ import argparse
 import dataclasses
 import json
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from statistics import mean, stdev
@@ -36,7 +38,9 @@ import numpy.typing as npt
 from defedbio import spec as specs
 from defedbio.learning.data.port import Dataset
 from defedbio.learning.evaluation import predict
-from defedbio.learning.local import use_threads
+from defedbio.learning.global_update import Sums
+from defedbio.learning.local import Contribution, use_threads
+from defedbio.learning.plan import Step
 from defedbio.learning.simulation import plain, simulate
 from defedbio.learning.tasks import open_task
 from defedbio.protocol.simulate import exact, rotations_from, secrets_from
@@ -250,22 +254,50 @@ def _student(freedom: int) -> float:
     return sum(term / freedom**power for power, term in enumerate(terms))
 
 
+def trace(problem: Prepared, seed: int) -> None:
+    """By training round: the clip norm, the longest weighted update, the mean's norm, and how far rounding moved it, relative to that."""
+    training, _ = split(problem, seed)
+    spec = study(problem, "auto", seed, 0)
+    seed_of, combine = exact(secrets_from(seed), rotations_from(seed))
+    plainly = plain(clip=False)
+
+    def both(step: Step, contributions: Mapping[int, Contribution]) -> Sums:
+        sums = combine(step, contributions)
+        if step.kind == "train":
+            want, place = plainly(step, contributions).vectors["update"], [s.name for s in step.segments].index("update")
+            parts = contributions.values()
+            longest = max(p.weight / step.weight_cap * float(np.linalg.norm(p.vectors[place])) for p in parts)
+            norm, clip = float(np.linalg.norm(want)), step.segments[place].quantisation.clip_norm
+            moved = float(np.linalg.norm(sums.vectors["update"] - want)) / norm
+            print(f"{problem.name} {step.training_round:>3}{clip:>10.4f}{longest:>10.4f}{norm:>10.4f}{moved:>8.2f}", flush=True)
+        return sums
+
+    print("round, clip norm, longest weighted update, norm of the mean, moved by rounding")
+    for _ in simulate(spec, list(training.values()), seed_of, both):
+        pass
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    making, running, showing = (commands.add_parser(name) for name in ("prepare", "run", "table"))
+    making, running, showing, tracing = (commands.add_parser(name) for name in ("prepare", "run", "table", "trace"))
     making.add_argument("data", type=Path, help="folder of the data sets")
-    for command in (making, running, showing):
+    for command in (making, running, showing, tracing):
         command.add_argument("folder", type=Path, help="where the arrays and results lie")
-    running.add_argument("--problem", action="append", help="default: all that were prepared")
+    for command in (running, tracing):
+        command.add_argument("--problem", action="append", help="default: all that were prepared")
     running.add_argument("--method", choices=METHODS, action="append", help="default: all")
     running.add_argument("--seeds", type=int, default=20)
     running.add_argument("--jobs", type=int, default=1)
     arguments = parser.parse_args()
+    names = getattr(arguments, "problem", None) or sorted(path.stem for path in arguments.folder.glob("*.npz"))
     if arguments.command == "prepare":
         prepare(arguments.data, arguments.folder)
+    elif arguments.command == "trace":
+        use_threads(1)
+        for name in names:
+            trace(prepared(arguments.folder, name), 1)
     elif arguments.command == "run":
-        names = arguments.problem or sorted(path.stem for path in arguments.folder.glob("*.npz"))
         methods = list(dict.fromkeys([PLAIN, *(arguments.method or METHODS)]))
         run(arguments.folder, names, arguments.seeds, methods, arguments.jobs)
     else:

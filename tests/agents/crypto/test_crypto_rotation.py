@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defedbio.crypto.rotation import LEAST_LENGTH, rotate, rotate_back
+from defedbio.crypto.rotation import rotate, rotate_back
+from defedbio.domain import LEAST_ROTATED
 from defedbio.errors import InvalidInput
 
-lengths = st.integers(LEAST_LENGTH, 3000)
+lengths = st.integers(LEAST_ROTATED, 3000)
 
 
 def gaussian(length: int, seed: int) -> np.ndarray:
@@ -51,7 +52,7 @@ def test_it_is_the_hadamard_matrix_between_signs() -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(LEAST_LENGTH, 2**14), st.data())
+@given(st.integers(LEAST_ROTATED, 2**14), st.data())
 def test_a_single_element_is_spread_over_all(length, data) -> None:
     """Wherever the norm lies, no element's share of it is above twice the mean one, but for the luck of the signs in the second pass."""
     x = np.zeros(length)
@@ -88,7 +89,7 @@ def test_what_it_takes_is_left_as_it_was(length) -> None:
 
 
 def test_short_vectors_and_rounds_without_a_name_are_refused() -> None:
-    for vector, seed in ((np.zeros(LEAST_LENGTH - 1), b"1"), (np.zeros(300), b"")):
+    for vector, seed in ((np.zeros(LEAST_ROTATED - 1), b"1"), (np.zeros(300), b"")):
         for turn in (rotate, rotate_back):
             with pytest.raises(InvalidInput, match="a rotation needs a seed and at least 256 elements"):
                 turn(vector, seed, "update")

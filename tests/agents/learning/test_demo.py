@@ -10,6 +10,7 @@ import pytest
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
+from defedbio.crypto.packing import Run
 from defedbio.errors import InvalidInput
 from defedbio.learning.data import open_adapter
 from defedbio.learning.plan import schedule
@@ -80,7 +81,7 @@ def test_the_files_fit_the_study(folder: Path) -> None:
 
 def test_the_study_is_of_the_promised_size() -> None:
     spec = StudySpec.from_bytes(STUDY.read_bytes())
-    assert [(s.kind, s.length) for s in schedule(spec)] == [("moments", 2048), *[("train", 16417)] * 5]
-    for step in schedule(spec):
-        for segment in step.segments:
-            segment.quantisation.check_slot_rule(spec.seats, NORM_PROOF_SLACK)
+    steps = schedule(spec)
+    assert [(s.kind, s.length) for s in steps] == [("moments", 2048), *[("train", 16417)] * 5]
+    steps[0].segments[0].quantisation.check_slot_rule(spec.seats, NORM_PROOF_SLACK)
+    assert steps[1].runs == (Run(48, 1), Run(8, 16417))

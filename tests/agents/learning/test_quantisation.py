@@ -18,10 +18,10 @@ from defedbio.learning import clipping
 from defedbio.learning.evaluation import evaluate
 from defedbio.learning.global_update import Sums, finalise
 from defedbio.learning.plan import schedule
-from defedbio.learning.precision import precision, rounding
 from defedbio.learning.quantisation import ClipRange, choose, rotated_ranges, update_segment
 from defedbio.learning.simulation import plain, simulate, stream
 from defedbio.learning.state import GlobalState, genesis
+from defedbio.network.precision import precision, rounding
 from defedbio.protocol.simulate import exact, rotations_from, secrets_from
 from defedbio.spec import StudySpec
 from tests.agents.learning.conftest import separable, study
