@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 LIMB_BITS = 16
 PLANE_BITS = 22
 MOST_TERMS = 1 << 13
+WEIGHTED_ROWS = 64  # at once: 8,192 numbers of each take 117 MB
 
 NARROW_BITS = 45  # with a limb they leave room for carries in 63
 
@@ -65,6 +66,20 @@ def scaled(scales: Float64, values: Int64) -> Float64:
         carry >>= LIMB_BITS
     found[:, -1] = carry
     return found
+
+
+def weighted(scalars: Sequence[int], rows: NDArray[np.uint16]) -> list[int]:
+    """sum over a of scalars[a] · rows[a][t] for every t, where rows[a][t] are limbs, as many as the scalars have: [rows, t, limbs]."""
+    _, width, count = rows.shape
+    factors = limbs(scalars, count).T
+    sums = np.zeros((count, width * count))
+    for start in range(0, len(rows), WEIGHTED_ROWS):
+        part = slice(start, start + WEIGHTED_ROWS)
+        sums += factors[:, part] @ rows[part].reshape(-1, width * count).astype(np.float64)
+    total = np.zeros((width, 2 * count), dtype=np.int64)
+    for i, row in enumerate(sums.astype(np.int64)):
+        total[:, i : i + count] += row.reshape(width, count)
+    return joined(total)
 
 
 class Matrix:

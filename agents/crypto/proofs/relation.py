@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
+import numpy as np
+
+from defedbio.crypto.proofs import exact
 from defedbio.crypto.proofs.plan import Plan
-from defedbio.crypto.proofs.ternary import Ternary, sum_of_transposes
+from defedbio.crypto.proofs.ternary import Ternary
 
 Add = Callable[[int, int, int], None]
 
@@ -33,7 +36,10 @@ class Links:
 
 @dataclass(frozen=True)
 class Multipliers:
-    """Scalars, one for each demand; the squares of group g at position t have squares[g] · positions[t]."""
+    """Scalars, of which every demand has one, or a product that no other has.
+
+    The squares of group g at position t have squares[g] · positions[t], a number of vector a that must be 0 zeros[a] · positions[t].
+    """
 
     checks: list[int]
     positions: list[int]
@@ -43,8 +49,7 @@ class Multipliers:
 
     @classmethod
     def count(cls, plan: Plan) -> tuple[int, ...]:
-        zeros = sum(plan.width - used for used in plan.used)
-        return plan.parameters.checks, plan.width, len(plan.squares), plan.links, zeros
+        return plan.parameters.checks, plan.width, len(plan.squares), plan.links, len(plan.used)
 
     @classmethod
     def split(cls, plan: Plan, scalars: Sequence[int]) -> Multipliers:
@@ -84,6 +89,8 @@ def linear(plan: Plan, links: Links, multipliers: Multipliers) -> list[list[int]
         start, at = plan.lines[strip.block].offset + strip.slot, strip.position
         part = zip(row[at : at + strip.length], multipliers.links[start : start + strip.length], strict=True)
         row[at : at + strip.length] = [x - gamma * xi for x, xi in part]
+    for row, used, psi in zip(rows, plan.used, multipliers.zeros, strict=False):
+        row[used:] = [x + psi * theta for x, theta in zip(row[used:], multipliers.positions[used:], strict=True)]
     _few(plan, multipliers, add)
     return [[x % q for x in row] for row in rows]
 
@@ -91,8 +98,8 @@ def linear(plan: Plan, links: Links, multipliers: Multipliers) -> list[list[int]
 def linear_at(plan: Plan, links: Links, multipliers: Multipliers, powers: Sequence[int]) -> list[int]:
     """sum over a of powers[a] · ρ_a, in [0, Q)."""
     q = plan.group.q
-    scalars = [[eta * power for eta in multipliers.checks] for power in powers[: len(plan.used)]]
-    total = sum_of_transposes(links.of_vectors(plan), scalars, q)
+    checks = links.checks.transpose_words(multipliers.checks, q).view(np.uint16).reshape(len(plan.used), plan.width, -1)
+    total = exact.weighted(powers[: len(plan.used)], checks)
 
     def add(vector: int, position: int, value: int) -> None:
         total[position] += powers[vector] * value
@@ -106,12 +113,20 @@ def linear_at(plan: Plan, links: Links, multipliers: Multipliers, powers: Sequen
         scalar = factor % q
         for i in range(length):
             total[at + i] -= scalar * multipliers.links[start + i]
+    # Vectors that are in use up to the same position, as most are, cost what one of them does.
+    ends: dict[int, int] = {}
+    for used, psi, power in zip(plan.used, multipliers.zeros, powers, strict=False):
+        ends[used] = ends.get(used, 0) + psi * power
+    for used, factor in ends.items():
+        scalar = factor % q
+        for t in range(used, plan.width):
+            total[t] += scalar * multipliers.positions[t]
     _few(plan, multipliers, add)
     return [x % q for x in total]
 
 
 def _few(plan: Plan, multipliers: Multipliers, add: Add) -> None:
-    """What concerns few numbers: the squares' right sides, the zeros, and the vectors of masks and of links."""
+    """What concerns few numbers: the squares' right sides, and the vectors of masks and of links."""
     q, width, masks = plan.group.q, plan.width, len(plan.used)
     for phi, squares in zip(multipliers.squares, plan.squares, strict=True):
         for theta, relation in zip(multipliers.positions, squares.relations, strict=False):
@@ -120,10 +135,6 @@ def _few(plan: Plan, multipliers: Multipliers, add: Add) -> None:
                 value = factor * term.coefficient
                 for at in range(term.start, term.start + term.count):
                     add(at // width, at % width, value)
-    zeros = iter(multipliers.zeros)
-    for a, used in enumerate(plan.used):
-        for t in range(used, width):
-            add(a, t, next(zeros))
     _each(multipliers.checks, masks, add)
     _each(multipliers.links, masks + 1, add)
 

@@ -59,25 +59,27 @@ class Ternary:
 
         A factor that all columns have in common costs nothing if the scalars already have it.
         """
+        words = self.transpose_words(scalars, modulus)
+        return [int.from_bytes(row, "little") for row in _split(words.tobytes(), 4 * words.shape[1])]
+
+    def transpose_words(self, scalars: Sequence[int], modulus: int) -> NDArray[np.uint32]:
+        """What `transpose_apply` gives, of shape [columns, words]: words of 32 bits, the lowest first, an even number of them."""
         if len(scalars) != self.rows or not 2 <= modulus.bit_length() <= MODULUS_BITS:
             raise InvalidInput("as many scalars as rows are needed, and a modulus of 2 to 512 bits")
         reduced = [scalar % modulus for scalar in scalars]
         if kernel.usable():
-            data = self._words(reduced, modulus)
-            size = 4 * data.shape[1]
-            return [int.from_bytes(row, "little") for row in _split(data.tobytes(), size)]
+            return kernel.ternary_transpose(self._data, reduced + [0] * (8 * self._groups - self.rows), modulus)
         count = -(-modulus.bit_length() // PART_BITS)
         limbs = np.array([[s >> PART_BITS * i & PART_MASK for i in range(count)] for s in reduced], dtype=np.float64)
         blocks = (slice(start, start + COLUMNS_AT_ONCE) for start in range(0, self.columns, COLUMNS_AT_ONCE))
-        return [x % modulus for block in blocks for x in _from_limbs(self._entries(block) @ limbs, self.rows * modulus)]
+        sums = [x % modulus for block in blocks for x in _from_limbs(self._entries(block) @ limbs, self.rows * modulus)]
+        size = 8 * -(-modulus.bit_length() // 64)
+        return np.frombuffer(b"".join([x.to_bytes(size, "little") for x in sums]), dtype="<u4").reshape(self.columns, size // 4)
 
     def part(self, start: int, stop: int) -> Ternary:
         """Columns start..stop-1."""
         size = 2 * self._groups
         return Ternary(self._data[size * start : size * stop], self.rows, stop - start)
-
-    def _words(self, scalars: Sequence[int], modulus: int) -> NDArray[np.uint32]:
-        return kernel.ternary_transpose(self._data, [*scalars, *[0] * (8 * self._groups - self.rows)], modulus)
 
     def apply_matrix(self, values: Int64) -> Int64:
         """The matrix times `values`, of shape [columns, S]: shape [rows, S], right wherever the result is within int64."""
@@ -106,23 +108,6 @@ class Ternary:
         data = np.frombuffer(self._data, dtype=np.uint8).reshape(self.columns, 2, self._groups)
         bits = np.unpackbits(data[columns], axis=2, count=self.rows, bitorder="little").view(np.int8)
         return (bits[:, 0] - bits[:, 1]).astype(np.float64)
-
-
-def sum_of_transposes(matrices: Sequence[Ternary], scalars: Sequence[Sequence[int]], modulus: int) -> list[int]:
-    """For each column the sum over all matrices, which are equally wide and at least one, of what `transpose_apply` gives, mod modulus."""
-    if kernel.usable():
-        reduced = [[scalar % modulus for scalar in row] for row in scalars]
-        total = matrices[0]._words(reduced[0], modulus).astype(np.uint64)
-        for matrix, row in zip(matrices[1:], reduced[1:], strict=True):
-            total += matrix._words(row, modulus)
-        low, high = total & 0xFFFFFFFF, total >> np.uint64(PART_BITS)
-        size = 4 * total.shape[1]
-        parts = [_split(half.astype("<u4").tobytes(), size) for half in (low, high)]
-        return [(int.from_bytes(a, "little") + (int.from_bytes(b, "little") << PART_BITS)) % modulus for a, b in zip(*parts, strict=True)]
-    sums = [0] * matrices[0].columns
-    for matrix, given in zip(matrices, scalars, strict=True):
-        sums = [x + y for x, y in zip(sums, matrix.transpose_apply(given, modulus), strict=True)]
-    return [x % modulus for x in sums]
 
 
 def _split(data: bytes, size: int) -> list[bytes]:

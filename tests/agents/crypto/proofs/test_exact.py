@@ -99,3 +99,14 @@ def test_the_longest_sums_are_exact() -> None:
     x, y = (1 << 62) - 1, (1 << Q_BITS) - 1
     assert exact.Matrix([np.full(width, x)]).times([exact.limbs([y] * width, LIMBS)]) == [[width * x * y]]
     assert exact.Matrix([[-x] * width]).times([exact.limbs([y] * width, LIMBS)]) == [[-width * x * y]]
+
+
+@pytest.mark.parametrize("count", [1, 3, exact.WEIGHTED_ROWS + 1])
+def test_a_weighted_sum_of_rows_of_limbs(count):
+    chance = np.random.default_rng(count)
+    rows = chance.integers(0, 1 << 16, (count, 5, 28), dtype=np.uint16)
+    rows[0] = (1 << 16) - 1
+    scalars = [(1 << 448) - 1, *(int.from_bytes(chance.bytes(56), "big") for _ in range(count - 1))]
+    numbers = [[int.from_bytes(x.tobytes(), "little") for x in row] for row in rows]
+    expected = [sum(s * row[t] for s, row in zip(scalars, numbers, strict=True)) for t in range(5)]
+    assert exact.weighted(scalars, rows) == expected
