@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defedbio.crypto.proofs import contribution
+from defedbio.crypto import kernel
+from defedbio.crypto.proofs import contribution, encoding
 from defedbio.crypto.proofs.plan import plan
 from defedbio.crypto.proofs.statement import Block, Form, Norm, Piece, Range
 from defedbio.errors import BadProof, InvalidInput, OutsideRule
@@ -166,9 +167,29 @@ def test_a_batch_says_of_each_what_it_says_of_it_alone(send, mixed, mixed_values
 
 
 def test_two_proofs_of_one_contribution_share_no_number(send, mixed, mixed_values):
-    """Nothing in a proof depends on the witness alone, or two of them could be compared."""
+    """Every number of a proof is masked anew, or two of them could be compared."""
     sent = send(mixed, *mixed_values)
-    first, second = sent.prove(), sent.prove()
-    size = sent.parameters.group.element_bytes
-    parts = [{p[i : i + size] for i in range(1, len(p) - size, size)} for p in (first, second)]
-    assert not parts[0] & parts[1]
+    first, second = (encoding.read(sent.plan, sent.prove()) for _ in range(2))
+    for name, numbers in first.items():
+        assert not set(numbers) & set(second[name]), name
+
+
+def test_forms_and_keys_may_differ_within_a_batch(send, make_material, mixed, mixed_values):
+    other = make_material(2048, 2, 3).public
+    sent = [send(mixed, *mixed_values), send(Form(2048, 7, (Block(24, (Piece("count", 3, Range(9)),)),)), [7, 0, 9, 1], key=other)]
+    proofs = [s.prove() for s in sent]
+    statements = [s.statement for s in sent]
+    assert contribution.verify_all(statements, proofs, os.urandom, parameters=sent[0].parameters) == [None, None]
+    statements[1] = replace(statements[1], key_epoch=4)
+    found = contribution.verify_all(statements, proofs, os.urandom, parameters=sent[0].parameters)
+    assert found[0] is None and isinstance(found[1], BadProof)
+
+
+@pytest.mark.parametrize("prover", [True, False])
+def test_the_kernel_and_the_libraries_accept_each_others_proofs(send, mixed, mixed_values, monkeypatch, prover):
+    sent = send(mixed, *mixed_values)
+    usable = kernel.usable()
+    monkeypatch.setattr(kernel, "usable", lambda: usable and prover)
+    proof = sent.prove()
+    monkeypatch.setattr(kernel, "usable", lambda: usable and not prover)
+    sent.verify(proof)
