@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from defedbio.crypto import numbers
 from defedbio.crypto.paillier import PublicKey
@@ -390,6 +392,16 @@ def test_other_lengths_and_versions(victim, honest):
     for proof in (b"", honest[:-1], honest + b"\0"):
         refused(victim, proof, f"{len(honest)} are expected")
     refused(victim, b"\2" + honest[1:], "another version")
+
+
+@settings(deadline=None, max_examples=40)
+@given(start=st.floats(0, 1), length=st.integers(1, 5000), byte=st.sampled_from([0, 1, 255, None]))
+def test_whatever_the_bytes_are_the_proof_is_refused_and_nothing_else_happens(victim, honest, start, length, byte):
+    at = int(start * (len(honest) - 1))
+    end = min(at + length, len(honest))
+    written = os.urandom(end - at) if byte is None else bytes([byte]) * (end - at)
+    if written != honest[at:end]:
+        refused(victim, honest[:at] + written + honest[end:])
 
 
 def test_signs_of_the_ciphertexts_mask(victim, honest):
