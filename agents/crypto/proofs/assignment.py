@@ -98,9 +98,13 @@ def _fill_roots(
 
 
 def find_roots(rest: Sequence[int], rand: Rand) -> list[tuple[int, int, int]]:
-    """Three squares for each, which is 1 mod 4 and so has them if it is not negative: raises OutsideRule otherwise."""
+    """Three squares for each, which is 1 mod 4 and so has them if it is not negative, as values that fit make it.
+
+    Raises:
+        OutsideRule: when one is negative.
+    """
     if any(x < 0 for x in rest):
-        raise OutsideRule("the values are outside what the study allows, so nothing can be proven of them")
+        raise OutsideRule("random sums of the values are longer than can be proven", "encrypt again, the values a little smaller")
     return three_squares(rest, rand)
 
 

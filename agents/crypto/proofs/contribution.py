@@ -10,7 +10,7 @@ from defedbio.crypto.proofs import assignment, bounded, encoding
 from defedbio.crypto.proofs.assignment import fits
 from defedbio.crypto.proofs.plan import PRODUCTION, Parameters, plan
 from defedbio.crypto.proofs.statement import Form, Statement, Witness
-from defedbio.errors import BadProof
+from defedbio.errors import BadProof, OutsideRule
 
 __all__ = ["check", "fits", "prove", "size", "verify", "verify_all"]
 
@@ -31,10 +31,12 @@ def prove(
     """The proof's bytes, `size` of them.
 
     Raises:
-        OutsideRule: if the witness does not obey the form, so that no proof can be made of it, or, where `fits` says that it does, by bad
-            luck of random rows: the caller then encrypts again, values a little smaller. InvalidInput: for values of another shape.
+        OutsideRule: if the values do not fit the form (`fits`), so that no proof is made of them, or, once in 2^31 bounds, by bad luck of
+            random rows: the caller then encrypts again, values a little smaller. InvalidInput: for values of another shape.
     """
     made = plan(statement.form, parameters)
+    if not fits(statement.form, witness.values, parameters):
+        raise OutsideRule("the values are outside what the study allows, so nothing can be proven of them")
     argument = bounded.Argument(statement, made)
     matrix = assignment.matrix(made, assignment.digits(made, witness.values), argument.rows, rand)
     return bounded.prove(argument, matrix, witness.exponents, rand, arithmetic)
