@@ -139,8 +139,9 @@ class Quantisation:
     bounds the L2 norm of x; `max_abs` bounds every element; at least one is set. Then discrete Gaussian `noise` of that deviation is
     added to every element (0: none).
 
-    Where `sigma` is not 0, the vector is rotated first (crypto.rotation), so that its elements look Gaussian: `clip_norm` bounds the L2
-    norm of weight/weight_cap * x then, and the scale makes a vector of that norm one whose elements have the deviation `sigma`.
+    Where `sigma` is not 0, the vector is rotated first (crypto.rotation), so that its elements look Gaussian: the L2 norm of
+    weight/weight_cap * x is at most `clip_norm` * sqrt(weight/weight_cap) then (`clip_norm` where it is not weighted), and the scale makes
+    a vector of norm `clip_norm` one whose elements have the deviation `sigma`.
     """
 
     slot_bits: int
@@ -171,6 +172,19 @@ class Quantisation:
     @property
     def rotated(self) -> bool:
         return self.sigma != 0
+
+    def share(self, weight: int) -> float:
+        """What a contribution of this weight is multiplied by: weight/weight_cap, and 1 where it is not weighted."""
+        return weight / self.weight_cap if self.weighted else 1.0
+
+    def limit(self, weight: int) -> float:
+        """The L2 norm that weight/weight_cap * x may have where it is rotated.
+
+        It grows with the root of the weight: who declares a small one cannot move the sum as the largest can, and those that are small
+        and honest, whose updates are often the longer ones, are not cut before the others are.
+        """
+        assert self.clip_norm is not None and self.rotated
+        return self.clip_norm * sqrt(self.share(weight))
 
     @property
     def bound(self) -> int:

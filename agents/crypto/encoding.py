@@ -57,9 +57,10 @@ def norm_rule(segment: Segment) -> NormRule:
     unit: (A·W/cap + √d)² bounds their square for certain. Noise of deviation s adds s·√(d + 2√(d t) + 2 t) to the norm but with
     e^-t (Hsu, Kakade, Zhang 2012; discrete Gaussians are sub-Gaussian).
 
-    Rotated values have at most A² = d·sigma² whatever the weight. Stochastic rounding adds at most 1/4 to each square's expectation, and
-    by Bernstein's inequality (Boucheron, Lugosi, Massart 2013, theorem 2.10) no more than √(2 d t)·(sigma + 1/2) + 2 b t / 3 to their
-    sum, but with e^-t: a square moves by up to b = 2·largest + 1, and has a variance of at most (|r| + 1/2)².
+    Rotated values have at most d·sigma²·W/cap (W = cap where they are not weighted). Stochastic rounding adds at most 1/4 to each
+    square's expectation, and by Bernstein's inequality (Boucheron, Lugosi, Massart 2013, theorem 2.10) no more than
+    √(2 d t)·(sigma + 1/2) + 2 b t / 3 to their sum, but with e^-t: a square moves by up to b = 2·largest + 1, and has a variance of at
+    most (|r| + 1/2)².
 
     Raises:
         InvalidInput: for a segment without a clip norm.
@@ -68,9 +69,11 @@ def norm_rule(segment: Segment) -> NormRule:
     if q.clip_norm is None:
         raise InvalidInput(f"the {segment.name} of a contribution has no clip norm")
     if q.rotated:
-        squares = d * (q.sigma * q.sigma + 0.25)
-        tail = sqrt(2 * d * _TAIL) * (q.sigma + 0.5) + 2 * (2 * q.largest + 1) * _TAIL / 3
-        return NormRule(0, 0, ceil(squares + tail), 1)
+        squares = d * q.sigma * q.sigma * (1 + _ARITHMETIC)
+        beside = d / 4 + sqrt(2 * d * _TAIL) * (q.sigma + 0.5) + 2 * (2 * q.largest + 1) * _TAIL / 3
+        if not q.weighted:
+            return NormRule(0, 0, ceil(squares + beside), 1)
+        return NormRule(0, ceil(squares), ceil(beside * q.weight_cap), q.weight_cap)
     whole = q.clip_norm * q.scale * (1 + _ARITHMETIC)
     beside = sqrt(d) + q.noise * sqrt(d + 2 * sqrt(d * _TAIL) + 2 * _TAIL)
     if not q.weighted:
@@ -84,9 +87,9 @@ def encode(vectors: Sequence[Float64], weight: int, segments: Sequence[Segment],
 
     x is clipped to the L2 norm `clip_norm`, then element-wise to `max_abs`. Rounding is stochastic on the magnitude, with 53 random
     bits an element: the expectation is the real value to within 2^-53. Whole numbers under a whole scale are exact. The segment's
-    noise comes last. Where values are rotated, weight / weight_cap · x is what is clipped, and then rotated by the round's public
-    `rotation` and cut at `largest` units. No segment is outside its `norm_rule`: one that comes out above is rounded again from a vector
-    that is shorter by a hundredth.
+    noise comes last. Where values are rotated, weight / weight_cap · x is what is clipped, to clip_norm · sqrt(weight / weight_cap), and
+    then rotated by the round's public `rotation` and cut at `largest` units. No segment is outside its `norm_rule`: one that comes out
+    above is rounded again from a vector that is shorter by a hundredth.
 
     Raises:
         InvalidData: for a part that is not 1-D float64 of its segment's length, or has NaN or infinite elements.
@@ -105,9 +108,9 @@ def encode(vectors: Sequence[Float64], weight: int, segments: Sequence[Segment],
         if not 1 <= weight <= q.weight_cap:
             raise InvalidInput(f"the weight must be 1..{q.weight_cap}")
         q.check_slot_rule(1)
-        share = weight / q.weight_cap if q.weighted else 1.0
+        share = q.share(weight)
         if q.rotated:
-            real = rotate(_clip(x * share, q), rotation, segment.name) * q.scale
+            real = rotate(_shortened(x * share, q.limit(weight)), rotation, segment.name) * q.scale
         else:
             real = _clip(x, q) * (share * q.scale)
         out.append(_integers(real, weight, segment, rand))
@@ -172,12 +175,16 @@ def _round(real: Float64, q: Quantisation, rand: Rand) -> Int64:
 
 
 def _clip(vector: Float64, q: Quantisation) -> Float64:
-    out = vector
-    largest = float(np.max(np.abs(vector)))
-    if q.clip_norm is not None and largest > 0:
-        # scaled by the largest element first, so that squares can neither overflow nor vanish
-        relative = vector / largest
-        norm = float(np.sqrt(np.sum(relative * relative)))
-        if largest > q.clip_norm / norm:
-            out = relative * (q.clip_norm / norm)
+    out = vector if q.clip_norm is None else _shortened(vector, q.clip_norm)
     return out if q.max_abs is None else np.clip(out, -q.max_abs, q.max_abs)
+
+
+def _shortened(vector: Float64, norm: float) -> Float64:
+    """The vector, with the L2 norm `norm` if it is longer."""
+    largest = float(np.max(np.abs(vector)))
+    if largest == 0:
+        return vector
+    # scaled by the largest element first, so that squares can neither overflow nor vanish
+    relative = vector / largest
+    own = float(np.sqrt(np.sum(relative * relative)))
+    return relative * (norm / own) if largest > norm / own else vector

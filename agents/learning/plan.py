@@ -51,11 +51,18 @@ class Step:
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """The weight and the segments by the width of their slots, as they lie in ciphertexts; the weight comes first, in a wide slot."""
+        """How the weight and the segments lie in ciphertexts: the weight comes first, in a wide slot, equally wide segments share a run,
+        and every rotated one has its own, so that something can be proven of each of its slot columns."""
         first = self.segments[0].quantisation
         weight = WIDE_SLOT_BITS if first.rotated else first.slot_bits
-        widths = [(weight, 1), *((s.quantisation.slot_bits, s.length) for s in self.segments)]
-        return tuple(Run(bits, sum(length for _, length in run)) for bits, run in groupby(widths, key=lambda width: width[0]))
+        runs = [Run(weight, 1)]
+        for segment in self.segments:
+            q = segment.quantisation
+            if q.rotated or q.slot_bits != runs[-1].slot_bits:
+                runs.append(Run(q.slot_bits, segment.length))
+            else:
+                runs[-1] = Run(q.slot_bits, runs[-1].values + segment.length)
+        return tuple(runs)
 
     @property
     def weight_cap(self) -> int:

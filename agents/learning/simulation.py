@@ -80,8 +80,8 @@ def plain(clip: bool = True, seed: int = 0) -> Combine:
             total = np.zeros(segment.length)
             for p in contributions.values():
                 q = segment.quantisation
-                share = p.weight / q.weight_cap if q.rotated and q.weighted else 1.0
-                vector = clipped(share * p.vectors[place], q.clip_norm) / share if clip else p.vectors[place]
+                norm = q.limit(p.weight) / q.share(p.weight) if q.rotated else q.clip_norm
+                vector = clipped(p.vectors[place], norm) if clip else p.vectors[place]
                 if clip and q.noise:
                     vector = vector + generator.normal(0, q.noise / q.scale, segment.length)
                 total += p.weight * vector if segment.quantisation.weighted else vector

@@ -63,8 +63,8 @@ def test_the_rule_is_close_to_what_honest_vectors_need() -> None:
     rule = encoding.norm_rule(segment)
     values = encoding.encode((of_norm(3.0, 20_000),), 10, (segment,), os.urandom, ROUND)[1:]
     norm = float(np.linalg.norm(values.astype(float)))
-    assert 4.0 * np.sqrt(20_000) < norm < np.sqrt(rule.constant) < 1.02 * norm
-    assert rule == (0, 0, rule.constant, 1)
+    assert 4.0 * np.sqrt(20_000) < norm < np.sqrt((10 * rule.linear + rule.constant) / rule.divisor) < 1.02 * norm
+    assert rule == (0, rule.linear, rule.constant, 10)
 
 
 def test_the_rule_binds_whoever_leaves_the_encoder_out() -> None:
@@ -108,11 +108,19 @@ def test_the_mean_comes_back(weighted) -> None:
 
 
 def test_clipping_is_of_the_weighted_vector() -> None:
-    """What a small organisation sends is as long as its weight says, up to what the largest may send."""
+    """What a small organisation sends is as long as its weight says, up to the root of its share of what the largest may send."""
     segment = narrow(1000, 4.0, clip=1.0)
-    for weight, norm, want in ((10, 5.0, 1.0), (1, 5.0, 0.5), (1, 50.0, 1.0)):
+    for weight, norm, want in ((10, 5.0, 1.0), (5, 1.0, 0.5), (5, 5.0, 0.5**0.5), (5, 50.0, 0.5**0.5)):
         values = encoding.encode((of_norm(norm, 1000),), weight, (segment,), os.urandom, ROUND)[1:]
         assert np.linalg.norm(values.astype(float)) / segment.quantisation.scale == pytest.approx(want, rel=0.05)
+
+
+def test_a_small_weight_does_not_carry_the_norm_of_the_largest() -> None:
+    segment = narrow(2000, 4.0)
+    rule = encoding.norm_rule(segment)
+    values = encoding.encode((of_norm(1.0, 2000),), 10, (segment,), os.urandom, ROUND)[1:]
+    assert rule.holds(values, 10)
+    assert not any(rule.holds(values, weight) for weight in range(1, 10))
 
 
 def test_another_clip_norm_leaves_the_bounds_in_integers() -> None:
