@@ -73,11 +73,21 @@ NARROW: dict[str, Any] = RICH | {"quantisation": "auto", "model": {"kind": "mlp"
 
 
 def test_narrow_slots_are_simulated_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rotated updates and control variates beside counts in wide slots, under clip norms that follow the training."""
+    """Rotated updates and control variates beside counts in wide slots, under clip norms that follow the training.
+
+    The second training round is voided: the one that takes its place has another rotation and the same clip norm.
+    """
+
+    def rotation(step: Step) -> bytes:
+        return RoundContext(CHAIN, CONTRACT, STUDY, step.index + (1 if step.index < 3 else 2)).to_bytes()
+
     world = InProcess(tmp_path, frame_of(NARROW))
     _draw_known_secrets(world, monkeypatch)
+    world.play(reached(4, Phase.COMMITTED))
+    world.recorder(0).advance("void 4", 4)
+    world.recorder(0).open_round("open 5", 1)
     study = world.play(lambda s: s.complete)
-    simulated = list(simulate(world.study.spec, [dataset(i) for i in range(4)], *exact(_secret, _rotation), minimum=3))
+    simulated = list(simulate(world.study.spec, [dataset(i) for i in range(4)], *exact(_secret, rotation), minimum=3))
     clips = [done.state.extras["clip.update"][0] for done in simulated if done.step.kind == "train"]
     assert len(set(clips)) == 3
     for view, done in zip(study.finalised, simulated, strict=True):
