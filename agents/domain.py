@@ -137,7 +137,8 @@ class Quantisation:
     A contribution is `weight` (1..weight_cap) and a vector x; what is summed is round(weight/weight_cap * x * scale), and the
     weight itself in a slot of its own; what is not `weighted` (counts, control variates) is summed as round(x * scale). `clip_norm`
     bounds the L2 norm of x; `max_abs` bounds every element; at least one is set. Then discrete Gaussian `noise` of that deviation is
-    added to every element (0: none).
+    added to every element (0: none). Elements that only `max_abs` bounds are at least 0, so that a proof can bound them one by one: those
+    of `signed` ones are summed with `shift` added to each.
 
     Where `sigma` is not 0, the vector is rotated first (crypto.rotation), so that its elements look Gaussian: the L2 norm of
     weight/weight_cap * x is at most `clip_norm` * sqrt(weight/weight_cap) then (`clip_norm` where it is not weighted), and the scale makes
@@ -152,6 +153,7 @@ class Quantisation:
     weighted: bool = True
     noise: int = 0
     sigma: float = 0.0
+    signed: bool = False
 
     def __post_init__(self) -> None:
         if not 8 <= self.slot_bits <= 62:
@@ -160,6 +162,8 @@ class Quantisation:
             raise InvalidInput("scale must be positive and weight_cap at least 1")
         if self.clip_norm is None and self.max_abs is None:
             raise InvalidInput("a quantisation needs clip_norm or max_abs")
+        if self.signed and (self.clip_norm is not None or self.weighted):
+            raise InvalidInput("only elements that are bounded one by one, and not weighted, are shifted")
         if not 0 <= self.noise <= MAX_NOISE:
             raise InvalidInput(f"the deviation of the noise must be 0..{MAX_NOISE} units", "narrow the slots or lower the scale")
         if not all(bound is None or 0 < bound * self.scale < inf for bound in (self.clip_norm, self.max_abs)):
@@ -189,7 +193,12 @@ class Quantisation:
     @property
     def bound(self) -> int:
         """Largest magnitude a contribution can put in one slot, B_int of the slot rule. The weight does not lie in rotated slots."""
-        return self.largest if self.rotated else max(self.largest + NOISE_TAIL * self.noise, self.weight_cap)
+        return self.largest if self.rotated else max(self.largest + self.shift + NOISE_TAIL * self.noise, self.weight_cap)
+
+    @property
+    def shift(self) -> int:
+        """What every contribution adds to each element."""
+        return self.largest if self.signed else 0
 
     @property
     def largest(self) -> int:

@@ -113,8 +113,16 @@ def encode(vectors: Sequence[Float64], weight: int, segments: Sequence[Segment],
             real = rotate(_shortened(x * share, q.limit(weight)), rotation, segment.name) * q.scale
         else:
             real = _clip(x, q) * (share * q.scale)
-        out.append(_integers(real, weight, segment, rand))
+        out.append(_integers(real, weight, segment, rand) + q.shift)
     return np.concatenate(out)
+
+
+def shrunk(vectors: Sequence[Float64], weight: int, segments: Sequence[Segment], factor: float) -> tuple[Float64, ...]:
+    """The vectors with those that are clipped to a norm clipped and then made shorter by `factor`; numbers bounded one by one stay."""
+    return tuple(
+        x if s.quantisation.clip_norm is None else _limited(x, weight, s.quantisation) * factor
+        for x, s in zip(vectors, segments, strict=True)
+    )
 
 
 def decode(totals: Int64, segments: Sequence[Segment], participants: int, rotation: bytes = b"", proven: bool = False) -> Decoded:
@@ -140,7 +148,7 @@ def decode(totals: Int64, segments: Sequence[Segment], participants: int, rotati
         q.check_slot_rule(participants)
         if not participants <= weight <= participants * q.weight_cap:
             raise InvalidInput(f"the total weight is impossible for {participants} participants")
-        piece = totals[start : start + segment.length]
+        piece = totals[start : start + segment.length] - participants * q.shift
         start += segment.length
         limit = participants * (q.largest + NOISE_TAIL * q.noise)
         if not proven and (np.any(piece > limit) or np.any(piece < -limit)):
@@ -177,6 +185,10 @@ def _round(real: Float64, q: Quantisation, rand: Rand) -> Int64:
 def _clip(vector: Float64, q: Quantisation) -> Float64:
     out = vector if q.clip_norm is None else _shortened(vector, q.clip_norm)
     return out if q.max_abs is None else np.clip(out, -q.max_abs, q.max_abs)
+
+
+def _limited(vector: Float64, weight: int, q: Quantisation) -> Float64:
+    return _shortened(vector, q.limit(weight) / q.share(weight)) if q.rotated else _clip(vector, q)
 
 
 def _shortened(vector: Float64, norm: float) -> Float64:

@@ -95,7 +95,10 @@ def counts(spec: StudySpec) -> tuple[Segment, ...]:
     if spec.statistics is None:
         return ()
     rows = spec.statistics.rows
-    return tuple(_sum(spec, f"{statistics.PREFIX}{name}", length, rows, WIDE_SLOT_BITS) for name, length in statistics.layout(spec).items())
+    return tuple(
+        _sum(spec, f"{statistics.PREFIX}{name}", length, rows, WIDE_SLOT_BITS, signed=name in statistics.SIGNED)
+        for name, length in statistics.layout(spec).items()
+    )
 
 
 def measures(spec: StudySpec) -> tuple[Segment, ...]:
@@ -106,11 +109,12 @@ def measures(spec: StudySpec) -> tuple[Segment, ...]:
     return tuple(_sum(spec, f"{EVALUATION}{m.name}", m.length, m.bound, bits) for m in open_task(spec).measures(spec.evaluation))
 
 
-def _sum(spec: StudySpec, name: str, length: int, bound: float, slot_bits: int) -> Segment:
-    """A sum over all organisations of numbers of at most `bound` each; counts come out exact where the slots have room for them."""
-    scale = widest_scale(slot_bits, bound, spec.seats)
+def _sum(spec: StudySpec, name: str, length: int, bound: float, slot_bits: int, signed: bool = False) -> Segment:
+    """A sum over all organisations of numbers in 0..bound each, or in ±bound if `signed`; counts come out exact where the slots have room
+    for them."""
+    scale = widest_scale(slot_bits, 2 * bound, spec.seats, spare=1) if signed else widest_scale(slot_bits, bound, spec.seats)
     scale = float(int(scale)) if scale >= 1 else scale
-    quantisation = Quantisation(slot_bits, scale, spec.weight_cap, max_abs=bound, weighted=False)
+    quantisation = Quantisation(slot_bits, scale, spec.weight_cap, max_abs=bound, weighted=False, signed=signed)
     quantisation.check_slot_rule(spec.seats, NORM_PROOF_SLACK)
     return Segment(name, length, quantisation)
 

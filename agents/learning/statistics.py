@@ -22,6 +22,7 @@ from defedbio.spec import MulticlassSpec, RegressionSpec, StatisticsSpec, StudyS
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 PREFIX = "statistics."
+SIGNED = ("score",)  # vectors with numbers below 0
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
