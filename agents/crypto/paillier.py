@@ -2,14 +2,14 @@
 
 h = -x² mod n and h_s = h^n mod n²; x is derived by hashing n, so nobody chooses it. r has |n|/2 bits. The results are ordinary
 Paillier ciphertexts that `phe` opens. Obfuscators h_s^r do not depend on the message: they are made ahead, one each, and never reused
-or combined.
+or combined. Whoever has r can open the ciphertext: the sender keeps it until it has proven what it sends, and no longer.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -88,6 +88,22 @@ class PublicKey:
         return keccak256(numbers.to_bytes(self.n, self.modulus_bytes))
 
 
+@dataclass(frozen=True, slots=True)
+class Obfuscator:
+    """`value` is h_s^exponent mod n²."""
+
+    value: int = field(repr=False)
+    exponent: int = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Encrypted:
+    """Ciphertexts, and what their sender alone may know: every obfuscator's exponent."""
+
+    ciphertexts: list[int]
+    exponents: list[int] = field(repr=False)
+
+
 class FixedBaseTable:
     """All h_s^(d·256^j): about 47 MB at 3072 bits (38 MB without the kernel), made once per key."""
 
@@ -96,9 +112,12 @@ class FixedBaseTable:
         self.exponent_bytes = (key.bits // 2 + 7) // 8
         self._comb = numbers.CombTable(key.hs, key.n, self.exponent_bytes, squared=True)
 
-    def obfuscators(self, rand: Rand, count: int, arithmetic: Arithmetic = ONE_THREAD) -> list[int]:
+    def obfuscators(self, rand: Rand, count: int, arithmetic: Arithmetic = ONE_THREAD) -> list[Obfuscator]:
         """h_s^r for `count` fresh r of |n|/2 bits."""
-        return arithmetic.comb_powers(self._comb, rand(self.exponent_bytes * count))
+        size = self.exponent_bytes
+        drawn = rand(size * count)
+        exponents = (int.from_bytes(drawn[i : i + size], "little") for i in range(0, len(drawn), size))
+        return list(map(Obfuscator, arithmetic.comb_powers(self._comb, drawn), exponents))
 
 
 class ObfuscatorPool:
@@ -115,7 +134,7 @@ class ObfuscatorPool:
         self._rand = rand
         self._table = table or FixedBaseTable(key)
         self._arithmetic = arithmetic
-        self._ready: deque[int] = deque()
+        self._ready: deque[Obfuscator] = deque()
 
     def __len__(self) -> int:
         return len(self._ready)
@@ -124,7 +143,7 @@ class ObfuscatorPool:
         """Add `count` obfuscators."""
         self._ready.extend(self._table.obfuscators(self._rand, count, self._arithmetic))
 
-    def take(self) -> int:
+    def take(self) -> Obfuscator:
         """One obfuscator that nobody else gets."""
         try:
             return self._ready.popleft()
@@ -137,7 +156,12 @@ class ObfuscatorPool:
 
 
 def encrypt(key: PublicKey, plaintexts: Sequence[int], pool: ObfuscatorPool) -> list[int]:
-    """Ciphertexts of numbers in [0, n), one product each besides the obfuscator.
+    """The ciphertexts of `encrypt_to_prove`, where nothing will be proven of them."""
+    return encrypt_to_prove(key, plaintexts, pool).ciphertexts
+
+
+def encrypt_to_prove(key: PublicKey, plaintexts: Sequence[int], pool: ObfuscatorPool) -> Encrypted:
+    """Ciphertexts of numbers in [0, n), one product each besides the obfuscator, and the obfuscators' exponents.
 
     Raises:
         InvalidInput: for a plaintext out of range, or a pool of another key.
@@ -149,8 +173,10 @@ def encrypt(key: PublicKey, plaintexts: Sequence[int], pool: ObfuscatorPool) -> 
             raise InvalidInput(f"plaintext {index} is outside 0..n-1")
     pool.fill(max(0, len(plaintexts) - len(pool)))
     if not plaintexts:
-        return []
-    return numbers.column_products([[1 + m * key.n for m in plaintexts], [pool.take() for _ in plaintexts]], key.n, squared=True)
+        return Encrypted([], [])
+    taken = [pool.take() for _ in plaintexts]
+    rows = [[1 + m * key.n for m in plaintexts], [obfuscator.value for obfuscator in taken]]
+    return Encrypted(numbers.column_products(rows, key.n, squared=True), [obfuscator.exponent for obfuscator in taken])
 
 
 def check_ciphertexts(key: PublicKey, ciphertexts: Sequence[int]) -> None:

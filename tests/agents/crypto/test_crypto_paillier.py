@@ -104,7 +104,7 @@ def test_a_wiped_pool_is_empty_and_makes_new_ones(small) -> None:
     assert len(pool) == 2
     pool.wipe()
     assert len(pool) == 0
-    assert small.oracle.raw_decrypt(pool.take()) == 0
+    assert small.oracle.raw_decrypt(pool.take().value) == 0
 
 
 def test_a_pool_of_another_key_is_refused(small, make_material) -> None:
