@@ -1,4 +1,5 @@
-"""What others published, fetched and checked: CID first, then exact length and header, then values, then the root on the chain (C3)."""
+"""What others published, fetched and checked: CID first, then exact length and header, then values, then the root on the chain, and the
+proof last, which costs most (C3)."""
 
 from __future__ import annotations
 
@@ -9,8 +10,9 @@ from defedbio.crypto import roots, threshold, wire
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.numbers import Rand
+from defedbio.crypto.proofs import contribution
 from defedbio.crypto.threshold import Opening
-from defedbio.errors import BlobMismatch, BlobUnavailable, InternalFault, PeerFault
+from defedbio.errors import BadProof, BlobMismatch, BlobUnavailable, InternalFault, PeerFault
 from defedbio.learning.state import GlobalState, genesis, size_cap
 from defedbio.network.peers import Peers
 from defedbio.protocol.frame import NO_PROOF, StudyFrame
@@ -36,8 +38,9 @@ class Fetcher:
     rand: Rand
     seconds: float = 30.0
 
-    def update(self, view: RoundView, reveal: Reveal, seconds: float | None = None) -> list[int]:
-        """A revealed update's ciphertexts: units below n² with the revealed root. `seconds` bound the fetch instead of the usual ones.
+    def update(self, view: RoundView, reveal: Reveal, seconds: float | None = None) -> wire.UpdatePayload:
+        """A revealed update: ciphertexts that are units below n² and have the revealed root, with the proof of the revealed hash. Whether
+        the proof holds is for `check_proofs` to say. `seconds` bound the fetch instead of the usual ones.
 
         Raises:
             BlobUnavailable, MalformedBlob, BlobMismatch, BadCiphertext: with the participant to blame.
@@ -46,14 +49,27 @@ class Fetcher:
         header = self.frame.header(wire.BlobKind.UPDATE, view, reveal.participant)
         try:
             raw = self._blob(header, reveal.cid, reveal.participant, keepers_of_updates(view), seconds)
-            ciphertexts = wire.decode_update(raw, header, key).ciphertexts
-            if roots.update_root(ciphertexts, key) != reveal.update_root:
+            update = wire.decode_update(raw, header, key)
+            if roots.update_root(update.ciphertexts, key) != reveal.update_root:
                 raise BlobMismatch("the update's root is not the revealed one")
-            if reveal.proof_hash != NO_PROOF:
+            if not self.frame.spec.proofs and reveal.proof_hash != NO_PROOF:
                 raise BlobMismatch("the update names a proof, and this study asks for none")
+            if self.frame.spec.proofs and reveal.proof_hash != keccak256(update.proof):
+                raise BlobMismatch("the update's proof is not the one whose hash was revealed")
         except PeerFault as error:
             raise error.blame(reveal.participant) from None
-        return ciphertexts
+        return update
+
+    def check_proofs(
+        self, view: RoundView, updates: Sequence[tuple[Reveal, wire.UpdatePayload]], arithmetic: Arithmetic = ONE_THREAD
+    ) -> list[BadProof | None]:
+        """For each update that `update` gave why its proof does not hold, with the participant to blame; None where it does."""
+        statements = [self.frame.statement(view, reveal.participant, update.ciphertexts) for reveal, update in updates]
+        found = contribution.verify_all(statements, [update.proof for _, update in updates], self.rand, arithmetic)
+        for (reveal, _), error in zip(updates, found, strict=True):
+            if error is not None:
+                error.blame(reveal.participant)
+        return found
 
     def aggregate(self, view: RoundView, post: Post) -> list[int]:
         """The final products that a post's blob holds, units below n²; whose they are its root does not say.

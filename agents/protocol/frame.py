@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from defedbio.chain.network import confirmations_on
 from defedbio.crypto import wire
+from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.packing import Layout
+from defedbio.crypto.proofs import contribution
+from defedbio.crypto.proofs.statement import Form, Statement
 from defedbio.crypto.threshold import ThresholdKey
 from defedbio.domain import RoundContext
 from defedbio.errors import InvalidSpec
-from defedbio.learning.plan import Step, schedule
+from defedbio.learning.plan import Step, StepKind, schedule
+from defedbio.learning.state import genesis
+from defedbio.protocol.form import check, form_of
 from defedbio.protocol.view import RoundView
 from defedbio.spec import Privacy, StudySpec
 
 NOBODY = "0x" + "00" * 20
-NO_PROOF = bytes(32)
+NO_PROOF = bytes(32)  # the proof hash in every commitment of a study without proofs
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class StudyFrame:
         if self.key.public_key.bits != self.spec.modulus_bits:
             found = self.key.public_key.bits
             raise InvalidSpec(f"the spec asks for a key of {self.spec.modulus_bits} bits, and key epoch {self.spec.key_epoch} has {found}")
+        check(self.spec)
 
     @property
     def confirmations(self) -> int:
@@ -69,9 +76,48 @@ class StudyFrame:
         """The exact bytes of a blob of the whole sum or of one organisation's contribution to it."""
         return self.header(kind, view).size
 
+    @cached_property
+    def _proven(self) -> dict[StepKind, tuple[Form, int]]:
+        """By kind of step the form of its contributions, and the bytes of a proof; empty where the study asks for none."""
+        forms = {step.kind: form_of(self.spec, step) for step in self.steps} if self.spec.proofs else {}
+        return {kind: (form, contribution.size(form)) for kind, form in forms.items()}
+
+    def form(self, view: RoundView) -> Form:
+        """What every contribution to the round has to prove."""
+        return self._proven[self.step(view).kind][0]
+
+    def proof_bytes(self, view: RoundView) -> int:
+        """The exact bytes of a contribution's proof; 0 in a study without proofs."""
+        return self._proven[self.step(view).kind][1] if self.spec.proofs else 0
+
+    def statement(self, view: RoundView, sender: str, ciphertexts: Sequence[int]) -> Statement:
+        """What the proof of `sender`'s contribution to the round has to show.
+
+        Raises:
+            InvalidInput: for another number of ciphertexts than the round's.
+        """
+        return Statement(
+            form=self.form(view),
+            key=self.key.public_key,
+            context=self.context(view.id),
+            key_epoch=self.spec.key_epoch,
+            sender=sender,
+            parent=self.parent_hash(view),
+            ciphertexts=ciphertexts,
+        )
+
+    def parent_hash(self, view: RoundView) -> bytes:
+        """keccak256 of the model that the round starts from: the chain's of its parent, or that of the spec's first."""
+        return view.parent_hash if view.parent else self._genesis_hash
+
+    @cached_property
+    def _genesis_hash(self) -> bytes:
+        return keccak256(genesis(self.spec).to_bytes())
+
     def header(self, kind: wire.BlobKind, view: RoundView, sender: str = NOBODY) -> wire.Header:
         """The only header a blob of this kind, round and sender may have. Aggregates and openings are the same from everyone: no sender."""
-        return wire.Header.make(kind, self.context(view.id), sender, self.layout(view))
+        proof_bytes = self.proof_bytes(view) if kind is wire.BlobKind.UPDATE else 0
+        return wire.Header.make(kind, self.context(view.id), sender, self.layout(view), proof_bytes)
 
     def part_header(self, view: RoundView, sender: str, span: range) -> wire.Header:
         """The header of a part of the round's opening."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from defedbio.chain.bindings.round_manager import commitment_hash, set_hash
-from defedbio.crypto import merkle, roots
+from defedbio.crypto import merkle, roots, wire
 from defedbio.domain import Phase, least_set
 from defedbio.errors import BadEvidence, BlobMismatch, BlobUnavailable, InvalidInput, PeerFault
 from defedbio.protocol import combining
@@ -14,7 +15,7 @@ from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.result import next_model
 from defedbio.protocol.sets import refused_by
-from defedbio.protocol.view import RoundView, StudyView
+from defedbio.protocol.view import Reveal, RoundView, StudyView
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ def verify_round(fetcher: Fetcher, study: StudyView, view: RoundView, holders: t
         ("frozen set", audit.frozen_set),
         *((("privacy", audit.privacy),) if audit.frame.privacy(view) is not None else ()),
         ("updates", audit.updates),
+        *((("proofs", audit.proofs),) if audit.frame.spec.proofs else ()),
         ("aggregate", audit.aggregate),
         ("opening", audit.opening),
         ("model", audit.model),
@@ -69,6 +71,7 @@ class _Audit:
     def __init__(self, fetcher: Fetcher, study: StudyView, view: RoundView, holders: tuple[str, ...]) -> None:
         self.fetcher, self.study, self.view, self.holders = fetcher, study, view, holders
         self.frame: StudyFrame = fetcher.frame
+        self.fetched: list[tuple[Reveal, wire.UpdatePayload]] = []
         self.ciphertexts: list[list[int]] = []
         self.sum: list[int] = []
         self.product = b""
@@ -111,8 +114,18 @@ class _Audit:
         return f"declared by all in the sum: epsilon at most {most:.4g} of {agreed.epsilon:g}, delta {agreed.delta:g}"
 
     def updates(self) -> str:
-        self.ciphertexts = [self.fetcher.update(self.view, reveal) for reveal in self.view.frozen_reveals()]
+        self.fetched = [(reveal, self.fetcher.update(self.view, reveal)) for reveal in self.view.frozen_reveals()]
+        self.ciphertexts = [update.ciphertexts for _, update in self.fetched]
         return f"{len(self.ciphertexts)} updates of {len(self.ciphertexts[0])} ciphertexts match their CIDs and roots"
+
+    def proofs(self) -> str:
+        """Every update in the sum obeys the study's rules, and its sender knows what is in it."""
+        began = time.monotonic()
+        for error in self.fetcher.check_proofs(self.view, self.fetched):
+            if error is not None:
+                raise error
+        seconds = time.monotonic() - began
+        return f"{len(self.fetched)} proofs of {self.frame.proof_bytes(self.view)} bytes hold, checked in {seconds:.2f} s"
 
     def aggregate(self) -> str:
         self.sum, self.product = roots.product_and_root(self.ciphertexts, self.frame.key.public_key)

@@ -88,7 +88,8 @@ class Deadlines:
 class StudySpec:
     """`raw` is the exact text whose keccak256 is on the chain. `weight_cap` is 1 when weighting is uniform. `least_share` is in
     ten-thousandths. `invited` are the addresses that may enrol, as the text has them; empty when any member may. Where `confirmations`
-    is None the chain decides (`chain.network.confirmations_on`)."""
+    is None the chain decides (`chain.network.confirmations_on`). With `proofs` every contribution has to prove that it obeys the study's
+    rules."""
 
     raw: bytes = field(repr=False)
     name: str
@@ -115,6 +116,7 @@ class StudySpec:
     privacy: Privacy | None = None
     description: str = ""
     invited: tuple[str, ...] = ()
+    proofs: bool = True
 
     def __post_init__(self) -> None:
         if self.minimum > self.seats:
@@ -199,6 +201,7 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
         "least_share": int(Decimal(str(participants["share"])) * WHOLE) if "share" in participants else TWO_THIRDS,
         "invited": tuple(participants.get("invited", ())),
         "deadlines": Deadlines(**document["deadlines"]),
+        "proofs": document.get("proofs", "required") == "required",
         "confirmations": document.get("confirmations"),
         "max_voids": document.get("max_voids", 3),
     }

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from defedbio.chain.bindings.round_manager import RoundManager, commitment_hash
 from defedbio.crypto import encoding, roots, wire
-from defedbio.crypto.paillier import ObfuscatorPool, encrypt
-from defedbio.domain import NO_ONE, BitSet
-from defedbio.errors import BlobUnavailable, CidMismatch, InternalFault, InvalidData, PeerFault
+from defedbio.crypto.merkle import keccak256
+from defedbio.crypto.paillier import Encrypted, ObfuscatorPool, encrypt_to_prove
+from defedbio.crypto.proofs import contribution as contribution_proof
+from defedbio.crypto.proofs.statement import Int64, Witness
+from defedbio.domain import NO_ONE, BitSet, Segment
+from defedbio.errors import BlobUnavailable, CidMismatch, DefedError, InternalFault, InvalidData, OutsideRule, PeerFault
 from defedbio.ipfs.cid import cid_of
 from defedbio.learning import clipping
-from defedbio.learning.local import contribute
+from defedbio.learning.local import Contribution, contribute
 from defedbio.protocol.effects import privacy
 from defedbio.protocol.effects.fetching import fetching, patience
 from defedbio.protocol.frame import NO_PROOF
@@ -25,6 +28,9 @@ from defedbio.threads import started
 
 SALT_BYTES = 32
 GOOD, UNAVAILABLE = "good", "unavailable"
+# A proof bounds some vectors by random sums over them, and refuses a few honest ones by bad luck.
+ATTEMPTS = 8
+SHRINK = 0.98
 
 
 def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
@@ -38,7 +44,7 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
     if tools.journal.get(tools.record(view, "update")) is not None:
         return
     state = tools.parent_model(study, view)
-    step, layout, key = clipping.at(frame.step(view), state.extras), frame.layout(view), frame.key.public_key
+    step = clipping.at(frame.step(view), state.extras)
     try:
         privacy.charge(tools, study, view)
     except InvalidData as error:
@@ -49,32 +55,67 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
         return
     with tools.report.phase("obfuscate", round=view.id):
         table = tools.table
-    pool = ObfuscatorPool(key, tools.rand, table, tools.arithmetic)
+    pool = ObfuscatorPool(frame.key.public_key, tools.rand, table, tools.arithmetic)
     filler = started(partial(pool.fill, frame.ciphertexts(view)), "obfuscators")  # what it leaves undone, encrypting does
     try:
         with tools.report.phase("train", round=view.id, step=step.index, kind=step.kind) as phase:
             secret, kept = tools.rand(SECRET_BYTES), tools.kept(study)
             contribution = contribute(frame.spec, step, state, dataset, training_seed(secret), phase.progress, kept, tools.installed)
-        values = encoding.encode(contribution.vectors, contribution.weight, step.segments, rounding(secret), frame.rotation(view))
+        filler.join()
+        blob, record = _sealed(tools, view, step.segments, contribution, secret, pool)
     except InvalidData as error:
         _sit_out(tools, view, error.message)
         return
     finally:
         filler.join()
-    with tools.report.phase("encrypt", round=view.id):
-        ciphertexts = encrypt(key, layout.pack(values, key.n), pool)
         pool.wipe()
-    blob = wire.encode_update(frame.header(wire.BlobKind.UPDATE, view, tools.address), ciphertexts)
-    record = {
-        "root": roots.update_root(ciphertexts, key).hex(),
-        "cid": cid_of(blob),
-        "proof": NO_PROOF.hex(),
-        "salt": tools.rand(SALT_BYTES).hex(),
-    }
     tools.journal.put_bytes(tools.record(view, "update-blob"), blob)
     for name, vector in contribution.keep.items():
         tools.journal.put_bytes(tools.record(view, f"keep/{name}"), vector.tobytes())
     tools.journal.put_once(tools.record(view, "update"), record)
+
+
+def _sealed(
+    tools: Tools, view: RoundView, segments: Sequence[Segment], contribution: Contribution, secret: bytes, pool: ObfuscatorPool
+) -> tuple[bytes, dict[str, str]]:
+    """The contribution encoded, encrypted and proven: its blob, and what the journal keeps of it. A vector that a proof refuses by bad luck
+    is made a little shorter, and goes with fresh rounding and obfuscators.
+
+    Raises:
+        InvalidData: if it cannot be encoded. OutsideRule: if no attempt gave a proof.
+    """
+    frame, key = tools.frame, tools.frame.key.public_key
+    draws = rounding(secret)
+    vectors = contribution.vectors
+    for attempt in range(1, ATTEMPTS + 1):
+        values = encoding.encode(vectors, contribution.weight, segments, draws, frame.rotation(view))
+        with tools.report.phase("encrypt", round=view.id):
+            encrypted = encrypt_to_prove(key, frame.layout(view).pack(values, key.n), pool)
+        try:
+            proof = _prove(tools, view, values, encrypted) if frame.spec.proofs else b""
+        except OutsideRule as error:
+            if attempt == ATTEMPTS:
+                raise OutsideRule(f"no proof could be made of the update in {ATTEMPTS} attempts: {error.message}") from None
+            vectors = encoding.shrunk(vectors, contribution.weight, segments, SHRINK)
+            continue
+        break
+    blob = wire.encode_update(frame.header(wire.BlobKind.UPDATE, view, tools.address), encrypted.ciphertexts, proof)
+    return blob, {
+        "root": roots.update_root(encrypted.ciphertexts, key).hex(),
+        "cid": cid_of(blob),
+        "proof": (keccak256(proof) if proof else NO_PROOF).hex(),
+        "salt": tools.rand(SALT_BYTES).hex(),
+    }
+
+
+def _prove(tools: Tools, view: RoundView, values: Int64, encrypted: Encrypted) -> bytes:
+    frame = tools.frame
+    with tools.report.phase("prove", round=view.id) as phase:
+        statement = frame.statement(view, tools.address, encrypted.ciphertexts)
+        witness = Witness(tuple(frame.layout(view).split(values)), encrypted.exponents)
+        proof = contribution_proof.prove(statement, witness, tools.rand, tools.arithmetic)
+        phase.bytes = len(proof)
+    return proof
 
 
 def _sit_out(tools: Tools, view: RoundView, reason: str) -> None:
@@ -120,22 +161,44 @@ def check_updates(tools: Tools, view: RoundView) -> None:
     verdicts = dict(_verdicts(tools, view) or {})
     waiting = [position for position in sorted(view.reveals) if verdicts.get(view.reveals[position].name, UNAVAILABLE) == UNAVAILABLE]
     seconds = patience(len(waiting), tools.frame.spec.deadlines.attest, tools.fetcher.seconds)
+    arrived: dict[int, wire.UpdatePayload] = {}
+    faults: dict[int, PeerFault] = {}
     fetch = partial(_fetch, tools, view, seconds=seconds)
     with tools.report.phase("check", round=view.id) as phase, fetching(waiting, fetch) as fetched:
         for done, position in enumerate(waiting, len(view.reveals) - len(waiting) + 1):
             try:
-                keep_update(tools, view, view.reveals[position], fetched[position].result())
-                verdicts[view.reveals[position].name] = GOOD
+                arrived[position] = fetched[position].result()
             except (BlobUnavailable, CidMismatch):
                 # INVARIANT: only what the CID names can be refused for good; other bytes in its place say nothing of it.
                 verdicts[view.reveals[position].name] = UNAVAILABLE
             except PeerFault as error:
-                verdicts[view.reveals[position].name] = type(error).__name__
-                tools.report.note(f"update refused: {error.message}", round=view.id, peer=view.reveals[position].participant)
+                faults[position] = error
             phase.bytes += tools.frame.blob_size(wire.BlobKind.UPDATE, view)
             phase.progress(done, len(view.reveals))
+    faults |= _admit(tools, view, arrived)
+    for position, error in faults.items():
+        tools.report.note(f"update refused: {error.message}", round=view.id, peer=view.reveals[position].participant)
+    for position in arrived.keys() | faults.keys():
+        verdicts[view.reveals[position].name] = type(faults[position]).__name__ if position in faults else GOOD
     tools.checked_at[view.id] = time.monotonic()
     tools.journal.put(tools.record(view, "checked"), verdicts)
+
+
+def _admit(tools: Tools, view: RoundView, arrived: Mapping[int, wire.UpdatePayload]) -> dict[int, PeerFault]:
+    """Check the proofs of updates that arrived, each once a round; keep what holds, and say by position what is wrong with the others."""
+    verdicts = _verdicts(tools, view) or {}
+    unproven = [position for position in arrived if tools.frame.spec.proofs and verdicts.get(view.reveals[position].name) != GOOD]
+    faults: dict[int, PeerFault] = {}
+    if unproven:
+        with tools.report.phase("verify-proofs", round=view.id) as phase:
+            given = [(view.reveals[position], arrived[position]) for position in unproven]
+            found = tools.fetcher.check_proofs(view, given, tools.arithmetic)
+            faults = {position: error for position, error in zip(unproven, found, strict=True) if error is not None}
+            phase.bytes = sum(len(update.proof) for _, update in given)
+    for position, update in arrived.items():
+        if position not in faults:
+            keep_update(tools, view, view.reveals[position], update.ciphertexts)
+    return faults
 
 
 def checked(tools: Tools, view: RoundView) -> tuple[BitSet | None, BitSet]:
@@ -153,23 +216,20 @@ def _verdicts(tools: Tools, view: RoundView) -> dict[str, str] | None:
     return tools.journal.get(tools.record(view, "checked"))
 
 
-def _fetch(tools: Tools, view: RoundView, position: int, seconds: float | None = None) -> list[int]:
-    """The checked update at a position: remembered, this node's own from its journal, or another's from IPFS."""
+def _fetch(tools: Tools, view: RoundView, position: int, seconds: float | None = None) -> wire.UpdatePayload:
+    """The update at a position with all but its proof checked: this node's own from its journal, or another's from IPFS."""
     reveal = view.reveals[position]
-    known = tools.updates.get((view.id, reveal.name))
-    if known is not None:
-        return known
     if reveal.participant == tools.address and (own := _own_update(tools, view, reveal)) is not None:
         return own
     return tools.fetcher.update(view, reveal, seconds)
 
 
-def _own_update(tools: Tools, view: RoundView, reveal: Reveal) -> list[int] | None:
+def _own_update(tools: Tools, view: RoundView, reveal: Reveal) -> wire.UpdatePayload | None:
     record = tools.journal.get(tools.record(view, "update"))
     blob = tools.journal.get_bytes(tools.record(view, "update-blob"))
-    if record is None or blob is None or record["root"] != reveal.update_root.hex():
+    if record is None or blob is None or (record["root"], record["proof"]) != (reveal.update_root.hex(), reveal.proof_hash.hex()):
         return None
-    return wire.decode_update(blob, tools.frame.header(wire.BlobKind.UPDATE, view, tools.address), tools.frame.key.public_key).ciphertexts
+    return wire.decode_update(blob, tools.frame.header(wire.BlobKind.UPDATE, view, tools.address), tools.frame.key.public_key)
 
 
 def keep_update(tools: Tools, view: RoundView, reveal: Reveal, ciphertexts: list[int]) -> None:
@@ -182,10 +242,22 @@ def keep_update(tools: Tools, view: RoundView, reveal: Reveal, ciphertexts: list
 
 
 def load_updates(tools: Tools, view: RoundView, reveals: Sequence[Reveal]) -> list[list[int]]:
-    """Revealed updates in this order, each fetched and checked once a round."""
-    with fetching([reveal.position for reveal in reveals], partial(_fetch, tools, view)) as fetched:
-        for reveal in reveals:
-            keep_update(tools, view, reveal, fetched[reveal.position].result())
+    """Revealed updates in this order, each fetched and checked once a round, its proof as well.
+
+    Raises:
+        PeerFault, BlobUnavailable: of the first that is not good, or is not to be had.
+    """
+    missing = [reveal.position for reveal in reveals if (view.id, reveal.name) not in tools.updates]
+    arrived: dict[int, wire.UpdatePayload] = {}
+    failures: list[DefedError] = []
+    with fetching(missing, partial(_fetch, tools, view)) as fetched:
+        for position in missing:
+            try:
+                arrived[position] = fetched[position].result()
+            except (PeerFault, BlobUnavailable) as error:
+                failures.append(error)
+    for error in (*_admit(tools, view, arrived).values(), *failures):
+        raise error
     return [tools.updates[view.id, reveal.name] for reveal in reveals]
 
 

@@ -29,7 +29,7 @@ from defedbio.protocol.effects.fetching import FETCHES, LEAST_SECONDS, patience
 from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import NO_PROOF
 from defedbio.protocol.view import ModelAttestation, Post, Reveal, RoundView, Share
-from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, STUDY, InProcess, dealt, frame, primes, table
+from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, STUDY, InProcess, dealt, frame, frame_of, primes, table
 
 VIEW = RoundView(1, STUDY, 0, 0, PEOPLE[0], Phase.REVEALED, 5_060)
 SENDER = PEOPLE[1]
@@ -54,8 +54,17 @@ def reader(together: InProcess) -> Fetcher:
     return together.tools[0].fetcher
 
 
-def revealed(together: InProcess, blob: bytes, root: bytes, proof: bytes = NO_PROOF) -> Reveal:
-    return Reveal(1, SENDER, root, together.store(1).add(blob), proof, bytes(32))
+def revealed(together: InProcess, blob: bytes, root: bytes, proof: bytes | None = None) -> Reveal:
+    return Reveal(1, SENDER, root, together.store(1).add(blob), keccak256(junk()) if proof is None else proof, bytes(32))
+
+
+def junk() -> bytes:
+    """A proof of the right length that shows nothing."""
+    return bytes(frame().proof_bytes(VIEW))
+
+
+def encoded(values: list[int], **changes: object) -> bytes:
+    return wire.encode_update(header(**changes), values, junk())
 
 
 def header(**changes: object) -> wire.Header:
@@ -64,23 +73,23 @@ def header(**changes: object) -> wire.Header:
 
 def test_a_good_update_arrives(together: InProcess, good: list[int]) -> None:
     root = roots.update_root(good, dealt()[0].public_key)
-    assert reader(together).update(VIEW, revealed(together, wire.encode_update(header(), good), root)) == good
+    assert reader(together).update(VIEW, revealed(together, encoded(good), root)) == wire.UpdatePayload(good, junk())
 
 
 def shorter(values: list[int]) -> bytes:
-    return wire.encode_update(header(), values)[:-1]
+    return encoded(values)[:-1]
 
 
 def longer(values: list[int]) -> bytes:
-    return wire.encode_update(header(), values) + b"\0"
+    return encoded(values) + b"\0"
 
 
 def with_header(**changes: object) -> Callable[[list[int]], bytes]:
-    return lambda values: wire.encode_update(header(**changes), values)
+    return lambda values: encoded(values, **changes)
 
 
 def with_last(value: int) -> Callable[[list[int]], bytes]:
-    return lambda values: wire.encode_update(header(), [*values[:-1], value])
+    return lambda values: encoded([*values[:-1], value])
 
 
 N = primes()[0] * primes()[1]
@@ -115,20 +124,48 @@ def test_p3_p9_an_update_is_refused_for_the_right_reason(
 
 def test_p2_another_root_than_revealed(together: InProcess, good: list[int]) -> None:
     with pytest.raises(BlobMismatch, match="root is not the revealed one") as caught:
-        reader(together).update(VIEW, revealed(together, wire.encode_update(header(), good), b"\x01" * 32))
+        reader(together).update(VIEW, revealed(together, encoded(good), b"\x01" * 32))
     assert caught.value.peer == SENDER
 
 
-def test_a_proof_that_the_study_does_not_ask_for(together: InProcess, good: list[int]) -> None:
+def test_p3_another_proof_than_revealed(together: InProcess, good: list[int]) -> None:
     root = roots.update_root(good, dealt()[0].public_key)
-    with pytest.raises(BlobMismatch, match="asks for none") as caught:
-        reader(together).update(VIEW, revealed(together, wire.encode_update(header(), good), root, b"\x01" * 32))
+    with pytest.raises(BlobMismatch, match="proof is not the one") as caught:
+        reader(together).update(VIEW, revealed(together, encoded(good), root, NO_PROOF))
     assert caught.value.peer == SENDER
+
+
+def test_p3_a_proof_of_another_length_is_not_even_fetched(together: InProcess, good: list[int]) -> None:
+    root = roots.update_root(good, dealt()[0].public_key)
+    for proof in (b"", junk() + b"\0"):
+        blob = wire.encode_update(header(proof_bytes=len(proof)), good, proof)
+        with pytest.raises(MalformedBlob) as caught:
+            reader(together).update(VIEW, revealed(together, blob, root, keccak256(proof)))
+        assert caught.value.peer == SENDER
+
+
+def test_p3_of_many_proofs_that_do_not_hold_each_sender_is_named(together: InProcess, good: list[int]) -> None:
+    reveals = [Reveal(i, PEOPLE[i], bytes(32), "", keccak256(junk()), bytes(32)) for i in (1, 3)]
+    found = reader(together).check_proofs(VIEW, [(reveal, wire.UpdatePayload(good, junk())) for reveal in reveals])
+    assert [error.peer for error in found if error is not None] == [PEOPLE[1], PEOPLE[3]]
+
+
+def test_a_study_without_proofs_takes_none(tmp_path: Path, good: list[int]) -> None:
+    together = InProcess(tmp_path, frame_of({"proofs": "none"}))
+    root, plain = roots.update_root(good, dealt()[0].public_key), header(proof_bytes=0)
+    try:
+        revealed_plainly = revealed(together, wire.encode_update(plain, good), root, NO_PROOF)
+        assert reader(together).update(VIEW, revealed_plainly) == wire.UpdatePayload(good, b"")
+        with pytest.raises(BlobMismatch, match="asks for none") as caught:
+            reader(together).update(VIEW, revealed(together, wire.encode_update(plain, good), root, b"\x01" * 32))
+        assert caught.value.peer == SENDER
+    finally:
+        together.close()
 
 
 def test_c3_bytes_that_are_not_the_cids(together: InProcess, good: list[int]) -> None:
-    reveal = revealed(together, wire.encode_update(header(), good), bytes(32))
-    together.store(1).blobs[reveal.cid] = wire.encode_update(header(), good)[:-1] + b"\xff"
+    reveal = revealed(together, encoded(good), bytes(32))
+    together.store(1).blobs[reveal.cid] = encoded(good)[:-1] + b"\xff"
     with pytest.raises(BlobMismatch) as caught:
         reader(together).update(VIEW, reveal)
     assert caught.value.peer == SENDER
@@ -143,7 +180,7 @@ def test_a_cid_that_is_none_is_its_publishers_fault(together: InProcess, cid: st
 
 
 def test_nobody_is_blamed_for_a_blob_that_does_not_arrive(together: InProcess, good: list[int]) -> None:
-    reveal = revealed(together, wire.encode_update(header(), good), bytes(32))
+    reveal = revealed(together, encoded(good), bytes(32))
     together.store(1).running = False
     with pytest.raises(BlobUnavailable):
         reader(together).update(VIEW, reveal)
@@ -151,11 +188,11 @@ def test_nobody_is_blamed_for_a_blob_that_does_not_arrive(together: InProcess, g
 
 def test_r1_peers_are_dialled_by_the_registry_and_a_bad_entry_is_only_noted(together: InProcess, good: list[int]) -> None:
     root = roots.update_root(good, dealt()[0].public_key)
-    reveal = revealed(together, wire.encode_update(header(), good), root)
+    reveal = revealed(together, encoded(good), root)
     together.store(2).blobs[reveal.cid] = together.store(1).blobs[reveal.cid]
     together.store(0).connect(together.book.multiaddrs[PEOPLE[2]])
     together.book.multiaddrs[SENDER] = "nonsense"
-    assert reader(together).update(VIEW, reveal) == good, "from another peer"
+    assert reader(together).update(VIEW, reveal).ciphertexts == good, "from another peer"
     assert any(n.get("peer") == SENDER and "cannot dial" in n["message"] for n in together.notes)
 
 

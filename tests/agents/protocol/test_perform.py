@@ -25,7 +25,6 @@ from defedbio.protocol import actions as act
 from defedbio.protocol import parts
 from defedbio.protocol.decide import Clock, Role, decide
 from defedbio.protocol.effects import models, sums, updates
-from defedbio.protocol.frame import NO_PROOF
 from defedbio.protocol.perform import facts_of, perform
 from defedbio.protocol.tools import seen, seen_in
 from defedbio.protocol.view import RoundView
@@ -75,7 +74,7 @@ def test_c4_after_a_crash_before_the_commitment_the_same_update_is_committed(wor
     study = world.play(reached(1, Phase.REVEALED))
     reveal = study.rounds[1].reveals[2]
     expected = commitment_hash(
-        CHAIN, CONTRACT, 1, PEOPLE[2], bytes.fromhex(record["root"]), record["cid"], NO_PROOF, bytes.fromhex(record["salt"])
+        CHAIN, CONTRACT, 1, PEOPLE[2], *(bytes.fromhex(record[k]) if k != "cid" else record[k] for k in ("root", "cid", "proof", "salt"))
     )
     assert study.rounds[1].commitments[PEOPLE[2]] == expected
     assert (reveal.update_root.hex(), reveal.cid, reveal.salt.hex()) == (record["root"], record["cid"], record["salt"])
@@ -409,7 +408,9 @@ def test_p3_a_false_update_is_rejected_for_good_and_named_in_the_attestation(wor
     for at, event in enumerate(world.ledger.events[:number]):
         if isinstance(event, ev.UpdateRevealed) and event.participant == PEOPLE[3]:
             bad = world.store(3).add(world.store(3).blobs[reveal.cid][:-1])
-            world.ledger.events[at] = ev.UpdateRevealed(1, PEOPLE[3], 4, reveal.update_root, bad, NO_PROOF, reveal.salt, meta=event.meta)
+            world.ledger.events[at] = ev.UpdateRevealed(
+                1, PEOPLE[3], 4, reveal.update_root, bad, reveal.proof_hash, reveal.salt, meta=event.meta
+            )
     final = world.play(reached(1, Phase.FINALISED), who=(0, 1, 2)).rounds[1]
     assert final.frozen.positions() == (0, 1, 2)
     assert {final.reasons[PEOPLE[i]] for i in range(3)} == {"3:MalformedBlob"}

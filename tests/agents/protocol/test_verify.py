@@ -14,7 +14,7 @@ from defedbio.protocol.verify import Check, verify_round
 from defedbio.protocol.view import Post, Reveal, RoundView, StudyView, Wrong
 from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, InProcess, with_reveal
 
-NAMES = ["commitments", "frozen set", "updates", "aggregate", "opening", "model", "model bytes"]
+NAMES = ["commitments", "frozen set", "updates", "proofs", "aggregate", "opening", "model", "model bytes"]
 ROOT = b"\x01" * 32
 
 
@@ -148,7 +148,7 @@ def test_p6_an_opening_that_nobody_delivers_is_that_of_t_shares(together: InProc
     for posts in ((gone,), (foreign,), (foreign, gone)):
         checks = verify(together, study, replace(view, openings=posts))
         assert [(c.name, c.ok) for c in checks] == [(name, True) for name in NAMES]
-        assert "that of t shares" in checks[4].detail
+        assert "that of t shares" in checks[5].detail
     few = replace(view, openings=(foreign,), shares=view.shares[:3])
     cid = few.shares[0].cid
     kept = [(i, together.store(i).blobs.pop(cid)) for i in range(4) if cid in together.store(i).blobs]
@@ -172,7 +172,7 @@ def test_p6_an_opening_comes_from_a_holder_when_its_poster_does_not_serve_it(tog
     stores[0].connected.clear()
     reader.fetcher.peers._dial_after.clear()
     checks = verify(together, study, view)
-    assert "holds" in checks[4].detail
+    assert "holds" in checks[5].detail
     for store in stores:
         store.blobs[post.cid] = kept[0]
 
