@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -15,9 +16,12 @@ import pytest
 from defedbio.chain import events as ev
 from defedbio.chain.bindings.round_manager import commitment_hash
 from defedbio.crypto import encoding, roots, threshold, wire
+from defedbio.crypto.merkle import keccak256
+from defedbio.crypto.proofs import contribution
+from defedbio.crypto.proofs.statement import Statement, Witness
 from defedbio.crypto.threshold import KeyShare
 from defedbio.domain import NO_ONE, BitSet, Phase
-from defedbio.errors import BlobUnavailable, ChainUnreachable, CidMismatch, InternalFault, InvalidInput
+from defedbio.errors import BadProof, BlobUnavailable, ChainUnreachable, CidMismatch, InternalFault, InvalidInput, OutsideRule
 from defedbio.learning.data.port import Dataset
 from defedbio.learning.global_update import Sums, finalise
 from defedbio.learning.state import genesis
@@ -25,8 +29,10 @@ from defedbio.protocol import actions as act
 from defedbio.protocol import parts
 from defedbio.protocol.decide import Clock, Role, decide
 from defedbio.protocol.effects import models, sums, updates
+from defedbio.protocol.frame import NO_PROOF
 from defedbio.protocol.perform import facts_of, perform
 from defedbio.protocol.tools import seen, seen_in
+from defedbio.protocol.verify import verify_round
 from defedbio.protocol.view import RoundView
 from tests.agents.protocol.in_process import CHAIN, CONTRACT, NOW, PEOPLE, QUORUM, InProcess, frame, frame_of, reached, with_reveal
 
@@ -414,6 +420,139 @@ def test_p3_a_false_update_is_rejected_for_good_and_named_in_the_attestation(wor
     final = world.play(reached(1, Phase.FINALISED), who=(0, 1, 2)).rounds[1]
     assert final.frozen.positions() == (0, 1, 2)
     assert {final.reasons[PEOPLE[i]] for i in range(3)} == {"3:MalformedBlob"}
+
+
+def with_proof(world: InProcess, position: int, proof: bytes, told: bytes | None = None) -> None:
+    """The revealed update with another proof, whose hash (or what is `told` instead) was committed to."""
+    view = world.ledger.round(1)
+    reveal, key, frame_ = view.reveals[position], world.study.key.public_key, world.study
+    header = frame_.header(wire.BlobKind.UPDATE, view, reveal.participant)
+    ciphertexts = wire.decode_update(world.store(position).blobs[reveal.cid], header, key).ciphertexts
+    blob = wire.encode_update(replace(header, proof_bytes=len(proof)), ciphertexts, proof)
+    for at, event in enumerate(world.ledger.events):
+        if isinstance(event, ev.UpdateRevealed) and event.participant == reveal.participant:
+            cid = world.store(position).add(blob)
+            world.ledger.events[at] = replace(event, cid=cid, proof_hash=told or keccak256(proof))
+
+
+@pytest.mark.parametrize("tampered", ["all of it", "one bit"])
+def test_p3_a_proof_that_does_not_hold_leaves_its_sender_out_by_name_and_nobody_else(world: InProcess, tampered: str) -> None:
+    study = world.play(reached(1, Phase.REVEALED))
+    reveal = study.rounds[1].reveals[3]
+    proof = bytearray(world.store(3).blobs[reveal.cid][-world.study.proof_bytes(study.rounds[1]) :])
+    proof[len(proof) // 2] ^= 1
+    with_proof(world, 3, os.urandom(len(proof)) if tampered == "all of it" else bytes(proof))
+    final = world.play(reached(1, Phase.FINALISED), who=(0, 1, 2)).rounds[1]
+    assert final.frozen.positions() == (0, 1, 2)
+    assert {final.reasons[PEOPLE[i]] for i in range(3)} == {"3:BadProof"}
+    assert [final.refused[PEOPLE[i]] for i in range(3)] == [BitSet.of(3)] * 3
+    assert any(note.get("peer") == PEOPLE[3] and "update refused" in note["message"] for note in world.notes if note["status"] == "note")
+
+
+def test_p3_another_proof_than_was_committed_to_is_refused_before_it_is_checked(world: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.play(reached(1, Phase.REVEALED))
+    with_proof(world, 3, bytes(world.study.proof_bytes(world.ledger.round(1))), told=b"\x07" * 32)
+    given = count_proofs(monkeypatch)
+    final = world.play(reached(1, Phase.FINALISED), who=(0, 1, 2)).rounds[1]
+    assert {final.reasons[PEOPLE[i]] for i in range(3)} == {"3:BlobMismatch"}
+    assert PEOPLE[3] not in {statement.sender for statement in given}
+
+
+def count_proofs(monkeypatch: pytest.MonkeyPatch) -> list[Statement]:
+    """The statements whose proofs are checked from now on, in any node."""
+    given: list[Statement] = []
+    verify_all = contribution.verify_all
+
+    def counted(statements: Sequence[Statement], *rest: Any) -> Any:
+        given.extend(statements)
+        return verify_all(statements, *rest)
+
+    monkeypatch.setattr(contribution, "verify_all", counted)
+    return given
+
+
+def test_p3_a_node_checks_a_proof_once_a_round_and_not_again_after_a_restart(world: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = count_proofs(monkeypatch)
+    world.play(reached(1, Phase.FROZEN))
+    assert len(given) == QUORUM * 4, "those who attested checked all, their own too"
+    for index in range(4):
+        world.restart(index)
+    world.play(reached(1, Phase.FINALISED))
+    assert len(given) == 4 * 4, "the fourth did so before it multiplied"
+
+
+def test_p5_no_share_is_released_for_a_sum_with_a_contribution_that_is_not_proven(world: InProcess) -> None:
+    """Even if t holders froze a set with it: whoever did not check it before checks it before the product is computed."""
+    view = world.play(reached(1, Phase.FROZEN)).rounds[1]
+    with_proof(world, 3, bytes(world.study.proof_bytes(view)))
+    fresh = world.restart(1)
+    with pytest.raises(BadProof) as caught:
+        perform(fresh, world.ledger.study(), act.ComputeAggregate(1))
+    assert caught.value.peer == PEOPLE[3] and fresh.journal.get(fresh.record(world.ledger.round(1), "aggregate")) is None
+
+
+def refuse_to_prove(monkeypatch: pytest.MonkeyPatch, times: int) -> list[tuple[Statement, Witness]]:
+    """What is to be proven from now on, of which the first `times` are refused as outside of their rules."""
+    asked: list[tuple[Statement, Witness]] = []
+    prove = contribution.prove
+
+    def unlucky(statement: Statement, witness: Witness, *rest: Any) -> bytes:
+        asked.append((statement, witness))
+        if len(asked) <= times:
+            raise OutsideRule("the sums over its rows are too long")
+        return prove(statement, witness, *rest)
+
+    monkeypatch.setattr(contribution, "prove", unlucky)
+    return asked
+
+
+def test_p3_a_vector_that_cannot_be_proven_by_bad_luck_goes_a_little_shorter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = InProcess(tmp_path, frame_of({"preprocessing": None}))
+    try:
+        asked = refuse_to_prove(monkeypatch, times=2)
+        study = world.play(reached(1, Phase.REVEALED))
+        first, second, third = (np.concatenate(witness.values)[1:].astype(float) for _, witness in asked[:3])
+        sizes = [float(np.linalg.norm(values)) for values in (first, second, third)]
+        assert sizes[1] / sizes[0] == pytest.approx(0.98, rel=1e-6) and sizes[2] / sizes[1] == pytest.approx(0.98, rel=1e-6)
+        used = [c for statement, _ in asked[:3] for c in statement.ciphertexts] + [r for _, witness in asked[:3] for r in witness.exponents]
+        assert len(set(used)) == len(used), "every attempt has obfuscators of its own"
+        sender = asked[0][0].sender
+        reveal = next(r for r in study.rounds[1].reveals.values() if r.participant == sender)
+        assert reveal.update_root == roots.update_root(asked[2][0].ciphertexts, world.study.key.public_key)
+        final = world.play(reached(1, Phase.FINALISED)).rounds[1]
+        assert len(final.frozen) == 4
+    finally:
+        world.close()
+
+
+def test_p3_numbers_that_can_never_be_proven_are_not_sent_and_the_reason_is_said(world: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    prove = contribution.prove
+
+    def prove_all_but_one(statement: Statement, *rest: Any) -> bytes:
+        if statement.sender == PEOPLE[2]:
+            raise OutsideRule("a count is below 0")
+        return prove(statement, *rest)
+
+    monkeypatch.setattr(contribution, "prove", prove_all_but_one)
+    study = world.play(reached(1, Phase.OPEN), who=(0, 1, 2))
+    study = world.play(lambda s: len(s.rounds[1].commitments) == 3)
+    assert PEOPLE[2] not in study.rounds[1].commitments
+    tools = world.tools[2]
+    assert tools.journal.get_bytes(tools.record(study.rounds[1], "update-blob")) is None
+    said = [n["message"] for n in world.notes if n.get("event") == "node.trouble"]
+    assert said == ["sits round 1 out: no proof could be made of the update in 8 attempts: a count is below 0"]
+
+
+def test_a_study_without_proofs_goes_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = count_proofs(monkeypatch)
+    world = InProcess(tmp_path, frame_of({"proofs": "none", "preprocessing": None}))
+    try:
+        final = world.play(reached(1, Phase.FINALISED)).rounds[1]
+        assert {reveal.proof_hash for reveal in final.reveals.values()} == {NO_PROOF} and given == []
+        checks = list(verify_round(world.tools[0].fetcher, world.ledger.study(), final, PEOPLE))
+        assert "proofs" not in [check.name for check in checks] and all(check.ok for check in checks)
+    finally:
+        world.close()
 
 
 def test_p7_a_site_whose_training_is_not_finite_says_so_and_sits_the_round_out(world: InProcess) -> None:

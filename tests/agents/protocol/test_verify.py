@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from defedbio.chain.bindings.round_manager import commitment_hash
+from defedbio.crypto.merkle import keccak256
 from defedbio.domain import BitSet, Phase
 from defedbio.errors import BlobUnavailable, InvalidInput
 from defedbio.protocol.verify import Check, verify_round
@@ -110,6 +111,17 @@ def test_c3_tampered_update_bytes_name_their_participant(together: InProcess, st
     found = failed(verify(together, study, view), "updates")
     for index, blob in kept:
         together.store(index).blobs[cid] = blob
+    assert found.peer == PEOPLE[1]
+
+
+def test_p3_a_proof_that_does_not_hold_names_its_sender(together: InProcess, study: StudyView) -> None:
+    """Committed to, revealed, and even attested to by all holders."""
+    view = study.rounds[2]
+    reveal, size = view.reveals[1], together.study.proof_bytes(view)
+    blob = together.store(1).blobs[reveal.cid]
+    cid = together.store(1).add(blob[:-size] + bytes(size))
+    lying = with_reveal(view, 1, cid=cid, proof_hash=keccak256(bytes(size)))
+    found = failed(verify(together, study, replace(lying, commitments=committed(lying, dict(lying.reveals)))), "proofs")
     assert found.peer == PEOPLE[1]
 
 
