@@ -15,8 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from defedbio.domain import GUARD_BITS
-from defedbio.domain import Run as Run
+from defedbio.domain import GUARD_BITS, Run
 from defedbio.errors import InvalidInput
 
 Int64 = NDArray[np.int64]

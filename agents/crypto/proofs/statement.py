@@ -13,9 +13,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from defedbio.crypto.packing import Layout, Run, SlotLayout
+from defedbio.crypto.packing import Layout, SlotLayout
 from defedbio.crypto.paillier import PublicKey
-from defedbio.domain import RoundContext, check_hash32
+from defedbio.domain import RoundContext, Run, check_hash32
 from defedbio.errors import InvalidInput
 
 Int64 = NDArray[np.int64]
