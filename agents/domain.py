@@ -223,14 +223,6 @@ class Quantisation:
 
 
 @dataclass(frozen=True)
-class Run:
-    """`values` of a vector, one after the other, in slots of `slot_bits` and in ciphertexts of their own."""
-
-    slot_bits: int
-    values: int
-
-
-@dataclass(frozen=True)
 class Segment:
     """Consecutive elements of every contribution to a round that mean one thing and are encoded alike."""
 

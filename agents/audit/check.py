@@ -225,7 +225,7 @@ class Examination:
         label = f"round {view.id}: "
         try:
             for check in verify_round(fetcher, record.view, view, record.epoch.holders):
-                yield Check(label + check.name, check.ok, check.detail, check.peer)
+                yield Check(label + check.name, check.ok, check.detail, check.peer, check.seconds)
         except InvalidInput as error:
             yield Check(label + "evidence", False, error.message)
         except BlobUnavailable as error:

@@ -31,6 +31,7 @@ def round_section(evidence: Evidence, view: RoundView) -> Section:
         ("Outcome", _outcome(evidence, view, events)),
         ("Set", f"{len(names)}: {'; '.join(names)}" if names else "none was frozen"),
         ("Set hash", hex_of(view.set_hash)),
+        ("Proofs", _proofs(evidence, view)),
         ("Aggregate root", hex_of(root or b"")),
         ("Opening root", hex_of(view.opening_root)),
         ("Model", f"{printable(view.model_cid)}, keccak256 {hex_of(view.model_hash)}" if view.model_hash else NONE),
@@ -41,10 +42,21 @@ def round_section(evidence: Evidence, view: RoundView) -> Section:
     for person in dict.fromkeys((*record.view.participants, *record.epoch.holders)):
         position = record.view.participants.index(person) if person in record.view.participants else -1
         reveal = view.reveals.get(position)
-        update = f"{printable(reveal.cid)}, root {hex_of(reveal.update_root)}" if reveal is not None else NONE
+        proof = f", proof {hex_of(reveal.proof_hash)}" if reveal is not None and evidence.frame.spec.proofs else ""
+        update = f"{printable(reveal.cid)}, root {hex_of(reveal.update_root)}{proof}" if reveal is not None else NONE
         rows.append((evidence.who(person), _standing(view, position, missing), "; ".join(acts.get(person, ())) or NONE, update))
     table = Table(f"Round {view.id} by organisation", ("Organisation", "In the sum", "Did", "Update"), tuple(rows), (3, 2, 4, 4))
     return Section(f"round-{view.id}", f"Round {view.id}", (Properties(tuple(facts)), table))
+
+
+def _proofs(evidence: Evidence, view: RoundView) -> str:
+    if not evidence.frame.spec.proofs:
+        return "the study asks for none: nothing shows that an update obeys the study's rules, or that its sender knows what is in it"
+    vouching = sum(attested == view.frozen for attested in view.attested.values()) if view.set_hash else 0
+    return (
+        f"each update of {evidence.frame.proof_bytes(view)} bytes of proof that its sender knows what is in it, and that it obeys the "
+        f"study's rules; {vouching} key holders checked those of the set"
+    )
 
 
 def _outcome(evidence: Evidence, view: RoundView, events: Sequence[ev.Event]) -> str:

@@ -33,7 +33,7 @@ COMMANDS = {
     "top": "Show the organisation's own state in a study: round, own part, work, gas money, privacy budget, peers. Ctrl-C ends it.",
     "round": "Rounds: list them, show one's whole record.",
     "model": "Global models: list, fetch, check, apply, tune and export them.",
-    "verify": "Re-check commitments, set, updates, product, opening, model and model bytes. Exit code 4 when a check fails.",
+    "verify": "Re-check commitments, set, updates, proofs, product, opening, model and model bytes. Exit code 4 when a check fails.",
     "audit": "Evidence: a bundle for a regulator, and its check with no network.",
     "explorer": "Serve a read-only web page of members, studies, rounds and blobs, live, from the chain and IPFS. Ctrl-C ends it.",
 }

@@ -11,7 +11,7 @@ from rich.table import Table
 from defedbio.cli.common import NETWORK, JsonOption, NetworkOption, RpcOption, connect, emit, plain, say
 
 if TYPE_CHECKING:
-    from defedbio.client.rounds import RoundRecord
+    from defedbio.client.rounds import OrganisationRecord, RoundRecord
 
 app = typer.Typer(help="Rounds: list them, show one's whole record.", no_args_is_help=True)
 
@@ -52,14 +52,22 @@ def show(
 
 def _table(record: RoundRecord) -> Table:
     table = Table(
-        "participant", "committed", "revealed", "in set", "share", "model", "update", title=f"round {record.round}: {record.phase}"
+        "participant", "committed", "revealed", "in set", "share", "model", "proof", "update", title=f"round {record.round}: {record.phase}"
     )
     for part in record.participants:
         share = _tick(part.share) + (", disputed" if part.share_disputed else "")
         committed = _tick(part.committed) if part.awaited or part.committed else "not waited for"
         flags = (committed, _tick(part.revealed), _tick(part.in_set), share, _tick(part.attested_model))
-        table.add_row(part.participant, *flags, plain(part.update_cid))
+        table.add_row(part.participant, *flags, _proof(part), plain(part.update_cid))
     return table
+
+
+def _proof(part: OrganisationRecord) -> str:
+    """The hash of an update's proof, and what key holders said who checked it."""
+    if not part.revealed:
+        return "-"
+    found = f"good to {part.checked} holders" + (f", bad to {part.refused}" if part.refused else "")
+    return found if part.proof_hash == "-" else f"{part.proof_hash[:10]}, {found}"
 
 
 def _tick(value: bool) -> str:

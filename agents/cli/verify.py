@@ -13,6 +13,8 @@ from defedbio.config import DEFAULT_IPFS_API
 if TYPE_CHECKING:
     from defedbio.client.verification import Check
 
+LEAST_TOLD = 0.05  # seconds
+
 
 def verify(
     round_: Annotated[int, typer.Argument(metavar="ROUND", min=1, help="Round number.")],
@@ -21,12 +23,13 @@ def verify(
     ipfs: IpfsOption = DEFAULT_IPFS_API,
     json: JsonOption = False,
 ) -> None:
-    """Re-check commitments, set, updates, product, opening, model and model bytes. Exit code 4 when a check fails."""
+    """Re-check commitments, set, updates, proofs, product, opening, model and model bytes. Exit code 4 when a check fails."""
 
     def on_check(check: Check) -> None:
         if not json:
             blame = f" [{check.peer}]" if check.peer else ""
-            say(f"{'ok  ' if check.ok else 'FAIL'} {check.name:<12} {check.detail}{blame}")
+            took = f" ({check.seconds:.1f} s)" if check.seconds is not None and check.seconds >= LEAST_TOLD else ""
+            say(f"{'ok  ' if check.ok else 'FAIL'} {check.name:<12} {check.detail}{blame}{took}")
 
     client = connect(network=network, rpc=rpc, ipfs=ipfs)
     chain, manager = client.network.chain_id, client.network.contracts["RoundManager"]

@@ -10,6 +10,7 @@ from defedbio.client.session import Session
 from defedbio.client.values import Value, hex_of
 from defedbio.domain import Phase
 from defedbio.errors import NotFound
+from defedbio.protocol.frame import NO_PROOF
 from defedbio.protocol.view import RoundView, StudyView
 
 __all__ = ["OrganisationRecord", "RoundRecord", "RoundSummary", "Rounds"]
@@ -31,14 +32,18 @@ class RoundSummary(Value):
 @dataclass(frozen=True)
 class OrganisationRecord(Value):
     """What one organisation did in a round, and whether the round `awaited` its update: it does not where the last three sums went on
-    without one. `wrong_product` says that it posted a product that was shown on the chain to be wrong. `share` and `attested_model` are its
-    acts as a holder of the key; that a share is disputed is another's word."""
+    without one. `proof_hash` is that of the proof that its update came with, "-" where there is none; so many key holders `checked` both
+    and found them good, and so many `refused` them. `wrong_product` says that it posted a product that was shown on the chain to be wrong.
+    `share` and `attested_model` are its acts as a holder of the key; that a share is disputed is another's word."""
 
     participant: str
     awaited: bool
     committed: bool
     revealed: bool
     update_cid: str
+    proof_hash: str
+    checked: int
+    refused: int
     in_set: bool
     wrong_product: bool
     share: bool
@@ -120,6 +125,9 @@ def record_of(study: StudyView, view: RoundView) -> RoundRecord:
                 committed=address in view.commitments,
                 revealed=reveal is not None,
                 update_cid=reveal.cid if reveal else "",
+                proof_hash=hex_of(reveal.proof_hash) if reveal and reveal.proof_hash != NO_PROOF else "-",
+                checked=sum(position in good for good in view.attested.values()),
+                refused=sum(position in bad for bad in view.refused.values()),
                 in_set=position in view.frozen,
                 wrong_product=address in liars,
                 share=address in sharers,

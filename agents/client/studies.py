@@ -74,13 +74,16 @@ class Studies:
         """Publish a spec and open the study; the caller becomes its coordinator, without power after (R3).
 
         Raises:
-            InvalidSpec: for a spec that breaks a rule. InvalidInput: if the key epoch's key is not of the size that the spec asks for, or a
-                phase is too short for the confirmations that the study waits for.
+            InvalidSpec: for a spec that breaks a rule, or whose contributions cannot be proven. InvalidInput: if the key epoch's key is
+                not of the size that the spec asks for, or a phase is too short for the confirmations that the study waits for.
 
         Example:
             client.study.create("spec.json").study
         """
+        from defedbio.protocol.form import check  # brings the learning part, as counting parameters does
+
         parsed = parse(spec)
+        check(parsed)
         digest = keccak256(parsed.raw)
         with self._session.signing() as connection:
             epoch, transcript = connection.transcript(parsed.key_epoch)

@@ -9,7 +9,7 @@ from defedbio.chain import events as ev
 from defedbio.domain import Phase
 from defedbio.errors import DefedError
 from defedbio.explorer.lookups import Lookups
-from defedbio.protocol.frame import StudyFrame
+from defedbio.protocol.frame import NO_PROOF, StudyFrame
 from defedbio.protocol.left_out import left_out
 from defedbio.protocol.view import RoundView, StudyView
 from defedbio.web.paging import Numbers
@@ -64,6 +64,7 @@ def round_page(
         "parts": view.parts,
         "openings": view.openings,
         "gas": lookups.gas_of_round(view.id),
+        "proof_bytes": frame.proof_bytes(view) if frame and view.step < len(frame.steps) else 0,
         "metrics": lookups.known_metrics(view.id),
     }
 
@@ -85,6 +86,7 @@ def by_organisation(events: list[ev.Event]) -> dict[str, dict[str, ev.Event]]:
 
 def organisation(view: RoundView, position: int, who: str, acts: dict[str, ev.Event], why: str, holder: bool) -> dict[str, Any]:
     """What one organisation did in the round, and whether its update is in the sum, or why not."""
+    reveal = view.reveals.get(position)
     verdict = "out" if why else "in" if position in view.frozen else ""
     return {
         "who": who,
@@ -93,6 +95,9 @@ def organisation(view: RoundView, position: int, who: str, acts: dict[str, ev.Ev
         "verdict": verdict,
         "why": why,
         "wrong": any(post.sender == who for post in view.wrongly_posted),
+        "proof": reveal.proof_hash if reveal is not None and reveal.proof_hash != NO_PROOF else b"",
+        "checked": sum(position in good for good in view.attested.values()),
+        "refused": sum(position in bad for bad in view.refused.values()),
         "disputed": sum(dispute.holder == who for dispute in view.disputes),
         "absent": position in view.absent,
         "privacy": view.privacy.get(who),

@@ -49,7 +49,7 @@ class Verifications:
             good, started = True, time.monotonic()
             for check in verify_round(self._connection.fetcher(frame), study, view, holders):
                 good &= check.ok
-                yield "check", {"name": check.name, "ok": check.ok, "detail": check.detail, "peer": check.peer}
+                yield "check", {"name": check.name, "ok": check.ok, "detail": check.detail, "peer": check.peer, "seconds": check.seconds}
             yield "done", {"verified": good, "seconds": round(time.monotonic() - started, 2)}
         except DefedError as error:
             yield "failed", {"detail": error.message}

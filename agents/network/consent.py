@@ -116,6 +116,7 @@ class Consent:
     parameters: int
     training: str
     precision: Precision
+    proofs: bool
     weight_cap: int
     patience: int | None
     opened: tuple[Opened, ...]
@@ -152,6 +153,7 @@ def _in_words(agreed: Consent) -> str:
             *_rows("cohort", _least(cohort)),
             *_rows("who joins", _invited(cohort)),
             *_rows("weighting", [_weighting(agreed)]),
+            *_rows("proven", [_proven(agreed)]),
             *_rows("privacy", _privacy(agreed)),
             *_rows(
                 "in the clear",
@@ -228,6 +230,18 @@ def _ceremony(key: KeyTerms) -> list[str]:
 
 def _weighting(agreed: Consent) -> str:
     return "equal" if agreed.weight_cap == 1 else f"by sample count up to {agreed.weight_cap}, itself encrypted; the total count is opened"
+
+
+def _proven(agreed: Consent) -> str:
+    if agreed.proofs:
+        return (
+            "of every update, before it is counted and without showing it: that its sender knows what is in it, and that its weight, its "
+            "numbers and the norm of its vectors are within these bounds"
+        )
+    return (
+        "NOTHING of updates: any one organisation can spoil a sum unnamed, count for more than its weight, or learn another's update "
+        "by sending a changed copy of it"
+    )
 
 
 def _stops(agreed: Consent) -> str:

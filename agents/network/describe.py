@@ -72,6 +72,7 @@ def consent_to(
         training=f"{training.steps} steps of {training.batch_size} rows, {training.optimizer} {training.learning_rate:g}, "
         f"{spec.strategy.kind}",
         precision=precision(spec),
+        proofs=spec.proofs,
         weight_cap=spec.weight_cap,
         patience=stopping.patience if stopping is not None else None,
         opened=tuple(_opened(spec)),

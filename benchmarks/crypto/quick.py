@@ -22,7 +22,7 @@ from defedbio.compute.executor import THREADS, Place, open_arithmetic
 from defedbio.crypto import kernel, packing, paillier, roots, threshold, wire
 from defedbio.crypto.arithmetic import Arithmetic
 from defedbio.crypto.proofs import share as share_proof
-from defedbio.domain import RoundContext
+from defedbio.domain import RoundContext, Run
 from defedbio.report import Reporter
 
 VECTORS = Path(__file__).parents[2] / "tests" / "vectors"
@@ -48,7 +48,7 @@ class Table:
 def run(bits: int, parameters: int, slot_bits: int, repeat: int, arithmetic: Arithmetic, place: str) -> None:
     primes = json.loads((VECTORS / f"keys_{bits}.json").read_text())
     key, shares = threshold.deal_from_primes(int(primes["p"], 16), int(primes["q"], 16), 3, 5, os.urandom)
-    public, layout = key.public_key, packing.Layout(bits, (packing.Run(slot_bits, parameters),))
+    public, layout = key.public_key, packing.Layout(bits, (Run(slot_bits, parameters),))
     limit = layout.slots[0].half // UPDATES - 1
     values = np.random.default_rng(1).integers(-limit, limit, parameters, dtype=np.int64)
     count = layout.ciphertexts

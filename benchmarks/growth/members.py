@@ -24,9 +24,9 @@ from defedbio.chain.network import Network
 from defedbio.chain.records import ClientOptions, Receipt
 from defedbio.chain.values import StudyRules
 from defedbio.crypto import roots, wire
-from defedbio.crypto.packing import Layout, Run
+from defedbio.crypto.packing import Layout
 from defedbio.crypto.paillier import PublicKey
-from defedbio.domain import NO_ONE, TWO_THIRDS, BitSet, CeremonyKind, RoundContext
+from defedbio.domain import NO_ONE, TWO_THIRDS, BitSet, CeremonyKind, RoundContext, Run
 from defedbio.protocol.decide import Clock, Facts, Role, decide
 from defedbio.protocol.view import StudyView, fold
 from scripts.consortium import Consortium, Organisation, rpc_call

@@ -59,10 +59,10 @@ def worker(folder: Path, parameters: int, organisations: int, bits: int, slot_bi
     from benchmarks.crypto.measuring import primes
     from defedbio.crypto import roots, threshold, wire
     from defedbio.crypto.merkle import keccak256
-    from defedbio.crypto.packing import Layout, Run
+    from defedbio.crypto.packing import Layout
     from defedbio.crypto.paillier import FixedBaseTable, ObfuscatorPool, encrypt
     from defedbio.crypto.proofs import share as share_proof
-    from defedbio.domain import RoundContext
+    from defedbio.domain import RoundContext, Run
 
     quorum = organisations // 2 + 1
     key, shares = threshold.deal_from_primes(*primes(bits), quorum, organisations, os.urandom)

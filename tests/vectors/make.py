@@ -103,7 +103,7 @@ def rotation_vectors() -> dict[str, Any]:
 
 def wire_vectors() -> dict[str, Any]:
     context = RoundContext(31337, "0x" + "c0" * 20, 7, 9)
-    small, large = packing.Layout(512, (packing.Run(24, 40),)), packing.Layout(3072, (packing.Run(48, 1), packing.Run(24, 16_400)))
+    small, large = packing.Layout(512, (Run(24, 40),)), packing.Layout(3072, (Run(48, 1), Run(24, 16_400)))
     headers = {kind: wire.Header.make(kind, context, "0x" + "a1" * 20, small) for kind in wire.BlobKind}
     primes = json.loads((HERE / "keys_512.json").read_text())
     n = int(primes["p"], 16) * int(primes["q"], 16)

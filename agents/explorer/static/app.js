@@ -125,7 +125,7 @@ function verify(button) {
   const end = () => { told.close(); verifying = false; button.disabled = false; };
   told.addEventListener("check", (event) => {
     const check = JSON.parse(event.data);
-    say(`${check.name}: ${check.detail}${check.peer ? ` [${check.peer}]` : ""}`, check.ok);
+    say(`${check.name}: ${check.detail}${check.peer ? ` [${check.peer}]` : ""} (${check.seconds.toFixed(2)} s)`, check.ok);
   });
   told.addEventListener("done", (event) => {
     const done = JSON.parse(event.data);

@@ -176,8 +176,8 @@ def check_updates(tools: Tools, view: RoundView) -> None:
             phase.bytes += tools.frame.blob_size(wire.BlobKind.UPDATE, view)
             phase.progress(done, len(view.reveals))
     faults |= _admit(tools, view, arrived)
-    for position, error in faults.items():
-        tools.report.note(f"update refused: {error.message}", round=view.id, peer=view.reveals[position].participant)
+    for position, fault in faults.items():
+        tools.report.note(f"update refused: {fault.message}", round=view.id, peer=view.reveals[position].participant)
     for position in arrived.keys() | faults.keys():
         verdicts[view.reveals[position].name] = type(faults[position]).__name__ if position in faults else GOOD
     tools.checked_at[view.id] = time.monotonic()
@@ -256,8 +256,8 @@ def load_updates(tools: Tools, view: RoundView, reveals: Sequence[Reveal]) -> li
                 arrived[position] = fetched[position].result()
             except (PeerFault, BlobUnavailable) as error:
                 failures.append(error)
-    for error in (*_admit(tools, view, arrived).values(), *failures):
-        raise error
+    for failure in (*_admit(tools, view, arrived).values(), *failures):
+        raise failure
     return [tools.updates[view.id, reveal.name] for reveal in reveals]
 
 

@@ -6,7 +6,7 @@ import os
 
 from benchmarks.crypto.measuring import Case, Clock, Float64, Outcome, primes
 from defedbio.crypto import encoding, kernel, packing, paillier, roots, threshold, wire
-from defedbio.domain import Quantisation, Segment
+from defedbio.domain import Quantisation, Run, Segment
 
 SLOT_BITS = 24
 THRESHOLD, HOLDERS = 3, 5
@@ -24,7 +24,7 @@ def run(case: Case, clock: Clock, option: str) -> Outcome:
     elif not kernel.usable():
         raise SystemExit("the native kernel was not built, or this processor lacks AVX-512-IFMA")
     key, shares = threshold.deal_from_primes(*primes(case.bits), THRESHOLD, HOLDERS, os.urandom, LEAST_BITS)
-    public, layout = key.public_key, packing.Layout(case.bits, (packing.Run(SLOT_BITS, case.parameters + 1),))
+    public, layout = key.public_key, packing.Layout(case.bits, (Run(SLOT_BITS, case.parameters + 1),))
     scale = float((layout.slots[0].half - 1) // case.organisations - 1)
     segments = [Segment("update", case.parameters, Quantisation(SLOT_BITS, scale, 1, max_abs=1.0, weighted=False))]
     count = layout.ciphertexts

@@ -37,7 +37,7 @@ from tests.anvil import account
 
 from .conftest import World
 
-ROUND = ["commitments", "frozen set", "privacy", "updates", "aggregate", "opening", "model", "model bytes"]
+ROUND = ["commitments", "frozen set", "privacy", "updates", "proofs", "aggregate", "opening", "model", "model bytes"]
 EVIDENCE = ["headers", "contracts", "receipts", "transactions", "signers", "events", "state", "spec", "key"]
 
 

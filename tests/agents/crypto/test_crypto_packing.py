@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defedbio.crypto.packing import Layout, Run, SlotLayout, pack, unpack
+from defedbio.crypto.packing import Layout, SlotLayout, pack, unpack
+from defedbio.domain import Run
 from defedbio.errors import InvalidInput
 
 N = (1 << 511) + (1 << 400) + 12345  # any odd number of 512 bits: packing needs no factors

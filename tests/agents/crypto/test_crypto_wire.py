@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defedbio.crypto import merkle, numbers, paillier, roots, wire
-from defedbio.crypto.packing import Layout, Run
+from defedbio.crypto.packing import Layout
 from defedbio.crypto.proofs import share as share_proof
 from defedbio.crypto.threshold import Opening
 from defedbio.crypto.wire import BlobKind, Header
+from defedbio.domain import Run
 from defedbio.errors import BadCiphertext, BadShare, InvalidInput, MalformedBlob
 
 SENDER = "0x" + "a1" * 20

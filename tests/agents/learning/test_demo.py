@@ -10,7 +10,7 @@ import pytest
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
-from defedbio.crypto.packing import Run
+from defedbio.domain import Run
 from defedbio.errors import InvalidInput
 from defedbio.learning.data import open_adapter
 from defedbio.learning.plan import schedule

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from defedbio.crypto.packing import Run
-from defedbio.domain import Quantisation
+from defedbio.domain import Quantisation, Run
 from defedbio.errors import InvalidSpec, MalformedBlob
 from defedbio.learning import clipping
 from defedbio.learning.evaluation import evaluate

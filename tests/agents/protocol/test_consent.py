@@ -133,6 +133,11 @@ def test_the_privacy_is_said(privacy: dict[str, Any], words: list[str]) -> None:
     assert all(each in text for each in words)
 
 
+def test_what_is_proven_is_said_and_that_nothing_is_louder() -> None:
+    assert "proven       of every update, before it is counted" in str(asked(frame().spec))
+    assert "proven       NOTHING of updates: any one organisation can spoil a sum" in str(asked(frame_of({"proofs": "none"}).spec))
+
+
 def test_others_words_are_no_lines_of_it() -> None:
     consent = asked(frame_of({"description": HOSTILE, "name": HOSTILE}).spec)
     hostile = replace(consent, coordinator=replace(consent.coordinator, name=HOSTILE))
