@@ -16,7 +16,7 @@ import numpy as np
 
 from defedbio.crypto import encoding, merkle, numbers, packing, paillier, roots, rotation, threshold, transcript, wire
 from defedbio.crypto.threshold import Opening
-from defedbio.domain import Quantisation, RoundContext, Segment
+from defedbio.domain import Quantisation, RoundContext, Run, Segment
 
 HERE = Path(__file__).parent
 WARNING = "TEST VECTOR: these primes are public. Never use them for data."
