@@ -13,7 +13,7 @@ from defedbio.chain.accounts import load_account
 from defedbio.chain.client import ChainClient
 from defedbio.chain.network import Network
 from defedbio.config import Home
-from defedbio.crypto.paillier import ObfuscatorPool, PublicKey, encrypt
+from defedbio.crypto.paillier import Encrypted, ObfuscatorPool, PublicKey, encrypt_to_prove
 from defedbio.crypto.threshold import KeyShare
 from defedbio.ipfs.kubo import KuboStore
 from defedbio.nodes.organisation import LoopOptions, OrganisationNode
@@ -55,11 +55,12 @@ def record(study: Study, number: int) -> dict[str, object]:
 
 
 def test_p3_an_update_with_an_impossible_ciphertext_is_left_out(open_study: MakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
-    def above_n_squared(key: PublicKey, plaintexts: Sequence[int], pool: ObfuscatorPool) -> list[int]:
-        first, *rest = encrypt(key, plaintexts, pool)
-        return [key.n_squared + first % 2**64, *rest]
+    def above_n_squared(key: PublicKey, plaintexts: Sequence[int], pool: ObfuscatorPool) -> Encrypted:
+        encrypted = encrypt_to_prove(key, plaintexts, pool)
+        first, *rest = encrypted.ciphertexts
+        return Encrypted([key.n_squared + first % 2**64, *rest], encrypted.exponents)
 
-    monkeypatch.setattr(updates, "encrypt", above_n_squared)
+    monkeypatch.setattr(updates, "encrypt_to_prove", above_n_squared)
     study = open_study(rounds=1)
     honest = study.consortium.organisations[:DELTA]
     with malicious(study):
