@@ -34,6 +34,7 @@ from tests.adversary.frame import Attack
 from tests.anvil import account
 
 REGRESSION: dict[str, Any] = {
+    "proofs": "none",
     "task": {"kind": "regression", "target": "label", "min": 0, "max": 1},
     "evaluation": {"minimum_cell": 1, "early_stopping": {"patience": 1}},
     "rounds": 2,
@@ -63,7 +64,7 @@ def test_sums_of_squares_that_no_errors_have(attack: Attack, make_arena: Callabl
     arena = make_arena(changes=REGRESSION)
     hostile = arena.members[3]
     others = sum(len(held) for member in arena.members[:3] if (held := hold_out(arena.frame.spec, member.tools.dataset)[1]))
-    attack.by("an enrolled participant and key holder")
+    attack.by("an enrolled participant and key holder of a study without proofs")
     with attack.sends("sums of squared errors below zero, then beyond any error, then so many rows below zero that none are left"):
         for number, part, values in ((1, "sums", [-1e3] * 4), (2, "sums", [7e3] * 4), (3, "counts", [-float(others)])):
             with monkeypatch.context() as patched:
@@ -86,7 +87,7 @@ def test_sums_of_squares_that_no_errors_have(attack: Attack, make_arena: Callabl
 def test_moments_of_a_variance_below_zero(attack: Attack, make_arena: Callable[..., Arena], monkeypatch: pytest.MonkeyPatch) -> None:
     arena = make_arena(changes={"preprocessing": {"standardise": "federated"}})
     hostile = arena.members[3]
-    attack.by("an enrolled participant and key holder")
+    attack.by("an enrolled participant and key holder, whose proof holds: each number is within its bounds")
     with (
         attack.sends("means of ones and squares of zeros for the standardisation that the whole study would train on"),
         monkeypatch.context() as patched,
@@ -107,8 +108,8 @@ def test_moments_of_a_variance_below_zero(attack: Attack, make_arena: Callable[.
 
 
 def test_counts_of_fewer_rows_than_none(attack: Attack, make_arena: Callable[..., Arena], monkeypatch: pytest.MonkeyPatch) -> None:
-    arena = make_arena(changes={"statistics": {"bins": 4}})
-    attack.by("an enrolled participant and key holder")
+    arena = make_arena(changes={"statistics": {"bins": 4}, "proofs": "none"})
+    attack.by("an enrolled participant and key holder of a study without proofs")
     with attack.sends("histogram counts that are negative, so that the others' rows seem to be missing"):
         sends(monkeypatch, arena.members[3], lambda name, v: np.full_like(v, -50.0) if name == "statistics.histogram" else v)
         study = arena.play(lambda study: study.complete)

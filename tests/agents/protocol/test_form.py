@@ -124,6 +124,7 @@ def test_whatever_an_organisation_sends_in_any_step_obeys_its_form(name: str) ->
                 vectors = [x * factor if s.quantisation.clip_norm else x for s, x in zip(step.segments, one.vectors, strict=True)]
                 values = encoding.encode(vectors, one.weight, step.segments, os.urandom)
                 assert broken(whole, values.tolist()) == []
+                assert contribution.fits(whole, whole.layout.split(values))
         return sums(step, contributions)
 
     for _ in simulate(spec, [data_of(spec, rows, rows) for rows in (3, 20, 70)], stream(1), checked):
@@ -190,6 +191,11 @@ def test_contributions_that_nothing_can_be_proven_of_are_no_study() -> None:
     noisy = Segment("x", 3, Quantisation(48, 1.0, 1, max_abs=5.0, noise=3))
     with pytest.raises(InvalidInput, match="no norm"):
         rule_of(noisy)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_of_every_kind_of_study_a_proof_can_be_made(name: str) -> None:
+    form.check(STUDIES[name])
 
 
 def test_a_study_whose_contributions_cannot_be_proven_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
