@@ -50,19 +50,23 @@ class Step:
         return sum(s.length for s in self.segments)
 
     @property
-    def runs(self) -> tuple[Run, ...]:
-        """How the weight and the segments lie in ciphertexts: the weight comes first, in a wide slot, equally wide segments share a run,
-        and every rotated one has its own, so that something can be proven of each of its slot columns."""
+    def blocks(self) -> tuple[tuple[int, tuple[Segment, ...]], ...]:
+        """The segments as they lie in ciphertexts, each block with the bits of its slots: the weight is in the first, in a wide slot,
+        equally wide segments share one, and every rotated one has its own, so that something can be proven of each of its columns."""
         first = self.segments[0].quantisation
-        weight = WIDE_SLOT_BITS if first.rotated else first.slot_bits
-        runs = [Run(weight, 1)]
+        blocks: list[tuple[int, tuple[Segment, ...]]] = [(WIDE_SLOT_BITS if first.rotated else first.slot_bits, ())]
         for segment in self.segments:
-            q = segment.quantisation
-            if q.rotated or q.slot_bits != runs[-1].slot_bits:
-                runs.append(Run(q.slot_bits, segment.length))
+            bits, held = blocks[-1]
+            if segment.quantisation.rotated or segment.quantisation.slot_bits != bits:
+                blocks.append((segment.quantisation.slot_bits, (segment,)))
             else:
-                runs[-1] = Run(q.slot_bits, runs[-1].values + segment.length)
-        return tuple(runs)
+                blocks[-1] = (bits, (*held, segment))
+        return tuple(blocks)
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The blocks by their numbers of values, the weight included."""
+        return tuple(Run(bits, sum(s.length for s in held) + (i == 0)) for i, (bits, held) in enumerate(self.blocks))
 
     @property
     def weight_cap(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import ceil, sqrt
 
 from defedbio.domain import GUARD_BITS, LEAST_ROTATED, ROTATED_TAIL, Quantisation, Segment
 from defedbio.errors import InvalidSpec
@@ -93,8 +93,8 @@ def choose(values: int, seats: int, modulus_bits: int, slot_bits: int | None = N
     """Slot bits and sigma for so many rotated values: the narrowest slots in which sigma is at least 2, and there the largest sigma.
 
     Honest sums fit: seats · 5 sigma < 2^(b-1). A single contribution of the most that proofs let pass cannot spoil more than its bound
-    says: (seats - 1) · 5 sigma <= 2^(b-2). And above 256 ciphertexts proofs bound columns, which needs 2^b >= 7.5 B and B >= 20, with B
-    the norm of the largest column but with probability 1/1000 (by Laurent and Massart's tail of χ², 2000, lemma 1).
+    says: (seats - 1) · 5 sigma <= 2^(b-2). And above 256 ciphertexts proofs bound columns, which needs 2^b >= 7.5 (B + 2/3), with B the
+    norm of a column whose share of the squares is 4.5 deviations above the mean (docs/proofs.md, Rows).
 
     Args:
         slot_bits, sigma: what the study fixed; with both, only that honest sums fit and what proofs need is asked of them.
@@ -116,17 +116,17 @@ def _columns_fit(values: int, slot_bits: int, sigma: float, modulus_bits: int) -
     rows = -(-values // slots)
     if rows <= _ROWS:
         return True
-    tail = 0.7 * (1000 * slots).bit_length()  # at least the logarithm, and the same everywhere
-    column = sqrt((sigma * sigma + 0.25) * (rows + 2 * sqrt(rows * tail) + 2 * tail))
-    return column >= 20 and 1 << slot_bits >= 7.5 * column
+    # Each value's part of the segment's rule (encoding.norm_rule), a little more for what is rounded up in it.
+    square = sigma * sigma + 0.25 + sqrt(41.6 / values) * (sigma + 0.5) + (20 * sigma + 2) * 7 / values
+    column = sqrt(square * rows * (1 + 4.5 * sqrt(2 / (9 * rows))) ** 3)
+    return 1 << slot_bits >= 7.5 * (ceil(column * 1.001) + 1)
 
 
 def _rotated(spec: StudySpec, agreed: RotatedSpec, name: str, clip_norm: float, weighted: bool) -> Segment:
     parameters = count(spec)
     if parameters < LEAST_ROTATED:
         raise InvalidSpec(f"a model of {parameters} parameters is too small to be rotated", 'name slot_bits and clip_norm, or say "auto"')
-    values = parameters * (2 if spec.strategy.kind == "scaffold" else 1)
-    bits, sigma = choose(values, spec.seats, spec.modulus_bits, agreed.slot_bits, agreed.sigma)
+    bits, sigma = choose(parameters, spec.seats, spec.modulus_bits, agreed.slot_bits, agreed.sigma)
     unclipped = Quantisation(bits, 1.0, spec.weight_cap, clip_norm=1.0, weighted=weighted, sigma=sigma)
     return Segment(name, parameters, unclipped).clipped_to(clip_norm)
 

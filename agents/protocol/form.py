@@ -6,20 +6,18 @@ Each rule allows exactly what an honest encoder can produce, rounding included, 
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import groupby
-from math import ceil, log, sqrt
+from math import ceil
 
+from defedbio.crypto.encoding import norm_rule
 from defedbio.crypto.proofs import contribution
 from defedbio.crypto.proofs.statement import Block, Form, Norm, Piece, Range, Rule
-from defedbio.domain import Quantisation, Segment
+from defedbio.domain import Segment
 from defedbio.errors import InvalidInput, InvalidSpec
 from defedbio.learning.plan import Step, schedule
 from defedbio.spec import StudySpec
 
 # An encoder computes in IEEE doubles: its numbers are off by a few parts in 2^52 for each element, and by less than this in all.
 ARITHMETIC = 1 + Fraction(1, 1 << 40)
-# Noise is longer than its rule allows once in so many bits' worth of contributions; it is then drawn again.
-NOISE_BITS = 40
 
 
 def form_of(spec: StudySpec, step: Step) -> Form:
@@ -28,8 +26,7 @@ def form_of(spec: StudySpec, step: Step) -> Form:
     Raises:
         InvalidInput: for a segment that no rule bounds.
     """
-    runs = groupby(step.segments, key=lambda segment: segment.quantisation.slot_bits)
-    blocks = (Block(bits, tuple(Piece(s.name, s.length, rule_of(s)) for s in run)) for bits, run in runs)
+    blocks = (Block(bits, tuple(Piece(s.name, s.length, rule_of(s)) for s in held)) for bits, held in step.blocks)
     return Form(spec.modulus_bits, step.weight_cap, tuple(blocks))
 
 
@@ -41,7 +38,8 @@ def rule_of(segment: Segment) -> Rule:
     """
     q = segment.quantisation
     if q.clip_norm is not None:
-        return _norm(segment.length, q, q.clip_norm)
+        rule = norm_rule(segment)
+        return Norm(rule.constant, rule.linear, rule.square, rule.divisor, spread=q.rotated)
     if q.noise or q.max_abs is None:
         raise InvalidInput(f"nothing can be proven of {segment.name}: it has noise, and no norm that it is clipped to")
     if not q.weighted:
@@ -63,16 +61,3 @@ def check(spec: StudySpec) -> None:
                 f"contributions to a {step.kind} round cannot be proven: {error.message}",
                 'change the quantisation, or say "proofs": "none" in the spec and tell who joins',
             ) from None
-
-
-def _norm(length: int, q: Quantisation, clip_norm: float) -> Norm:
-    """‖v‖ <= ω B + K: B is the clip norm in units and ω = W / cap (1 where the segment is not weighted); K bounds what rounding adds,
-    less than one unit an element, and noise of deviation s: s (√P + √(2 ln 2^40)), as the norm of a Gaussian vector of P elements is a
-    1-Lipschitz function of it (Laurent and Massart, Annals of Statistics 28, 2000, lemma 1)."""
-    noise = q.noise * (sqrt(length) + sqrt(2 * NOISE_BITS * log(2))) if q.noise else 0.0
-    b = Fraction(clip_norm) * Fraction(q.scale) * ARITHMETIC
-    k = Fraction(sqrt(length) + noise) * ARITHMETIC
-    cap = q.weight_cap
-    if not q.weighted or cap == 1:
-        return Norm(ceil((b + k) ** 2))
-    return Norm(constant=ceil(k * k * cap * cap), linear=ceil(2 * b * k * cap), square=ceil(b * b), divisor=cap * cap)
