@@ -54,11 +54,13 @@ SPEC: dict[str, Any] = {
     "rounds": 1,
     "weighting": {"kind": "samples", "cap": 100},
     "quantisation": {"slot_bits": 48, "clip_norm": 5.0},
+    "proofs": "none",  # a proof takes longer than the rest of such a round: `PROVEN` is for tests that are about them
     "seed": 7,
     "key": {"epoch": 1, "modulus_bits": 2048},
     "participants": {"seats": 4, "minimum": 3},
     "deadlines": {"enrol": 60, "commit": 60, "reveal": 60, "attest": 60, "aggregate": 60, "share": 60, "finalise": 60},
 }
+PROVEN = {"proofs": "required"}
 RULES = StudyRules(4, 3, 2, 4_000, 60, 60, 60, 60, 60, 60, 6_666)
 
 
@@ -82,6 +84,12 @@ def frame_of(changes: dict[str, Any]) -> StudyFrame:
     """The study with some top-level fields of its spec replaced; None removes one."""
     document = {name: value for name, value in (SPEC | changes).items() if value is not None}
     return StudyFrame(CHAIN, CONTRACT, STUDY, StudySpec.from_bytes(json.dumps(document).encode()), dealt()[0])
+
+
+@cache
+def proven() -> StudyFrame:
+    """As `frame`, with proofs."""
+    return frame_of(PROVEN)
 
 
 @cache

@@ -22,7 +22,7 @@ from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.view import RoundView
 from defedbio.spec import StudySpec
 from tests.agents.learning.test_possible import STUDIES
-from tests.agents.protocol.in_process import FEATURES, PEOPLE, QUORUM, STUDY, InProcess, frame, frame_of
+from tests.agents.protocol.in_process import FEATURES, PEOPLE, PROVEN, QUORUM, STUDY, InProcess, frame, frame_of
 
 EVERYTHING = {
     "statistics": {"bins": 8},
@@ -134,8 +134,8 @@ def test_the_privacy_is_said(privacy: dict[str, Any], words: list[str]) -> None:
 
 
 def test_what_is_proven_is_said_and_that_nothing_is_louder() -> None:
-    assert "proven       of every update, before it is counted" in str(asked(frame().spec))
-    assert "proven       NOTHING of updates: any one organisation can spoil a sum" in str(asked(frame_of({"proofs": "none"}).spec))
+    assert "proven       of every update, before it is counted" in str(asked(frame_of(PROVEN).spec))
+    assert "proven       NOTHING of updates: any one organisation can spoil a sum" in str(asked(frame().spec))
 
 
 def test_others_words_are_no_lines_of_it() -> None:

@@ -29,7 +29,7 @@ from defedbio.protocol.effects.fetching import FETCHES, LEAST_SECONDS, patience
 from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import NO_PROOF
 from defedbio.protocol.view import ModelAttestation, Post, Reveal, RoundView, Share
-from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, STUDY, InProcess, dealt, frame, frame_of, primes, table
+from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, STUDY, InProcess, dealt, frame, primes, proven, table
 
 VIEW = RoundView(1, STUDY, 0, 0, PEOPLE[0], Phase.REVEALED, 5_060)
 SENDER = PEOPLE[1]
@@ -37,7 +37,7 @@ SENDER = PEOPLE[1]
 
 @pytest.fixture
 def together(tmp_path: Path) -> Iterator[InProcess]:
-    made = InProcess(tmp_path)
+    made = InProcess(tmp_path, proven())
     yield made
     made.close()
 
@@ -46,7 +46,7 @@ def together(tmp_path: Path) -> Iterator[InProcess]:
 def good() -> list[int]:
     """Ciphertexts of 1, 2, … as many as an update has."""
     key = dealt()[0].public_key
-    header = frame().header(wire.BlobKind.UPDATE, VIEW, SENDER)
+    header = proven().header(wire.BlobKind.UPDATE, VIEW, SENDER)
     return paillier.encrypt(key, list(range(1, header.count + 1)), paillier.ObfuscatorPool(key, os.urandom, table()))
 
 
@@ -60,7 +60,7 @@ def revealed(together: InProcess, blob: bytes, root: bytes, proof: bytes | None 
 
 def junk() -> bytes:
     """A proof of the right length that shows nothing."""
-    return bytes(frame().proof_bytes(VIEW))
+    return bytes(proven().proof_bytes(VIEW))
 
 
 def encoded(values: list[int], **changes: object) -> bytes:
@@ -68,7 +68,7 @@ def encoded(values: list[int], **changes: object) -> bytes:
 
 
 def header(**changes: object) -> wire.Header:
-    return replace(frame().header(wire.BlobKind.UPDATE, VIEW, SENDER), **changes)
+    return replace(proven().header(wire.BlobKind.UPDATE, VIEW, SENDER), **changes)
 
 
 def test_a_good_update_arrives(together: InProcess, good: list[int]) -> None:
@@ -151,7 +151,7 @@ def test_p3_of_many_proofs_that_do_not_hold_each_sender_is_named(together: InPro
 
 
 def test_a_study_without_proofs_takes_none(tmp_path: Path, good: list[int]) -> None:
-    together = InProcess(tmp_path, frame_of({"proofs": "none"}))
+    together = InProcess(tmp_path, frame())
     root, plain = roots.update_root(good, dealt()[0].public_key), header(proof_bytes=0)
     try:
         revealed_plainly = revealed(together, wire.encode_update(plain, good), root, NO_PROOF)
@@ -198,7 +198,7 @@ def test_r1_peers_are_dialled_by_the_registry_and_a_bad_entry_is_only_noted(toge
 
 def shared(together: InProcess, values: list[int], proof: bytes, root: bytes | None = None, proof_hash: bytes | None = None) -> Share:
     key = dealt()[0].public_key
-    blob = wire.encode_share(frame().header(wire.BlobKind.SHARE, VIEW, SENDER), values, proof)
+    blob = wire.encode_share(proven().header(wire.BlobKind.SHARE, VIEW, SENDER), values, proof)
     cid = together.store(1).add(blob)
     return Share(SENDER, 2, bytes(32), root or roots.share_root(values, key), cid, proof_hash or keccak256(proof))
 
@@ -207,7 +207,7 @@ def shared(together: InProcess, values: list[int], proof: bytes, root: bytes | N
 def share_and_proof(good: list[int]) -> tuple[list[int], bytes]:
     key, shares = dealt()
     values = threshold.share(key, shares[1], good)
-    statement = share_proof.ShareStatement(key, frame().context(1), 2, b"\x09" * 32, good, values)
+    statement = share_proof.ShareStatement(key, proven().context(1), 2, b"\x09" * 32, good, values)
     return values, share_proof.prove(statement, shares[1], os.urandom).to_bytes(2048)
 
 
@@ -239,7 +239,7 @@ def openings(good: list[int]) -> list[Opening]:
 
 
 def posted(together: InProcess, values: list[Opening], root: bytes | None = None) -> Post:
-    blob = wire.encode_opening(frame().header(wire.BlobKind.OPENING, VIEW), values)
+    blob = wire.encode_opening(proven().header(wire.BlobKind.OPENING, VIEW), values)
     return Post(SENDER, root or roots.opening_root(values, dealt()[0].public_key), together.store(1).add(blob))
 
 

@@ -34,12 +34,33 @@ from defedbio.protocol.perform import facts_of, perform
 from defedbio.protocol.tools import seen, seen_in
 from defedbio.protocol.verify import verify_round
 from defedbio.protocol.view import RoundView
-from tests.agents.protocol.in_process import CHAIN, CONTRACT, NOW, PEOPLE, QUORUM, InProcess, frame, frame_of, reached, with_reveal
+from tests.agents.protocol.in_process import (
+    CHAIN,
+    CONTRACT,
+    NOW,
+    PEOPLE,
+    PROVEN,
+    QUORUM,
+    InProcess,
+    frame,
+    frame_of,
+    proven,
+    reached,
+    with_reveal,
+)
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[InProcess]:
     made = InProcess(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def proving(tmp_path: Path) -> Iterator[InProcess]:
+    """A study with proofs."""
+    made = InProcess(tmp_path, proven())
     yield made
     made.close()
 
@@ -436,24 +457,26 @@ def with_proof(world: InProcess, position: int, proof: bytes, told: bytes | None
 
 
 @pytest.mark.parametrize("tampered", ["all of it", "one bit"])
-def test_p3_a_proof_that_does_not_hold_leaves_its_sender_out_by_name_and_nobody_else(world: InProcess, tampered: str) -> None:
-    study = world.play(reached(1, Phase.REVEALED))
+def test_p3_a_proof_that_does_not_hold_leaves_its_sender_out_by_name_and_nobody_else(proving: InProcess, tampered: str) -> None:
+    study = proving.play(reached(1, Phase.REVEALED))
     reveal = study.rounds[1].reveals[3]
-    proof = bytearray(world.store(3).blobs[reveal.cid][-world.study.proof_bytes(study.rounds[1]) :])
+    proof = bytearray(proving.store(3).blobs[reveal.cid][-proving.study.proof_bytes(study.rounds[1]) :])
     proof[len(proof) // 2] ^= 1
-    with_proof(world, 3, os.urandom(len(proof)) if tampered == "all of it" else bytes(proof))
-    final = world.play(reached(1, Phase.FINALISED), who=(0, 1, 2)).rounds[1]
+    with_proof(proving, 3, os.urandom(len(proof)) if tampered == "all of it" else bytes(proof))
+    final = proving.play(reached(1, Phase.FINALISED), who=(0, 1, 2)).rounds[1]
     assert final.frozen.positions() == (0, 1, 2)
     assert {final.reasons[PEOPLE[i]] for i in range(3)} == {"3:BadProof"}
     assert [final.refused[PEOPLE[i]] for i in range(3)] == [BitSet.of(3)] * 3
-    assert any(note.get("peer") == PEOPLE[3] and "update refused" in note["message"] for note in world.notes if note["status"] == "note")
+    assert any(note.get("peer") == PEOPLE[3] and "update refused" in note["message"] for note in proving.notes if note["status"] == "note")
 
 
-def test_p3_another_proof_than_was_committed_to_is_refused_before_it_is_checked(world: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.play(reached(1, Phase.REVEALED))
-    with_proof(world, 3, bytes(world.study.proof_bytes(world.ledger.round(1))), told=b"\x07" * 32)
+def test_p3_another_proof_than_was_committed_to_is_refused_before_it_is_checked(
+    proving: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proving.play(reached(1, Phase.REVEALED))
+    with_proof(proving, 3, bytes(proving.study.proof_bytes(proving.ledger.round(1))), told=b"\x07" * 32)
     given = count_proofs(monkeypatch)
-    final = world.play(reached(1, Phase.FINALISED), who=(0, 1, 2)).rounds[1]
+    final = proving.play(reached(1, Phase.FINALISED), who=(0, 1, 2)).rounds[1]
     assert {final.reasons[PEOPLE[i]] for i in range(3)} == {"3:BlobMismatch"}
     assert PEOPLE[3] not in {statement.sender for statement in given}
 
@@ -471,24 +494,24 @@ def count_proofs(monkeypatch: pytest.MonkeyPatch) -> list[Statement]:
     return given
 
 
-def test_p3_a_node_checks_a_proof_once_a_round_and_not_again_after_a_restart(world: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_p3_a_node_checks_a_proof_once_a_round_and_not_again_after_a_restart(proving: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     given = count_proofs(monkeypatch)
-    world.play(reached(1, Phase.FROZEN))
+    proving.play(reached(1, Phase.FROZEN))
     assert len(given) == QUORUM * 4, "those who attested checked all, their own too"
     for index in range(4):
-        world.restart(index)
-    world.play(reached(1, Phase.FINALISED))
+        proving.restart(index)
+    proving.play(reached(1, Phase.FINALISED))
     assert len(given) == 4 * 4, "the fourth did so before it multiplied"
 
 
-def test_p5_no_share_is_released_for_a_sum_with_a_contribution_that_is_not_proven(world: InProcess) -> None:
+def test_p5_no_share_is_released_for_a_sum_with_a_contribution_that_is_not_proven(proving: InProcess) -> None:
     """Even if t holders froze a set with it: whoever did not check it before checks it before the product is computed."""
-    view = world.play(reached(1, Phase.FROZEN)).rounds[1]
-    with_proof(world, 3, bytes(world.study.proof_bytes(view)))
-    fresh = world.restart(1)
+    view = proving.play(reached(1, Phase.FROZEN)).rounds[1]
+    with_proof(proving, 3, bytes(proving.study.proof_bytes(view)))
+    fresh = proving.restart(1)
     with pytest.raises(BadProof) as caught:
-        perform(fresh, world.ledger.study(), act.ComputeAggregate(1))
-    assert caught.value.peer == PEOPLE[3] and fresh.journal.get(fresh.record(world.ledger.round(1), "aggregate")) is None
+        perform(fresh, proving.ledger.study(), act.ComputeAggregate(1))
+    assert caught.value.peer == PEOPLE[3] and fresh.journal.get(fresh.record(proving.ledger.round(1), "aggregate")) is None
 
 
 def refuse_to_prove(monkeypatch: pytest.MonkeyPatch, times: int) -> list[tuple[Statement, Witness]]:
@@ -507,7 +530,7 @@ def refuse_to_prove(monkeypatch: pytest.MonkeyPatch, times: int) -> list[tuple[S
 
 
 def test_p3_a_vector_that_cannot_be_proven_by_bad_luck_goes_a_little_shorter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = InProcess(tmp_path, frame_of({"preprocessing": None}))
+    world = InProcess(tmp_path, frame_of(PROVEN | {"preprocessing": None}))
     try:
         asked = refuse_to_prove(monkeypatch, times=2)
         study = world.play(reached(1, Phase.REVEALED))
@@ -525,7 +548,9 @@ def test_p3_a_vector_that_cannot_be_proven_by_bad_luck_goes_a_little_shorter(tmp
         world.close()
 
 
-def test_p3_numbers_that_can_never_be_proven_are_not_sent_and_the_reason_is_said(world: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_p3_numbers_that_can_never_be_proven_are_not_sent_and_the_reason_is_said(
+    proving: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prove = contribution.prove
 
     def prove_all_but_one(statement: Statement, *rest: Any) -> bytes:
@@ -534,12 +559,12 @@ def test_p3_numbers_that_can_never_be_proven_are_not_sent_and_the_reason_is_said
         return prove(statement, *rest)
 
     monkeypatch.setattr(contribution, "prove", prove_all_but_one)
-    study = world.play(reached(1, Phase.OPEN), who=(0, 1, 2))
-    study = world.play(lambda s: len(s.rounds[1].commitments) == 3)
+    study = proving.play(reached(1, Phase.OPEN), who=(0, 1, 2))
+    study = proving.play(lambda s: len(s.rounds[1].commitments) == 3)
     assert PEOPLE[2] not in study.rounds[1].commitments
-    tools = world.tools[2]
+    tools = proving.tools[2]
     assert tools.journal.get_bytes(tools.record(study.rounds[1], "update-blob")) is None
-    said = [n["message"] for n in world.notes if n.get("event") == "node.trouble"]
+    said = [n["message"] for n in proving.notes if n.get("event") == "node.trouble"]
     assert said == ["sits round 1 out: no proof could be made of the update in 8 attempts: a count is below 0"]
 
 

@@ -18,7 +18,7 @@ from defedbio.protocol import actions as act
 from defedbio.protocol import randomness
 from defedbio.protocol.effects import updates
 from defedbio.protocol.simulate import exact, secrets_from
-from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, STUDY, InProcess, dataset, frame_of, reached
+from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, PROVEN, STUDY, InProcess, dataset, frame_of, reached
 
 RICH: dict[str, Any] = {
     "strategy": {"kind": "scaffold"},
@@ -38,9 +38,9 @@ def _rotation(step: Step) -> bytes:
 
 
 @pytest.fixture
-def rich(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InProcess]:
+def rich(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InProcess]:
     """A study with everything that is summed, whose organisations draw known secrets."""
-    made = InProcess(tmp_path, frame_of(RICH))
+    made = InProcess(tmp_path, frame_of(RICH | getattr(request, "param", {})))
     _draw_known_secrets(made, monkeypatch)
     yield made
     made.close()
@@ -59,6 +59,7 @@ def _draw_known_secrets(world: InProcess, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(updates, "prepare_update", prepared)
 
 
+@pytest.mark.parametrize("rich", [PROVEN], indirect=True, ids=["proven"])
 def test_the_encrypted_run_and_the_exact_simulation_give_the_same_bytes(rich: InProcess) -> None:
     """Every model of the study: statistics, moments, SCAFFOLD's rounds, the last evaluation."""
     study = rich.play(lambda s: s.complete)

@@ -13,7 +13,7 @@ from defedbio.domain import BitSet, Phase
 from defedbio.errors import BlobUnavailable, InvalidInput
 from defedbio.protocol.verify import Check, verify_round
 from defedbio.protocol.view import Post, Reveal, RoundView, StudyView, Wrong
-from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, InProcess, with_reveal
+from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, InProcess, proven, with_reveal
 
 NAMES = ["commitments", "frozen set", "updates", "proofs", "aggregate", "opening", "model", "model bytes"]
 ROOT = b"\x01" * 32
@@ -22,7 +22,7 @@ ROOT = b"\x01" * 32
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
     """A finished study of two rounds."""
-    made = InProcess(tmp_path_factory.mktemp("audit"))
+    made = InProcess(tmp_path_factory.mktemp("audit"), proven())
     made.play(lambda study: study.complete)
     yield made
     made.close()
