@@ -1,11 +1,13 @@
 """Whole rounds of a real consortium, encrypted, and the same study federated in plain over the same IPFS nodes.
 
-    python -m benchmarks.rounds.whole [--organisations 4] [--rounds 4] [--hidden 100] [--steps 200] [--flame FILE --py-spy PATH]
+    python -m benchmarks.rounds.whole [--organisations 4] [--rounds 4] [--hidden 100] [--steps 200] [--proofs none]
+        [--flame FILE --py-spy PATH]
 
 Four organisations by default, each with an agent process and an IPFS node, on Anvil, through scripts/consortium.py: 1,000 features and a
 hidden layer of 100 are 100,201 parameters. The first round (means and variances) warms everything up and is left out. Seconds by phase are
 the agents' own records, means over organisations and rounds; waiting is what is left of a round: looking for the others' transactions, and
-standing by while another does what one does for all. CPU seconds are the kernel's, of all threads, by kind of process.
+standing by while another does what one does for all. `prove` and `verify-proofs` are the contribution's proof, made once and checked by
+every node; with `--proofs none` the study asks for none. CPU seconds are the kernel's, of all threads, by kind of process.
 Results go to build/benchmarks/rounds.json, Markdown tables to standard output.
 """
 
@@ -269,11 +271,14 @@ def main() -> int:
     parser.add_argument("--hidden", type=int, default=100, help="width of the hidden layer: 1,002 parameters each, and one")
     parser.add_argument("--steps", type=int, default=200, help="minibatches of 64 that an organisation trains a round")
     parser.add_argument("--bits", type=int, default=3072)
+    parser.add_argument("--proofs", choices=("required", "none"), default="required", help="what the study's spec says of proofs")
     parser.add_argument("--flame", type=Path, help="write a flame graph of the first organisation's agent here")
     parser.add_argument("--py-spy", default=shutil.which("py-spy") or "py-spy", help="the py-spy to draw it with")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
-    document = spec(arguments.organisations, arguments.hidden, arguments.rounds, arguments.steps, arguments.bits)
+    document = spec(arguments.organisations, arguments.hidden, arguments.rounds, arguments.steps, arguments.bits) | {
+        "proofs": arguments.proofs
+    }
     with tempfile.TemporaryDirectory(prefix="defedbio-rounds-") as name:
         folder = Path(name)
         files = write_data(folder, arguments.organisations)
@@ -283,7 +288,8 @@ def main() -> int:
             open_ = plain(consortium, consortium.folder / "study.json", files, arguments.rounds + 1)
     parameters = arguments.hidden * 1002 + 1
     report = {
-        "options": {k: v for k, v in vars(arguments).items() if isinstance(v, int)} | {"parameters": parameters},
+        "options": {k: v for k, v in vars(arguments).items() if isinstance(v, int)}
+        | {"parameters": parameters, "proofs": arguments.proofs},
         "encrypted": secret,
         "plain": open_,
     }
