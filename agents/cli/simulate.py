@@ -27,15 +27,14 @@ def simulate(
 ) -> None:
     """Run a study on local files: no chain, no IPFS, no keys, no encryption. Prints every round's metrics."""
 
-    from defedbio.client.specs import parse
-    from defedbio.network.precision import precision
+    from defedbio.client.simulation import precision_of
 
     def on_round(done: SimulatedRound) -> None:
         if not json:
             say(*_lines(done))
 
     if not json:
-        say(*precision(parse(spec)).in_words())
+        say(*precision_of(spec).in_words())
     result = connect().simulate(
         spec, data, test=test, seed=seed, exact=exact, out=out, module=module or [], threads=threads, on_round=on_round
     )

@@ -126,6 +126,13 @@ def simulate(
     return Simulation(exact, seed, state.stopped, precision(parsed), tuple(rounds))
 
 
+def precision_of(spec: Spec) -> Precision:
+    """Slots, clip norms, bytes and expected rounding of the study's updates, as `simulate` returns them."""
+    from defedbio.network.precision import precision
+
+    return precision(parse(spec))
+
+
 def _beside_plain(combine: Combine, plainly: Combine, moved: list[float]) -> Combine:
     """`combine`, which also appends to `moved` the distance of its mean update to the plain one, relative to the plain one's norm."""
     import numpy as np
