@@ -5,7 +5,7 @@ With rows a of -1, 0 and 1 (P(0) = 1/2) of a vector v of norm β in slots of wid
     E exp(-s dist(a·v, qZ)²)  <=  max over 0 < u <= min(β, q/2) of  sum over m of ψ_m |cos(π m u / q)|^(2 β²/u²)
 
 (Poisson summation, and Hölder with weights v_l²/β²), so that by Chernoff's bound k rows have a sum of squares of at most f k B²/2 with
-probability at most (e^(s f B²/2) · that)^k. In units of B. Grids and floating point, not intervals: good to a tenth of a bit.
+probability at most (e^(s f B²/2) · that)^k. In units of B. Grids and floating point, not intervals: good to a quarter of a bit.
 """
 
 from __future__ import annotations

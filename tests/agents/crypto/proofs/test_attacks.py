@@ -225,6 +225,35 @@ def test_half_integers(send, mixed, mixed_values, small, unbounded):
     refused(sent, sent.forge(halves), NOT_OBEYED)
 
 
+CHANGES: dict[str, Callable[[int], tuple[int, int, int]]] = {  # factor, divisor and what is added
+    "the lowest bit": lambda n: (1, 1, 1),
+    "the last bit of the slots": lambda n: (1, 1, 1 << 485),
+    "a bit above the slots": lambda n: (1, 1, 1 << 500),
+    "half of n": lambda n: (1, 1, n // 2),
+    "a half": lambda n: (1, 2, 0),
+    "a third": lambda n: (1, 3, 0),
+    "a multiple": lambda n: (1 + (1 << 128), 1, 0),
+}
+
+
+@pytest.mark.parametrize("place", ["counts", "last of the counts", "rows", "last of the rows"])
+def test_ciphertexts_that_hold_something_else(send, small, place):
+    """Any change to one plaintext, in its padding or above its slots as well, whether its digits are shown or rows of many."""
+    form = Form(512, 1, (Block(24, (Piece("counts", 21, Range(9)),)), Block(10, (Piece("update", 1900, Norm(2600)),))))
+    sent = send(form, [1] * 22, [1] * 1900)
+    assert sent.plan.lines[1].runs
+    key, index = small.public, {"counts": 0, "last of the counts": 1, "rows": 2, "last of the rows": -1}[place]
+    cs = sent.statement.ciphertexts
+    plaintext, hidden = small.oracle.raw_decrypt(cs[index]), numbers.powmod(key.hs, sent.witness.exponents[index], key.n_squared)
+    for change in CHANGES.values():
+        factor, divisor, added = change(key.n)
+        lie = (plaintext * factor * numbers.invert(divisor, key.n) + added) % key.n
+        changed = list(cs)
+        changed[index] = (1 + lie * key.n) * hidden % key.n_squared
+        liar = sent.said(ciphertexts=changed)
+        refused(liar, liar.forge(liar.matrix()), NOT_PROVEN)
+
+
 # Norms and weights
 
 WEIGHED = Form(512, 100, (Block(24, (Piece("update", 30, Norm(0, 0, 9)),)),))

@@ -9,6 +9,7 @@ import pytest
 
 from defedbio.crypto.proofs import assignment, encoding
 from defedbio.crypto.proofs.plan import PRODUCTION, plan
+from defedbio.crypto.proofs.relation import linear, linear_at, weights
 from defedbio.crypto.proofs.statement import Block, Form, Norm, Piece, Range
 from defedbio.errors import InvalidInput
 
@@ -44,6 +45,29 @@ def test_every_position_in_use_has_a_purpose(mixed, parameters):
             else:
                 purposes |= {(a, t) for a in squares.roots}
     assert purposes == {(a, t) for a, used in enumerate(made.used) for t in range(used)}
+
+
+@pytest.mark.parametrize("rows", ["none", "global", "columns"])
+def test_the_equation_sees_every_number(send, mixed, mixed_values, rows):
+    """Whichever number of an honest matrix is changed alone, the two sides differ, but for the sign of a root. Both sides' ρ agree."""
+    norm, bits = (2600, 10) if rows == "global" else (9000, 8)
+    form = Form(512, 100, (mixed.blocks[0], Block(bits, (Piece("update", 2000, Norm(norm, spread=True)),))))
+    sent = send(mixed, *mixed_values) if rows == "none" else send(form, mixed_values[0], [1] * 2000)
+    made, argument, q = sent.plan, sent.argument(), sent.parameters.group.q
+    runs = [run for lines in made.lines for run in lines.runs]
+    assert [run.share is not None for run in runs] == {"none": [], "global": [False], "columns": [True]}[rows]
+    links, multipliers = argument.links(b""), argument.multipliers(b"")
+    squared, factors = weights(made, multipliers), linear(made, links, multipliers)
+    powers = [pow(12345, a, q) for a in range(1, made.vectors + 1)]
+    combined = [sum(power * row[t] for power, row in zip(powers, factors, strict=True)) % q for t in range(made.width)]
+    assert linear_at(made, links, multipliers, powers) == combined
+    roots = {a for squares in made.squares for a in squares.roots or ()}
+    for a, vector in enumerate(sent.matrix()):
+        for t, theta in enumerate(multipliers.positions):
+            x = int(vector[t])
+            for y in (x + 1, x - 1, -x):
+                unseen = (2 * squared[a] * theta * (y * y - x * x) + factors[a][t] * (y - x)) % q == 0
+                assert not unseen or x == y or (a in roots and x == -y)
 
 
 def test_an_honest_matrix_meets_every_relation(send, mixed, mixed_values, parameters):
