@@ -51,14 +51,15 @@ class Step:
 
     @property
     def blocks(self) -> tuple[tuple[int, tuple[Segment, ...]], ...]:
-        """The segments as they lie in ciphertexts, each block with the bits of its slots: the weight is in the first, in a wide slot,
-        equally wide segments share one, and every rotated one has its own, so that something can be proven of each of its columns."""
+        """The segments as they lie in ciphertexts, each block with the bits of its slots: the weight is in the first, in a wide slot, and
+        equally wide segments share one. Every rotated one has its own, so that something can be proven of each of its columns, and every
+        one with noise, whose norm may be above a slot and must not reach into others."""
         first = self.segments[0].quantisation
-        blocks: list[tuple[int, tuple[Segment, ...]]] = [(WIDE_SLOT_BITS if first.rotated else first.slot_bits, ())]
+        blocks: list[tuple[int, tuple[Segment, ...]]] = [(WIDE_SLOT_BITS if first.rotated or first.noise else first.slot_bits, ())]
         for segment in self.segments:
-            bits, held = blocks[-1]
-            if segment.quantisation.rotated or segment.quantisation.slot_bits != bits:
-                blocks.append((segment.quantisation.slot_bits, (segment,)))
+            q, (bits, held) = segment.quantisation, blocks[-1]
+            if q.rotated or q.noise or q.slot_bits != bits:
+                blocks.append((q.slot_bits, (segment,)))
             else:
                 blocks[-1] = (bits, (*held, segment))
         return tuple(blocks)

@@ -6,7 +6,7 @@ Each rule allows exactly what an honest encoder can produce, rounding included, 
 from __future__ import annotations
 
 from fractions import Fraction
-from math import ceil
+from math import ceil, isqrt
 
 from defedbio.crypto.encoding import norm_rule
 from defedbio.crypto.proofs import contribution
@@ -55,9 +55,23 @@ def check(spec: StudySpec) -> None:
         return
     for step in {step.kind: step for step in schedule(spec)}.values():
         try:
-            contribution.size(form_of(spec, step))
+            form = form_of(spec, step)
+            contribution.size(form)
+            _check_carries(form, spec.seats)
         except InvalidInput as error:
             raise InvalidSpec(
                 f"contributions to a {step.kind} round cannot be proven: {error.message}",
                 'change the quantisation, or say "proofs": "none" in the spec and tell who joins',
             ) from None
+
+
+def _check_carries(form: Form, seats: int) -> None:
+    """A form is about one contribution; what many of them hold in a slot below one of counts must not carry into it either."""
+    for block in form.blocks:
+        ranges = [place for place, piece in enumerate(block.pieces) if isinstance(piece.rule, Range)]
+        for place, piece in enumerate(block.pieces):
+            rule = piece.rule
+            if isinstance(rule, Norm) and ranges and place < ranges[-1]:
+                largest = isqrt(rule.allowed(form.weight_cap) // rule.divisor)
+                if seats * largest >= 1 << (block.slot_bits - 1):
+                    raise InvalidInput(f"the norms of {piece.name} of {seats} organisations could reach into the counts beside them")

@@ -17,9 +17,10 @@ def next_model(frame: StudyFrame, view: RoundView, parent: GlobalState, openings
     """Decode the sum of the frozen set, apply the server's step to the parent model, and give the bytes of the new one, read once.
 
     Raises:
-        InvalidInput: if a slot is outside what the set's honest updates can add up to, or the sum gives no model that can be loaded.
+        InvalidInput: if the total weight, or in a study without proofs any total, is outside what the set's honest updates can add up
+            to, or the sum gives no model that can be loaded.
     """
     step, key = clipping.at(frame.step(view), parent.extras), frame.key.public_key
     totals = frame.layout(view).unpack([o.m for o in openings], key.n)
-    decoded = encoding.decode(totals, step.segments, len(view.frozen), frame.rotation(view))
+    decoded = encoding.decode(totals, step.segments, len(view.frozen), frame.rotation(view), frame.spec.proofs)
     return finalise(frame.spec, step, parent, Sums.of(step, decoded.vectors, decoded.weight)).published(frame.spec)

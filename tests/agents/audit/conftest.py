@@ -39,7 +39,7 @@ from defedbio.protocol.tools import Tools
 from defedbio.report import Reporter
 from defedbio.spec import StudySpec
 from tests.agents.chain.conftest import deployed  # noqa: F401 - a fixture
-from tests.agents.protocol.in_process import QUORUM, SPEC, dataset, dealt, table
+from tests.agents.protocol.in_process import PROVEN, QUORUM, SPEC, dataset, dealt, table
 from tests.anvil import QUICK, Anvil, account
 from tests.ipfs.memory_store import MemoryNetwork, MemoryStore
 
@@ -58,6 +58,7 @@ def spec_document(epoch: int, **changes: Any) -> bytes:
         "key": {"epoch": epoch, "modulus_bits": 2048},
         "deadlines": hours,
         "privacy": PRIVACY,
+        **PROVEN,
     }
     document |= {"weighting": {"kind": "uniform"}, **changes}
     document.pop("preprocessing")

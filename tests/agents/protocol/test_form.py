@@ -207,3 +207,23 @@ def test_a_study_whose_contributions_cannot_be_proven_is_refused(monkeypatch: py
         form.check(study())
     assert '"proofs": "none"' in caught.value.hint
     form.check(study(proofs="none"))
+
+
+def test_large_models_with_noise_can_be_proven() -> None:
+    """The norm of noise is far above a slot: it must reach into no other segment, and need not keep anybody from a study."""
+    noisy = study(
+        privacy={"kind": "sum", "noise_multiplier": 1.0, "honest": 3, "epsilon": 900, "delta": 1e-5},
+        quantisation={"slot_bits": 24, "clip_norm": 1.0},
+        model={"kind": "mlp", "hidden": [512, 64]},
+        **ALONE,
+    )
+    form.check(noisy)
+    assert [len(block.pieces) for block in form_of(noisy, schedule(noisy)[-1]).blocks] == [0, 1]
+
+
+def test_norms_of_many_do_not_reach_into_counts_beside_them() -> None:
+    """Each of these norms fits its slot, and all of them together do not: a scale of the study's own, where the software leaves room."""
+    spread = {"evaluation": {"minimum_cell": 1, "bins": 4}, "model": {"kind": "mlp", "hidden": [64]}, "weighting": {"kind": "uniform"}}
+    form.check(study(quantisation={"slot_bits": 16, "clip_norm": 1.0, "scale": 4000.0}, **spread))
+    with pytest.raises(InvalidSpec, match="could reach into the counts"):
+        form.check(study(quantisation={"slot_bits": 16, "clip_norm": 1.0, "scale": 8190.0}, **spread))
