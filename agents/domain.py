@@ -20,6 +20,7 @@ LEAST_ROTATED = 256
 # Bits of a plaintext above its slots: so that sums, and the row sums of proofs, of up to 2^20 plaintexts do not wrap modulo n.
 GUARD_BITS = 26
 MAX_HOLDERS = 15
+FULL_SHARE = 16  # a weight of this part of its cap carries a rotated update of the whole clip norm
 MIN_COHORT = 3
 RETURN_STEPS = 8  # steps of a study in which one that was absent may ask once to be waited for again
 WHOLE = 10_000
@@ -141,8 +142,8 @@ class Quantisation:
     of `signed` ones are summed with `shift` added to each.
 
     Where `sigma` is not 0, the vector is rotated first (crypto.rotation), so that its elements look Gaussian: the L2 norm of
-    weight/weight_cap * x is at most `clip_norm` * sqrt(weight/weight_cap) then (`clip_norm` where it is not weighted), and the scale makes
-    a vector of norm `clip_norm` one whose elements have the deviation `sigma`.
+    weight/weight_cap * x is limited (`limit`), and the scale makes a vector of norm `clip_norm` one whose elements have the deviation
+    `sigma`.
     """
 
     slot_bits: int
@@ -184,11 +185,12 @@ class Quantisation:
     def limit(self, weight: int) -> float:
         """The L2 norm that weight/weight_cap * x may have where it is rotated.
 
-        It grows with the root of the weight: who declares a small one cannot move the sum as the largest can, and those that are small
-        and honest, whose updates are often the longer ones, are not cut before the others are.
+        The clip norm for a 16th of the weight cap and more, so that caps may be far above everybody's rows, and small members' updates,
+        which are often the longer ones, are not cut before the others' are; less in proportion for less, so that who declares a row or
+        two does not move the sum as the largest can.
         """
         assert self.clip_norm is not None and self.rotated
-        return self.clip_norm * sqrt(self.share(weight))
+        return self.clip_norm * min(1.0, FULL_SHARE * self.share(weight))
 
     @property
     def bound(self) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from defedbio.crypto.noise import discrete_gaussian
 from defedbio.crypto.rotation import rotate, rotate_back
-from defedbio.domain import MAX_PARTICIPANTS, NOISE_TAIL, Quantisation, Segment
+from defedbio.domain import FULL_SHARE, MAX_PARTICIPANTS, NOISE_TAIL, Quantisation, Segment
 from defedbio.errors import InvalidData, InvalidInput
 
 if TYPE_CHECKING:
@@ -37,17 +37,20 @@ class Decoded:
 
 
 class NormRule(NamedTuple):
-    """divisor · sum v² <= square · W² + linear · W + constant, for all integers v of a segment of a contribution of weight W."""
+    """divisor · sum v² <= square · W² + linear · W + constant, for all integers v of a segment of a contribution of weight W, and at most
+    `most` whatever the weight is, where that is not None."""
 
     square: int
     linear: int
     constant: int
     divisor: int
+    most: int | None = None
 
     def holds(self, values: Int64, weight: int) -> bool:
         """In exact integers."""
         squares: int = sum(v * v for v in values.tolist())
-        return self.divisor * squares <= (self.square * weight + self.linear) * weight + self.constant
+        allowed = (self.square * weight + self.linear) * weight + self.constant
+        return self.divisor * squares <= (allowed if self.most is None else min(allowed, self.most))
 
 
 def norm_rule(segment: Segment) -> NormRule:
@@ -57,10 +60,10 @@ def norm_rule(segment: Segment) -> NormRule:
     unit: (A·W/cap + √d)² bounds their square for certain. Noise of deviation s adds s·√(d + 2√(d t) + 2 t) to the norm but with
     e^-t (Hsu, Kakade, Zhang 2012; discrete Gaussians are sub-Gaussian).
 
-    Rotated values have at most d·sigma²·W/cap (W = cap where they are not weighted). Stochastic rounding adds at most 1/4 to each
-    square's expectation, and by Bernstein's inequality (Boucheron, Lugosi, Massart 2013, theorem 2.10) no more than
-    √(2 d t)·(sigma + 1/2) + 2 b t / 3 to their sum, but with e^-t: a square moves by up to b = 2·largest + 1, and has a variance of at
-    most (|r| + 1/2)².
+    Rotated values have at most d·sigma² times the square of min(1, 16 W/cap), or of 1 where they are not weighted (`Quantisation.limit`).
+    Stochastic rounding adds at most 1/4 to each square's expectation, and by Bernstein's inequality (Boucheron, Lugosi, Massart 2013,
+    theorem 2.10) no more than √(2 d t)·(sigma + 1/2) + 2 b t / 3 to their sum, but with e^-t: a square moves by up to b = 2·largest + 1,
+    and has a variance of at most (|r| + 1/2)².
 
     Raises:
         InvalidInput: for a segment without a clip norm.
@@ -71,9 +74,10 @@ def norm_rule(segment: Segment) -> NormRule:
     if q.rotated:
         squares = d * q.sigma * q.sigma * (1 + _ARITHMETIC)
         beside = d / 4 + sqrt(2 * d * _TAIL) * (q.sigma + 0.5) + 2 * (2 * q.largest + 1) * _TAIL / 3
-        if not q.weighted:
-            return NormRule(0, 0, ceil(squares + beside), 1)
-        return NormRule(0, ceil(squares), ceil(beside * q.weight_cap), q.weight_cap)
+        most, cap = ceil(squares + beside), q.weight_cap
+        if not q.weighted or cap <= FULL_SHARE:
+            return NormRule(0, 0, most, 1)
+        return NormRule(ceil(squares * FULL_SHARE**2), 0, ceil(beside) * cap * cap, cap * cap, most * cap * cap)
     whole = q.clip_norm * q.scale * (1 + _ARITHMETIC)
     beside = sqrt(d) + q.noise * sqrt(d + 2 * sqrt(d * _TAIL) + 2 * _TAIL)
     if not q.weighted:
@@ -87,9 +91,9 @@ def encode(vectors: Sequence[Float64], weight: int, segments: Sequence[Segment],
 
     x is clipped to the L2 norm `clip_norm`, then element-wise to `max_abs`. Rounding is stochastic on the magnitude, with 53 random
     bits an element: the expectation is the real value to within 2^-53. Whole numbers under a whole scale are exact. The segment's
-    noise comes last. Where values are rotated, weight / weight_cap · x is what is clipped, to clip_norm · sqrt(weight / weight_cap), and
-    then rotated by the round's public `rotation` and cut at `largest` units. No segment is outside its `norm_rule`: one that comes out
-    above is rounded again from a vector that is shorter by a hundredth.
+    noise comes last. Where values are rotated, weight / weight_cap · x is what is clipped, to the norm `Quantisation.limit`, and then
+    rotated by the round's public `rotation` and cut at `largest` units. No segment is outside its `norm_rule`: one that comes out above is
+    rounded again from a vector that is shorter by a hundredth.
 
     Raises:
         InvalidData: for a part that is not 1-D float64 of its segment's length, or has NaN or infinite elements.

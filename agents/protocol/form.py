@@ -39,7 +39,7 @@ def rule_of(segment: Segment) -> Rule:
     q = segment.quantisation
     if q.clip_norm is not None:
         rule = norm_rule(segment)
-        return Norm(rule.constant, rule.linear, rule.square, rule.divisor, spread=q.rotated)
+        return Norm(rule.constant, rule.linear, rule.square, rule.divisor, q.rotated, rule.most)
     if q.noise or q.max_abs is None:
         raise InvalidInput(f"nothing can be proven of {segment.name}: it has noise, and no norm that it is clipped to")
     if not q.weighted:

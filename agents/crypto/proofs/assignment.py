@@ -139,7 +139,7 @@ def fits(form: Form, values: Sequence[Int64], parameters: Parameters = PRODUCTIO
             if run.share is not None:
                 part, of = run.share
                 columns = _sums_of_squares(held[run.first : run.last])
-                if max(columns) * of * run.rule.divisor > part * run.rule.allowed(weight):
+                if max(columns) * of * run.rule.divisor > part * (run.rule.allowed(weight) if run.rule.most is None else run.rule.most):
                     return False
     return True
 

@@ -12,7 +12,7 @@ ciphertexts' digits by `Strip`s. Ciphertexts that hold nothing but one segment u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import gcd, isqrt
@@ -342,7 +342,8 @@ def _vectors(form: Form, parameters: Parameters, contents: _Contents, width: int
         side = min(width // size, parameters.rows)
         count, sums = count + -(-parameters.rows // side), sums + side * size
         forms += size if r.columns else 0
-    forms += sum(isinstance(p.rule, Norm) for b in form.blocks for p in b.pieces) - sum(r.columns for r in contents.rows)
+    rules = [p.rule for b in form.blocks for p in b.pieces if isinstance(p.rule, Norm)]
+    forms += len(rules) + sum(rule.most is not None for rule in rules) - sum(r.columns for r in contents.rows)
     return count + 4 * -(-products // width) + -(-lines // width) + -(-sums // width) + 3 * -(-forms // width) + 2
 
 
@@ -513,22 +514,33 @@ class _Builder:
             self._state_norm(square, weight, rule, parts)
 
     def _state_norm(self, square: Term, weight: Term, rule: Norm, contents: list[tuple[_Digits | _Rows, Term]]) -> None:
-        gain, cost = next((self._factors(c) for c, _ in contents if isinstance(c, _Rows)), (1, 0))
-        bound = Affine(rule.constant * gain, (Term(rule.square * gain, square.start), Term(rule.linear * gain, weight.start)))
-        most = rule.allowed(self._form.weight_cap) * gain
-        terms: list[Term] = []
+        """Of columns, each has its share of what is allowed at most, and all together what the weight allows where these are two."""
+
+        def of_weight(gain: int) -> tuple[Affine, int]:
+            terms = Term(rule.square * gain, square.start), Term(rule.linear * gain, weight.start)
+            return Affine(rule.constant * gain, terms), rule.of_weight(self._form.weight_cap) * gain
+
+        def at_most(gain: int) -> list[tuple[Affine, int]]:
+            return [] if rule.most is None else [(Affine(rule.most * gain), rule.most * gain)]
+
+        def state(bounds: list[tuple[Affine, int]], terms: Iterable[Term]) -> None:
+            for bound, most in bounds:
+                self._state(Affine(bound.constant, (*bound.terms, *terms)), most)
+
         for content, sums in contents:
-            if isinstance(content, _Digits):
-                terms.append(Term(-rule.divisor * gain, sums.start, sums.count))
-            elif not content.columns:
-                terms.append(Term(-cost, sums.start, sums.count))
-            else:
+            if isinstance(content, _Rows) and content.columns:
+                gain, cost = self._factors(content)
                 size = self._slots[content.block].slots
                 for i in range(size):
-                    column = tuple(Term(-cost, sums.start + t) for t in range(i, sums.count, size))
-                    self._state(Affine(bound.constant, bound.terms + column), most)
-        if terms:
-            self._state(Affine(bound.constant, (*bound.terms, *terms)), most)
+                    column = [Term(-cost, sums.start + t) for t in range(i, sums.count, size)]
+                    state(at_most(gain) or [of_weight(gain)], column)
+        columns = any(isinstance(c, _Rows) and c.columns for c, _ in contents)
+        if columns and rule.most is None:
+            return
+        rows = any(isinstance(c, _Rows) for c, _ in contents)
+        gain, cost = (SLACK[0] * self._parameters.rows, 2 * SLACK[1] * rule.divisor) if rows else (1, 0)
+        terms = [Term(-rule.divisor * gain if isinstance(c, _Digits) else -cost, sums.start, sums.count) for c, sums in contents]
+        state([of_weight(gain)] if columns else [of_weight(gain), *at_most(gain)], terms)
 
     def _state_slopes(self, weight: Term, numbers: list[tuple[Range, int]]) -> None:
         for rule, at in numbers:

@@ -40,7 +40,8 @@ class Range:
 
 @dataclass(frozen=True)
 class Norm:
-    """divisor · sum v² <= square · W² + linear · W + constant, over all values of the segment together; integers, at least 0.
+    """divisor · sum v² <= square · W² + linear · W + constant, over all values of the segment together; integers, at least 0. With `most`
+    that is a limit as well, whatever W is.
 
     `spread` says that honest values were rotated at random, so that no few of them hold much of the norm: a proof may then bound parts
     of the segment by their shares of it.
@@ -51,14 +52,21 @@ class Norm:
     square: int = 0
     divisor: int = 1
     spread: bool = False
+    most: int | None = None
 
     def __post_init__(self) -> None:
         if self.divisor < 1 or min(self.constant, self.linear, self.square) < 0 or not self.constant + self.linear + self.square:
             raise InvalidInput("a norm needs a positive divisor and something to allow")
+        if self.most is not None and self.most < 1:
+            raise InvalidInput("a norm needs something to allow whatever the weight")
+
+    def of_weight(self, weight: int) -> int:
+        """What this weight allows."""
+        return (self.square * weight + self.linear) * weight + self.constant
 
     def allowed(self, weight: int) -> int:
-        """The right side."""
-        return (self.square * weight + self.linear) * weight + self.constant
+        """What divisor · sum v² may be."""
+        return self.of_weight(weight) if self.most is None else min(self.of_weight(weight), self.most)
 
 
 Rule = Range | Norm
@@ -104,7 +112,7 @@ class Form:
                 if isinstance(rule, Range):
                     kind, numbers = b"R", [rule.offset, rule.slope, rule.divisor]
                 else:
-                    kind, numbers = b"N", [rule.constant, rule.linear, rule.square, rule.divisor, int(rule.spread)]
+                    kind, numbers = b"N", [rule.constant, rule.linear, rule.square, rule.divisor, int(rule.spread), rule.most or 0]
                 out += [_text(piece.name.encode()), _number(piece.length), kind, *(_number(x) for x in numbers)]
         return b"".join(out)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from defedbio.crypto.encoding import norm_rule
 from defedbio.crypto.proofs.plan import PRODUCTION, plan
-from defedbio.crypto.proofs.statement import Block, Form, Norm, Piece
+from defedbio.crypto.proofs.statement import Block, Form, Piece
 from defedbio.domain import Quantisation, Segment
 from defedbio.learning.quantisation import choose
+from defedbio.protocol.form import rule_of
 
 
 @pytest.mark.parametrize("modulus_bits", [2048, 3072])
@@ -16,7 +16,6 @@ from defedbio.learning.quantisation import choose
 @pytest.mark.parametrize("values", [1_024, 16_000, 82_000, 100_000, 500_000, 1_000_000, 10_000_000])
 def test_large_updates_are_proven_by_rows(values: int, seats: int, modulus_bits: int) -> None:
     bits, sigma = choose(values, seats, modulus_bits)
-    rule = norm_rule(Segment("update", values, Quantisation(bits, 1.0, 4096, clip_norm=1.0, sigma=sigma)).clipped_to(1.0))
-    piece = Piece("update", values, Norm(rule.constant, rule.linear, rule.square, rule.divisor, spread=True))
-    made = plan(Form(modulus_bits, 4096, (Block(48, ()), Block(bits, (piece,)))))
+    segment = Segment("update", values, Quantisation(bits, 1.0, 4096, clip_norm=1.0, sigma=sigma)).clipped_to(1.0)
+    made = plan(Form(modulus_bits, 4096, (Block(48, ()), Block(bits, (Piece("update", values, rule_of(segment)),)))))
     assert bool(made.lines[1].runs) is (made.form.ciphertexts()[1] > PRODUCTION.rows)

@@ -342,6 +342,39 @@ def test_rows_of_a_vector_of_three_times_the_norm(send, unbounded):
     refused(sent, sent.forge(sent.matrix([sent.witness.values[0], sent.witness.values[1] // 4])), NOT_PROVEN)
 
 
+TIED = {
+    "digits": Form(512, 100, (Block(24, ()), Block(12, (Piece("update", 200, Norm(20, 0, 30, 1, True, 9000)),)))),
+    "columns": Form(512, 100, (Block(24, ()), Block(8, (Piece("update", 2000, Norm(2000, 0, 30, 1, True, 9000)),)))),
+}
+
+
+@pytest.mark.parametrize("name", TIED)
+def test_the_norm_that_every_weight_may_have_with_a_weight_of_one(send, unbounded, name):
+    """Within what all columns may hold together, and far above what the weight allows: 30 and a constant for a weight of 1."""
+    form = TIED[name]
+    length = form.blocks[1].pieces[0].length
+    values = [[1], [2 if i % 2 else -2 for i in range(length)]]
+    sent = send(form, *values)
+    assert bool(sent.plan.lines[1].runs) is (name == "columns")
+    with pytest.raises(OutsideRule):
+        sent.prove()
+    refused(sent, sent.forge(false_roots(sent, sent.witness.values, lambda x: (0, 0, 0))), NOT_OBEYED)
+    heavy = [np.array([100], dtype=np.int64), sent.witness.values[1]]
+    refused(sent, sent.forge(sent.matrix(heavy)), NOT_PROVEN)
+
+
+@pytest.mark.parametrize("name", TIED)
+def test_what_the_weight_allows_above_what_anyone_may_have(send, unbounded, name):
+    """The largest weight would allow 300,000: no weight makes the limit for everybody wider."""
+    form = TIED[name]
+    length = form.blocks[1].pieces[0].length
+    size = int((20_000 / length) ** 0.5) + 1
+    sent = send(form, [100], [size if i % 2 else -size for i in range(length)])
+    with pytest.raises(OutsideRule):
+        sent.prove()
+    refused(sent, sent.forge(false_roots(sent, sent.witness.values, lambda x: (0, 0, 0))), NOT_OBEYED)
+
+
 def test_numbers_that_obey_linked_as_those_that_do_not(send, mixed, mixed_values, monkeypatch):
     """The ciphertexts' equation is about the links: they must be those of the numbers that obey."""
     arrays = [np.array(v, dtype=np.int64) for v in mixed_values]

@@ -51,7 +51,8 @@ def a_rule(chance: random.Random, weight: int, length: int, most: int) -> tuple[
     norm = sum(v * v for v in part)
     square, linear = chance.choice([(0, 0), (norm * divisor // weight**2, 0), (0, norm * divisor // weight)])
     constant = norm * divisor - square * weight**2 - linear * weight
-    return Norm(max(constant, 1), linear, square, divisor, chance.random() < 0.5), part
+    limit = chance.choice([None, max(norm * divisor, 1), norm * divisor + 10**6])
+    return Norm(max(constant, 1) + (0 if limit is None else 10**5), linear, square, divisor, chance.random() < 0.5, limit), part
 
 
 @settings(deadline=None, max_examples=30, derandomize=True)
@@ -68,6 +69,8 @@ def test_what_the_rules_just_allow_is_accepted(send, seed):
 ROWS = {
     "global": (Block(10, (Piece("update", 2000, Norm(2600)),)), False),
     "columns": (Block(8, (Piece("update", 2000, Norm(9000, spread=True)),)), True),
+    "columns, and all together for the weight": (Block(8, (Piece("update", 2000, Norm(400, 0, 1, 1, True, 9000)),)), True),
+    "global, for the weight and at most": (Block(10, (Piece("update", 2000, Norm(400, 0, 1, 1, False, 2600)),)), False),
     "global with an end of other values": (
         Block(12, (Piece("a", 13, Norm(40)), Piece("update", 1900, Norm(2600)), Piece("b", 5, Norm(30)))),
         False,
