@@ -81,7 +81,7 @@ def norm_rule(segment: Segment) -> NormRule:
     whole = q.clip_norm * q.scale * (1 + _ARITHMETIC)
     beside = sqrt(d) + q.noise * sqrt(d + 2 * sqrt(d * _TAIL) + 2 * _TAIL)
     if not q.weighted:
-        return NormRule(0, 0, ceil((whole + beside) ** 2), 1)
+        return NormRule(0, 0, ceil((whole + beside) * (whole + beside)), 1)
     cap = q.weight_cap
     return NormRule(ceil(whole * whole), ceil(2 * whole * beside) * cap, ceil(beside * beside) * cap * cap, cap * cap)
 

@@ -22,5 +22,5 @@ def next_model(frame: StudyFrame, view: RoundView, parent: GlobalState, openings
     """
     step, key = clipping.at(frame.step(view), parent.extras), frame.key.public_key
     totals = frame.layout(view).unpack([o.m for o in openings], key.n)
-    decoded = encoding.decode(totals, step.segments, len(view.frozen), frame.rotation(view), frame.spec.proofs)
+    decoded = encoding.decode(totals, step.segments, len(view.frozen), frame.rotation(view), proven=frame.spec.proofs)
     return finalise(frame.spec, step, parent, Sums.of(step, decoded.vectors, decoded.weight)).published(frame.spec)
