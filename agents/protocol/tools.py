@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from defedbio.learning.models import Installed
 
 
-FOR_THE_START = frozenset({"update", "update-blob", "keep", "sits-out", "published"})
+# What was found of others' updates among it: their proofs say which parent model they are for.
+FOR_THE_START = frozenset({"update", "update-blob", "keep", "sits-out", "published", "checked"})
 FOR_THE_SET = frozenset(
     {
         *("aggregate", "aggregate-blob", "weighed-products", "combining", "refused-shares", "weighed-shares"),
@@ -44,7 +45,7 @@ FOR_THE_SET = frozenset(
 @dataclass
 class Tools:
     """`dataset` and `share` are None where the node has none. `arithmetic` computes lists of powers. `updates`
-    caches the ciphertexts of the round at hand by (round, name of the reveal), `aggregates` this node's own product of them by the basis
+    caches the ciphertexts of the round at hand by (round, its start, name of the reveal), `aggregates` this node's own product of them by the basis
     of its round."""
 
     frame: StudyFrame
@@ -59,7 +60,7 @@ class Tools:
     installed: Installed = field(default_factory=dict)
     rand: Rand = os.urandom
     arithmetic: Arithmetic = ONE_THREAD
-    updates: dict[tuple[int, str], list[int]] = field(default_factory=dict, repr=False)
+    updates: dict[tuple[int, str, str], list[int]] = field(default_factory=dict, repr=False)
     aggregates: dict[str, list[int]] = field(default_factory=dict, repr=False)
     checked_at: dict[int, float] = field(default_factory=dict, repr=False)
 

@@ -234,9 +234,9 @@ def _own_update(tools: Tools, view: RoundView, reveal: Reveal) -> wire.UpdatePay
 
 def keep_update(tools: Tools, view: RoundView, reveal: Reveal, ciphertexts: list[int]) -> None:
     """Remember a checked update for the round at hand and pin it (C5)."""
-    key = (view.id, reveal.name)
+    key = (view.id, view.start, reveal.name)
     if key not in tools.updates:
-        tools.updates = {k: v for k, v in tools.updates.items() if k[0] == view.id}
+        tools.updates = {k: v for k, v in tools.updates.items() if k[:2] == key[:2]}
         tools.updates[key] = ciphertexts
         tools.store.pin(reveal.cid)
 
@@ -247,7 +247,7 @@ def load_updates(tools: Tools, view: RoundView, reveals: Sequence[Reveal]) -> li
     Raises:
         PeerFault, BlobUnavailable: of the first that is not good, or is not to be had.
     """
-    missing = [reveal.position for reveal in reveals if (view.id, reveal.name) not in tools.updates]
+    missing = [reveal.position for reveal in reveals if (view.id, view.start, reveal.name) not in tools.updates]
     arrived: dict[int, wire.UpdatePayload] = {}
     failures: list[DefedError] = []
     with fetching(missing, partial(_fetch, tools, view)) as fetched:
@@ -258,7 +258,7 @@ def load_updates(tools: Tools, view: RoundView, reveals: Sequence[Reveal]) -> li
                 failures.append(error)
     for failure in (*_admit(tools, view, arrived).values(), *failures):
         raise failure
-    return [tools.updates[view.id, reveal.name] for reveal in reveals]
+    return [tools.updates[view.id, view.start, reveal.name] for reveal in reveals]
 
 
 def attest_set(tools: Tools, view: RoundView, chosen: BitSet, refused: BitSet) -> None:

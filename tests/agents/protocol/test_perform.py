@@ -514,6 +514,20 @@ def test_p5_no_share_is_released_for_a_sum_with_a_contribution_that_is_not_prove
     assert caught.value.peer == PEOPLE[3] and fresh.journal.get(fresh.record(proving.ledger.round(1), "aggregate")) is None
 
 
+def test_c1_what_was_found_of_a_proof_says_nothing_of_the_round_from_another_parent(proving: InProcess) -> None:
+    """A reorganisation gives the round another parent model, and somebody brings the update again that was proven for the first."""
+    view = proving.play(reached(1, Phase.FROZEN)).rounds[1]
+    tools = proving.tools[PEOPLE.index(next(iter(view.attested)))]
+    other = replace(view, parent=7, parent_hash=b"\x07" * 32)
+    assert updates.checked(tools, view)[0] == BitSet.of(0, 1, 2, 3) and updates.checked(tools, other)[0] is None
+    assert updates.load_updates(tools, view, view.frozen_reveals())
+    with pytest.raises(BadProof):
+        updates.load_updates(tools, other, other.frozen_reveals())
+    updates.check_updates(tools, other)
+    assert updates.checked(tools, other) == (NO_ONE, BitSet.of(0, 1, 2, 3))
+    assert updates.checked(tools, view)[0] == BitSet.of(0, 1, 2, 3)
+
+
 def refuse_to_prove(monkeypatch: pytest.MonkeyPatch, times: int) -> list[tuple[Statement, Witness]]:
     """What is to be proven from now on, of which the first `times` are refused as outside of their rules."""
     asked: list[tuple[Statement, Witness]] = []
