@@ -11,7 +11,7 @@ from defedbio.learning.parameters import count
 from defedbio.spec import RotatedSpec, StudySpec, widest_scale
 
 WIDE_SLOT_BITS = 48
-# "auto": slots of models with fewer parameters are wide, since there are no bytes worth saving.
+# "auto": slots of models with fewer parameters are wide, since there are no bytes worth saving; of 24 bits, or what total weights need.
 WORTH_ROTATING = 1024
 AUTO_WIDE_BITS = 24
 AUTO_LEAST_SIGMA = 2.0
@@ -52,8 +52,10 @@ def update_segment(spec: StudySpec) -> Segment:
         return Segment("update", parameters, agreed)
     clip = update_range(spec)
     if not agreed.always and parameters < WORTH_ROTATING:
-        scale = widest_scale(AUTO_WIDE_BITS, clip.most, spec.seats)
-        quantisation = Quantisation(AUTO_WIDE_BITS, scale, spec.weight_cap, clip_norm=clip.most)
+        # The weight lies in a slot like the others.
+        bits = max(AUTO_WIDE_BITS, (spec.seats * spec.weight_cap).bit_length() + 1)
+        scale = widest_scale(bits, clip.most, spec.seats)
+        quantisation = Quantisation(bits, scale, spec.weight_cap, clip_norm=clip.most)
         quantisation.check_slot_rule(spec.seats)
         return Segment("update", parameters, quantisation)
     return _rotated(spec, agreed, "update", clip.first, weighted=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import inf, sqrt
 from typing import Any
 
@@ -21,6 +22,7 @@ from defedbio.learning.quantisation import ClipRange, choose, rotated_ranges, up
 from defedbio.learning.simulation import plain, simulate, stream
 from defedbio.learning.state import GlobalState, genesis
 from defedbio.network.precision import precision, rounding
+from defedbio.protocol.form import check
 from defedbio.protocol.simulate import exact, rotations_from, secrets_from
 from defedbio.spec import StudySpec
 from tests.agents.learning.conftest import separable, study
@@ -75,6 +77,15 @@ def test_small_models_stay_in_wide_slots() -> None:
     wide.check_slot_rule(4, 2.45)
     with pytest.raises(InvalidSpec, match="too small to be rotated"):
         schedule(study(quantisation={"rotated": True}))
+
+
+@pytest.mark.parametrize(("seats", "cap", "bits"), [(8, 2**20 - 1, 24), (8, 10**6 + 5 * 10**4, 25), (256, 10**6, 29)])
+def test_wide_slots_have_room_for_the_total_weight(seats: int, cap: int, bits: int) -> None:
+    spec = study(quantisation="auto", participants={"seats": seats}, weighting={"kind": "samples", "cap": min(cap, 10**6)})
+    spec = replace(spec, weight_cap=cap)
+    wide = update_segment(spec).quantisation
+    assert wide.slot_bits == bits and seats * cap < 2 ** (bits - 1)
+    check(spec)
 
 
 @pytest.mark.parametrize(
