@@ -182,7 +182,7 @@ class Plan:
         return max(2, isqrt(coefficients * self.group.element_bytes // self.group.scalar_bytes))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4)  # as many as a study has forms: those of 100,000 features take hundreds of MB each
 def plan(form: Form, parameters: Parameters = PRODUCTION) -> Plan:
     """The plan of the shortest proof.
 
