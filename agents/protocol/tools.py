@@ -45,8 +45,8 @@ FOR_THE_SET = frozenset(
 @dataclass
 class Tools:
     """`dataset` and `share` are None where the node has none. `arithmetic` computes lists of powers. `updates`
-    caches the ciphertexts of the round at hand by (round, its start, name of the reveal), `aggregates` this node's own product of them by the basis
-    of its round."""
+    caches the ciphertexts of the round at hand by (round, its start, name of the reveal), `aggregates` this node's own product of them by
+    the basis of its round."""
 
     frame: StudyFrame
     address: str
