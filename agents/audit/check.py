@@ -231,7 +231,7 @@ class Examination:
         except BlobUnavailable as error:
             left_out = not self.manifest.updates and self._is_left_out(fetcher.frame, view)
             if left_out:
-                yield NotPossible(label + "updates", True, "left out when the bundle was made: product and opening cannot be redone")
+                yield NotPossible(label + "updates", True, "left out when the bundle was made: proofs, product, opening cannot be redone")
                 yield self._model(fetcher, label, view)
             else:
                 yield Check(label + "blobs", False, error.message)

@@ -225,7 +225,9 @@ def _limits(evidence: Evidence) -> Section:
         "Block times are set by block producers, within the rules of their chain.",
         "An account is not a person. Names are self-declared; who operates an account is not shown.",
         "That local data were true, complete and lawfully used cannot be seen in this evidence: nobody else ever sees them.",
-        "There is no bounded-norm proof yet: a malicious participant could send an update beyond the agreed norm.",
+        "Proofs bound what an update holds, its norm up to a small factor; that it comes of honest training they do not show."
+        if spec.proofs
+        else "The study asks for no proofs: a malicious participant could send an update beyond the agreed norm.",
         f"{record.epoch.threshold} key holders together could have opened single updates in secret; the chain would not show it.",
         "The cryptography has had no external review.",
     ]
@@ -236,7 +238,7 @@ def _limits(evidence: Evidence) -> Section:
     else:
         limits.append("Whether an organisation added the noise that it declared cannot be seen from outside.")
     if not evidence.manifest.updates:
-        limits.append("The bundle was made without the encrypted updates: products and openings cannot be redone from it.")
+        limits.append("The bundle was made without the encrypted updates: proofs, products and openings cannot be redone from it.")
     if evidence.manifest.missing:
         limits.append("Could not be had when the bundle was made: " + ", ".join(map(printable, evidence.manifest.missing)) + ".")
     return Section("limits", "Limits", tuple(Text(limit) for limit in limits))

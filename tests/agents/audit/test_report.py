@@ -105,7 +105,7 @@ def test_the_report_tells_who_did_what_when(made: Made, world: World) -> None:
         "4 of 4",
         "checked and confirmed",
         "one machine made the key",
-        "no bounded-norm proof",
+        "its norm up to a small factor",
         "UpdateRevealed",
         "noise of 2 clip norms",
     ):
