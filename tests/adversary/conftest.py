@@ -12,6 +12,7 @@ import pytest
 from defedbio.chain.network import Network
 from tests.adversary.arena import Arena, opened
 from tests.adversary.frame import Attack
+from tests.agents.protocol.in_process import PROVEN
 from tests.anvil import ACCOUNTS, Anvil, account, deployed_on, undone
 
 
@@ -49,3 +50,9 @@ def make_arena(anvil: Anvil, contracts: Network, tmp_path: Path) -> Iterator[Cal
 def arena(make_arena: Callable[..., Arena]) -> Arena:
     """Four organisations, each with a share of the key, of which three open a sum."""
     return make_arena()
+
+
+@pytest.fixture
+def proven_arena(make_arena: Callable[..., Arena]) -> Arena:
+    """As `arena`, of a study with proofs."""
+    return make_arena(changes=PROVEN)

@@ -23,7 +23,7 @@ from defedbio.protocol.view import Reveal, RoundView
 from tests.adversary.arena import Arena, Member, reached
 from tests.adversary.frame import Attack
 from tests.adversary.test_rounds import verified
-from tests.agents.protocol.in_process import table
+from tests.agents.protocol.in_process import PROVEN, table
 
 MakeArena = Callable[..., Arena]
 SALT = bytes(32)
@@ -131,7 +131,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Statement]:
 
 @pytest.mark.parametrize("turn", [0, *(pytest.param(turn, marks=pytest.mark.long) for turn in (1, 2, 3))])
 def test_a_victims_ciphertexts_of_an_earlier_round_changed_and_sent_as_ones_own(attack: Attack, make_arena: MakeArena, turn: int) -> None:
-    arena = make_arena(organisations=7, holders=5, quorum=3, changes={"rounds": 2})
+    arena = make_arena(organisations=7, holders=5, quorum=3, changes=PROVEN | {"rounds": 2})
     honest, victim = arena.members[:4], arena.members[1]
     attack.by("three enrolled participants, one of them a key holder, that read the ciphertexts of an earlier round on IPFS")
     first = arena.play(reached(1, Phase.FINALISED)).rounds[1]
@@ -196,7 +196,7 @@ def test_what_a_study_without_proofs_risks(attack: Attack, make_arena: MakeArena
 
 
 def test_a_whole_contribution_again(attack: Attack, make_arena: MakeArena) -> None:
-    arena = make_arena(changes={"rounds": 2})
+    arena = make_arena(changes=PROVEN | {"rounds": 2})
     *honest, cheat = arena.members
     victim, frame = honest[1], arena.frame
     attack.by("an enrolled participant that has another's whole contribution, proof and reveal of the round before")
@@ -246,7 +246,7 @@ def put(index: int, value: int) -> Change:
 @pytest.mark.parametrize("kind", ["vectors", "counts"])
 def test_numbers_beyond_what_the_study_allows(attack: Attack, make_arena: MakeArena, kind: str) -> None:
     counts = kind == "counts"
-    arena = make_arena(organisations=7, holders=5, quorum=3, changes={"statistics": {"bins": 4, "rows": 1000}} if counts else {})
+    arena = make_arena(organisations=7, holders=5, quorum=3, changes=PROVEN | ({"statistics": {"bins": 4, "rows": 1000}} if counts else {}))
     honest, cap = arena.members[:4], arena.frame.spec.weight_cap
     attack.by("three enrolled participants, one of them a key holder, whose software is their own")
     view = arena.play(reached(1, Phase.OPEN), honest).rounds[1]
@@ -279,7 +279,8 @@ def test_numbers_beyond_what_the_study_allows(attack: Attack, make_arena: MakeAr
         assert weight_in(arena, 1) == rows_of(*honest)
 
 
-def test_another_proof_than_was_committed_to(attack: Attack, arena: Arena) -> None:
+def test_another_proof_than_was_committed_to(attack: Attack, proven_arena: Arena) -> None:
+    arena = proven_arena
     *honest, cheat = arena.members
     attack.by("an enrolled participant that wants to choose its proof once it has seen the others' updates")
     view = arena.play(reached(1, Phase.OPEN), honest).rounds[1]
@@ -299,7 +300,7 @@ def test_another_proof_than_was_committed_to(attack: Attack, arena: Arena) -> No
 
 
 def test_a_hundred_proofs_of_nothing(attack: Attack, make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch) -> None:
-    arena = make_arena()
+    arena = make_arena(changes=PROVEN)
     holder, frame = arena.members[0], arena.frame
     attack.by("a hundred enrolled participants, more than a round of this test can hold")
     view = arena.play(reached(1, Phase.REVEALED)).rounds[1]

@@ -49,7 +49,8 @@ def left_behind(arena: Arena) -> bytes:
     return chain + blobs + json.dumps([member.notes for member in arena.members]).encode()
 
 
-def test_a_whole_round_is_searched_for_every_secret(attack: Attack, arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_whole_round_is_searched_for_every_secret(attack: Attack, proven_arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    arena = proven_arena
     attack.by("whoever reads all logs, journals, blobs and transactions of a finished round")
     canaries, plain, drawn = Canaries(), Canaries(), []
     target = arena.members[1]
@@ -154,7 +155,8 @@ def killed_at_every_write(arena: Arena, target: Member, monkeypatch: pytest.Monk
     monkeypatch.setattr(Journal, "_execute", execute)
 
 
-def test_a_node_killed_at_every_write_of_its_journal(attack: Attack, arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_killed_at_every_write_of_its_journal(attack: Attack, proven_arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    arena = proven_arena
     attack.by("whoever can end a holder's process, and collects all that leaves it")
     target, left = arena.members[2], []
     add = target.store.add

@@ -53,7 +53,6 @@ def spec_document(epoch: int, **changes: Any) -> bytes:
     hours = dict.fromkeys(SPEC["deadlines"], HOUR)
     document = {
         **SPEC,
-        **PROVEN,
         "name": "audited",
         "rounds": 2,
         "key": {"epoch": epoch, "modulus_bits": 2048},
