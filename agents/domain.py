@@ -212,7 +212,7 @@ class Quantisation:
         return int(real * self.scale) + 1
 
     def check_slot_rule(self, participants: int, slack: float = 1.0) -> None:
-        """Slot rule: participants * slack * bound < 2^(slot_bits-1); slack is 2.45 once norm proofs are on.
+        """Slot rule: participants * slack * bound < 2^(slot_bits-1); slack leaves room for more than honest contributions.
 
         Raises:
             InvalidInput: if the sum could overflow a slot.

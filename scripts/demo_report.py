@@ -28,6 +28,7 @@ class Ledger:
         self._bytes: dict[str, int] = defaultdict(int)
         self._gas: dict[str, int] = defaultdict(int)
         self._update_bytes: list[int] = []
+        self._proof_bytes: list[int] = []
         self._training_rounds: set[int] = set()
         self._rounds: set[int] = set()
 
@@ -44,6 +45,8 @@ class Ledger:
             self._training_rounds.add(record["round"])
         if phase == "publish" and record["round"] in self._training_rounds:
             self._update_bytes.append(record["bytes"])
+        if phase == "prove" and record["round"] in self._training_rounds:
+            self._proof_bytes.append(record["bytes"])
 
     def seconds_by_phase(self) -> dict[str, float]:
         """By phase: mean over organisations of the sum over rounds."""
@@ -56,8 +59,12 @@ class Ledger:
         return {phase: amount for phase, amount in sorted(self._gas.items()) if amount}
 
     def bytes_per_parameter(self, parameters: int) -> float:
-        """Of a training round's update blob."""
-        return round(statistics.mean(self._update_bytes) / parameters, 3) if self._update_bytes else 0.0
+        """Of a training round's update blob without its proof."""
+        return round((statistics.mean(self._update_bytes) - self.proof_bytes()) / parameters, 3) if self._update_bytes else 0.0
+
+    def proof_bytes(self) -> int:
+        """Of the proof of a training round's update."""
+        return round(statistics.mean(self._proof_bytes)) if self._proof_bytes else 0
 
     def gas_per_member_round(self) -> int:
         return round(sum(self._gas.values()) / (self._organisations * max(1, len(self._rounds))))
@@ -153,7 +160,8 @@ def final_text(report: dict[str, Any], consortium: Consortium, folder: Path) -> 
     checked = "yes" if report["last_round_verified"] else "NO"
     where = "\n".join(
         (
-            f"{report['bytes_per_parameter']} bytes a parameter, {report['gas_per_member_round']:,} gas a member and round",
+            f"{report['bytes_per_parameter']} bytes a parameter and a proof of {report['proof_bytes']:,}",
+            f"{report['gas_per_member_round']:,} gas a member and round",
             f"final model {report['model_cid']}, round {report['last_round']} re-checked: {checked}",
             f"the same facts: {folder / 'report.json'}   logs: {consortium.logs}",
             f"next: `make demo KEEP=1`, then with its printed settings `.venv/bin/defedbio round show {report['last_round']}`",

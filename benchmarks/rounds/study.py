@@ -25,7 +25,7 @@ def spec(organisations: int, hidden: int, rounds: int, steps: int, bits: int) ->
         "training": {"learning_rate": 0.05, "momentum": 0.9, "steps": steps, "batch_size": 64},
         "rounds": rounds,
         "weighting": {"kind": "samples", "cap": 4096},
-        "quantisation": {"slot_bits": 24, "clip_norm": 4.0},
+        "quantisation": "auto",
         "seed": 1,
         "key": {"epoch": 1, "modulus_bits": bits},
         "participants": {"seats": organisations, "minimum": 3},

@@ -240,7 +240,7 @@ def _verification(watched: Watched, consortium: Consortium, round_: int, cid: st
     watched.open(f"/round/{round_}")
     page.locator("#verify").click()
     expect(page.locator("#checks li").last).to_contain_text("the round is verified")
-    expect(page.locator("#checks li")).to_have_count(8)
+    expect(page.locator("#checks li")).to_have_count(9)
     assert page.locator("#checks li.bad").count() == 0
     watched.picture("verified", height=700)
     blob = consortium.folder / "blob"

@@ -76,6 +76,7 @@ def test_the_demo_ends_with_a_report_and_nothing_left(tmp_path: Path) -> None:
     assert {"local_mean", "local_by_site", "federated", "pooled", "by_site"} <= set(report["metric"])
     assert report["last_round_verified"] is True
     assert 2.0 < report["bytes_per_parameter"] < 2.3, "of narrow slots"
+    assert 50_000 < report["proof_bytes"] < 70_000
     assert report["gas_per_member_round"] > 0
     assert report["seconds"]["total"] > 0
     assert {"train", "encrypt", "combine"} <= set(report["seconds"]["by_phase"])

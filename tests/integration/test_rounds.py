@@ -75,6 +75,7 @@ def test_p1_to_p6_four_organisations_train_one_model(consortium: Consortium, ope
         "commitments",
         "frozen set",
         "updates",
+        "proofs",
         "aggregate",
         "opening",
         "model",
