@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from defedbio.crypto.noise import discrete_gaussian
 from defedbio.crypto.rotation import rotate, rotate_back
+from defedbio.crypto.rules import Norm
 from defedbio.domain import FULL_SHARE, MAX_PARTICIPANTS, NOISE_TAIL, Quantisation, Segment
 from defedbio.errors import InvalidData, InvalidInput
 
@@ -36,24 +37,7 @@ class Decoded:
     weight: int
 
 
-class NormRule(NamedTuple):
-    """divisor · sum v² <= square · W² + linear · W + constant, for all integers v of a segment of a contribution of weight W, and at most
-    `most` whatever the weight is, where that is not None."""
-
-    square: int
-    linear: int
-    constant: int
-    divisor: int
-    most: int | None = None
-
-    def holds(self, values: Int64, weight: int) -> bool:
-        """In exact integers."""
-        squares: int = sum(v * v for v in values.tolist())
-        allowed = (self.square * weight + self.linear) * weight + self.constant
-        return self.divisor * squares <= (allowed if self.most is None else min(allowed, self.most))
-
-
-def norm_rule(segment: Segment) -> NormRule:
+def norm_rule(segment: Segment) -> Norm:
     """What `encode` keeps to, whatever it encodes, and what a proof can say of anybody's segment that has a clip norm.
 
     Values as they are have at most A·W/cap before they are rounded, with A = clip_norm · scale, and every one of d moves by less than one
@@ -76,14 +60,14 @@ def norm_rule(segment: Segment) -> NormRule:
         beside = d / 4 + sqrt(2 * d * _TAIL) * (q.sigma + 0.5) + 2 * (2 * q.largest + 1) * _TAIL / 3
         most, cap = ceil(squares + beside), q.weight_cap
         if not q.weighted or cap <= FULL_SHARE:
-            return NormRule(0, 0, most, 1)
-        return NormRule(ceil(squares * FULL_SHARE**2), 0, ceil(beside) * cap * cap, cap * cap, most * cap * cap)
+            return Norm(most, spread=True)
+        return Norm(ceil(beside) * cap * cap, 0, ceil(squares * FULL_SHARE**2), cap * cap, True, most * cap * cap)
     whole = q.clip_norm * q.scale * (1 + _ARITHMETIC)
     beside = sqrt(d) + q.noise * sqrt(d + 2 * sqrt(d * _TAIL) + 2 * _TAIL)
     if not q.weighted:
-        return NormRule(0, 0, ceil((whole + beside) * (whole + beside)), 1)
+        return Norm(ceil((whole + beside) * (whole + beside)))
     cap = q.weight_cap
-    return NormRule(ceil(whole * whole), ceil(2 * whole * beside) * cap, ceil(beside * beside) * cap * cap, cap * cap)
+    return Norm(ceil(beside * beside) * cap * cap, ceil(2 * whole * beside) * cap, ceil(whole * whole), cap * cap)
 
 
 def encode(vectors: Sequence[Float64], weight: int, segments: Sequence[Segment], rand: Rand, rotation: bytes = b"") -> Int64:

@@ -10,7 +10,8 @@ from math import ceil, isqrt
 
 from defedbio.crypto.encoding import norm_rule
 from defedbio.crypto.proofs import contribution
-from defedbio.crypto.proofs.statement import Block, Form, Norm, Piece, Range, Rule
+from defedbio.crypto.proofs.statement import Block, Form, Piece
+from defedbio.crypto.rules import Norm, Range, Rule
 from defedbio.domain import Segment
 from defedbio.errors import InvalidInput, InvalidSpec
 from defedbio.learning.plan import Step, schedule
@@ -38,8 +39,7 @@ def rule_of(segment: Segment) -> Rule:
     """
     q = segment.quantisation
     if q.clip_norm is not None:
-        rule = norm_rule(segment)
-        return Norm(rule.constant, rule.linear, rule.square, rule.divisor, q.rotated, rule.most)
+        return norm_rule(segment)
     if q.noise or q.max_abs is None:
         raise InvalidInput(f"nothing can be proven of {segment.name}: it has noise, and no norm that it is clipped to")
     if not q.weighted:

@@ -26,7 +26,8 @@ from defedbio.crypto import kernel, numbers, paillier
 from defedbio.crypto.arithmetic import Arithmetic
 from defedbio.crypto.packing import SlotLayout, pack
 from defedbio.crypto.proofs import contribution
-from defedbio.crypto.proofs.statement import Block, Form, Norm, Piece, Range, Statement, Witness
+from defedbio.crypto.proofs.statement import Block, Form, Piece, Statement, Witness
+from defedbio.crypto.rules import Norm, Range
 from defedbio.domain import RoundContext
 from defedbio.report import Reporter
 

@@ -11,8 +11,9 @@ from defedbio.crypto.numbers import Rand
 from defedbio.crypto.proofs.exact import Integers
 from defedbio.crypto.proofs.plan import PRODUCTION, Affine, Parameters, Plan, plan
 from defedbio.crypto.proofs.squares import three_squares
-from defedbio.crypto.proofs.statement import Form, Range, Rule
+from defedbio.crypto.proofs.statement import Form
 from defedbio.crypto.proofs.ternary import Ternary
+from defedbio.crypto.rules import sums_of_squares
 from defedbio.errors import InvalidInput, OutsideRule
 
 Int64 = NDArray[np.int64]
@@ -69,7 +70,7 @@ def _fill_sums(plan: Plan, vectors: list[Integers], added: Sequence[int], relati
     """relations[t] is the number that the squares of `added` at t add up to."""
     held = np.stack([np.asarray(vectors[a]) for a in added])[:, : len(relations)]
     start = relations[0].terms[0].start
-    for t, total in enumerate(_sums_of_squares(held)):
+    for t, total in enumerate(sums_of_squares(held)):
         _set(vectors, *divmod(start + t, plan.width), total)
 
 
@@ -131,27 +132,14 @@ def fits(form: Form, values: Sequence[Int64], parameters: Parameters = PRODUCTIO
     for b, block in enumerate(form.blocks):
         start = 1 if b == 0 else 0
         for piece in block.pieces:
-            if not _obeys(piece.rule, weight, values[b][start : start + piece.length]):
+            if not piece.rule.holds(values[b][start : start + piece.length], weight):
                 return False
             start += piece.length
     for held, lines in zip(packed, made.lines, strict=True):
         for run in lines.runs:
             if run.share is not None:
                 part, of = run.share
-                columns = _sums_of_squares(held[run.first : run.last])
+                columns = sums_of_squares(held[run.first : run.last])
                 if max(columns) * of * run.rule.divisor > part * (run.rule.allowed(weight) if run.rule.most is None else run.rule.most):
                     return False
     return True
-
-
-def _obeys(rule: Rule, weight: int, values: Int64) -> bool:
-    if isinstance(rule, Range):
-        return int(values.min()) >= 0 and rule.divisor * int(values.max()) <= rule.allowed(weight)
-    return rule.divisor * _sums_of_squares(values[:, None])[0] <= rule.allowed(weight)
-
-
-def _sums_of_squares(rows: Int64) -> list[int]:
-    """Column by column, exact."""
-    largest = max(int(rows.max()), -int(rows.min()))
-    exact = rows if largest * largest * len(rows) < 1 << 62 else rows.astype(object)
-    return [int(x) for x in (exact * exact).sum(axis=0)]

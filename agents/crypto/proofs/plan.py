@@ -19,7 +19,8 @@ from math import gcd, isqrt
 
 from defedbio.crypto.packing import SlotLayout
 from defedbio.crypto.proofs.group import GROUP, Group
-from defedbio.crypto.proofs.statement import Block, Form, Norm, Piece, Range
+from defedbio.crypto.proofs.statement import Block, Form, Piece
+from defedbio.crypto.rules import Norm, Range
 from defedbio.errors import InvalidInput
 
 CHALLENGE_BITS = 128

@@ -15,61 +15,11 @@ from numpy.typing import NDArray
 
 from defedbio.crypto.packing import Layout, SlotLayout
 from defedbio.crypto.paillier import PublicKey
+from defedbio.crypto.rules import Range, Rule
 from defedbio.domain import RoundContext, Run, check_hash32
 from defedbio.errors import InvalidInput
 
 Int64 = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Range:
-    """For every value v: 0 <= v and divisor · v <= slope · W + offset. All three are integers, slope and offset at least 0."""
-
-    offset: int
-    slope: int = 0
-    divisor: int = 1
-
-    def __post_init__(self) -> None:
-        if self.divisor < 1 or self.offset < 0 or self.slope < 0 or self.offset + self.slope < 1:
-            raise InvalidInput("a range needs a positive divisor and something to allow")
-
-    def allowed(self, weight: int) -> int:
-        """The right side."""
-        return self.slope * weight + self.offset
-
-
-@dataclass(frozen=True)
-class Norm:
-    """divisor · sum v² <= square · W² + linear · W + constant, over all values of the segment together; integers, at least 0. With `most`
-    that is a limit as well, whatever W is.
-
-    `spread` says that honest values were rotated at random, so that no few of them hold much of the norm: a proof may then bound parts
-    of the segment by their shares of it.
-    """
-
-    constant: int
-    linear: int = 0
-    square: int = 0
-    divisor: int = 1
-    spread: bool = False
-    most: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.divisor < 1 or min(self.constant, self.linear, self.square) < 0 or not self.constant + self.linear + self.square:
-            raise InvalidInput("a norm needs a positive divisor and something to allow")
-        if self.most is not None and self.most < 1:
-            raise InvalidInput("a norm needs something to allow whatever the weight")
-
-    def of_weight(self, weight: int) -> int:
-        """What this weight allows."""
-        return (self.square * weight + self.linear) * weight + self.constant
-
-    def allowed(self, weight: int) -> int:
-        """What divisor · sum v² may be."""
-        return self.of_weight(weight) if self.most is None else min(self.of_weight(weight), self.most)
-
-
-Rule = Range | Norm
 
 
 @dataclass(frozen=True)

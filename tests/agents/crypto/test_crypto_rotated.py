@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from defedbio.crypto import encoding
 from defedbio.crypto.rotation import rotate
+from defedbio.crypto.rules import Norm
 from defedbio.domain import Quantisation, Segment
 from defedbio.errors import InvalidInput
 
@@ -64,7 +65,7 @@ def test_the_rule_is_close_to_what_honest_vectors_need() -> None:
     values = encoding.encode((of_norm(3.0, 20_000),), 10, (segment,), os.urandom, ROUND)[1:]
     norm = float(np.linalg.norm(values.astype(float)))
     assert 4.0 * np.sqrt(20_000) < norm < np.sqrt(rule.constant) < 1.02 * norm
-    assert rule == (0, 0, rule.constant, 1, None)
+    assert rule == Norm(rule.constant, spread=True)
 
 
 def test_the_rule_binds_whoever_leaves_the_encoder_out() -> None:

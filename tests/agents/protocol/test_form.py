@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from defedbio.crypto import encoding
 from defedbio.crypto.proofs import contribution
-from defedbio.crypto.proofs.statement import Form, Norm, Range, Rule
+from defedbio.crypto.proofs.statement import Form
+from defedbio.crypto.rules import Norm, Range, Rule
 from defedbio.domain import Quantisation, Segment
 from defedbio.errors import InvalidInput, InvalidSpec
 from defedbio.learning.data.port import Dataset

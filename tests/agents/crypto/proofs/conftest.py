@@ -17,7 +17,8 @@ from defedbio.crypto.proofs import assignment, bounded, contribution
 from defedbio.crypto.proofs.exact import Integers
 from defedbio.crypto.proofs.group import derive
 from defedbio.crypto.proofs.plan import Parameters, Plan, plan
-from defedbio.crypto.proofs.statement import Block, Form, Norm, Piece, Range, Statement, Witness
+from defedbio.crypto.proofs.statement import Block, Form, Piece, Statement, Witness
+from defedbio.crypto.rules import Norm, Range
 from defedbio.domain import RoundContext
 
 CONTEXT = RoundContext(31337, "0x" + "c0" * 20, 7, 9)

@@ -16,7 +16,8 @@ from defedbio.crypto.paillier import PublicKey
 from defedbio.crypto.proofs import assignment, bounded, contribution, encoding
 from defedbio.crypto.proofs.plan import MOST_WIDTH, Affine, Parameters, Plan, Squares, plan
 from defedbio.crypto.proofs.squares import three_squares
-from defedbio.crypto.proofs.statement import Block, Form, Norm, Piece, Range, Statement, Witness
+from defedbio.crypto.proofs.statement import Block, Form, Piece, Statement, Witness
+from defedbio.crypto.rules import Norm, Range
 from defedbio.domain import RoundContext
 from defedbio.errors import BadProof, InvalidInput, OutsideRule
 

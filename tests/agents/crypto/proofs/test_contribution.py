@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from defedbio.crypto import kernel
 from defedbio.crypto.proofs import contribution, encoding
 from defedbio.crypto.proofs.plan import plan
-from defedbio.crypto.proofs.statement import Block, Form, Norm, Piece, Range
+from defedbio.crypto.proofs.statement import Block, Form, Piece
+from defedbio.crypto.rules import Norm, Range
 from defedbio.errors import BadProof, InvalidInput, OutsideRule
 
 

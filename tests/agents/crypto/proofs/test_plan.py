@@ -10,7 +10,8 @@ import pytest
 from defedbio.crypto.proofs import assignment, encoding
 from defedbio.crypto.proofs.plan import PRODUCTION, plan
 from defedbio.crypto.proofs.relation import linear, linear_at, weights
-from defedbio.crypto.proofs.statement import Block, Form, Norm, Piece, Range
+from defedbio.crypto.proofs.statement import Block, Form, Piece
+from defedbio.crypto.rules import Norm, Range
 from defedbio.errors import InvalidInput
 
 W = Block(24, ())

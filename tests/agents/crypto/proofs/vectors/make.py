@@ -20,7 +20,8 @@ from defedbio.crypto.numbers import Rand
 from defedbio.crypto.paillier import PublicKey
 from defedbio.crypto.proofs import contribution, encoding
 from defedbio.crypto.proofs.plan import plan
-from defedbio.crypto.proofs.statement import Block, Form, Norm, Piece, Range, Statement, Witness
+from defedbio.crypto.proofs.statement import Block, Form, Piece, Statement, Witness
+from defedbio.crypto.rules import Norm, Range
 from defedbio.domain import RoundContext
 from defedbio.errors import BadProof
 
