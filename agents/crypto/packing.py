@@ -130,9 +130,14 @@ class Layout:
         return sum(self.counts)
 
     @property
+    def lengths(self) -> tuple[int, ...]:
+        """How many values each run has."""
+        return tuple(run.values for run in self.runs)
+
+    @property
     def length(self) -> int:
         """Values of the whole vector."""
-        return sum(run.values for run in self.runs)
+        return sum(self.lengths)
 
     def to_bytes(self) -> bytes:
         """Canonical: 2 bytes of modulus bits, then 1 byte of slot bits and 8 of the number of values for each run, big-endian."""
@@ -158,7 +163,7 @@ class Layout:
 
     def split(self, values: Int64) -> list[Int64]:
         """The vector's runs."""
-        return np.split(values, np.cumsum([run.values for run in self.runs])[:-1])
+        return np.split(values, np.cumsum(self.lengths)[:-1])
 
 
 def _check_modulus(layout: SlotLayout, n: int) -> None:

@@ -22,9 +22,9 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.crypto.measuring import primes
 from defedbio.compute.executor import THREADS, Place, open_arithmetic
-from defedbio.crypto import kernel, numbers, paillier
+from defedbio.crypto import kernel, paillier
 from defedbio.crypto.arithmetic import Arithmetic
-from defedbio.crypto.packing import SlotLayout, pack
+from defedbio.crypto.packing import SlotLayout
 from defedbio.crypto.proofs import contribution
 from defedbio.crypto.proofs.statement import Block, Form, Piece, Statement, Witness
 from defedbio.crypto.rules import Norm, Range
@@ -76,16 +76,12 @@ def make(bits: int, parameters: int, arithmetic: Arithmetic) -> Case:
         np.array([WEIGHT, *random.integers(0, WEIGHT, COUNTS, endpoint=True)], dtype=np.int64),
         np.rint(random.normal(0, DEVIATION, parameters)).astype(np.int64),
     )
-    plaintexts = [m for v, slots in zip(values, form.slots(), strict=True) for m in pack(v, slots, key.n)]
-    table = numbers.comb_table(key.hs, key.n, bits // 16, squared=True)
-    drawn = os.urandom(table.digits * len(plaintexts))
-    exponents = [int.from_bytes(drawn[i : i + table.digits], "little") for i in range(0, len(drawn), table.digits)]
-    obfuscators = arithmetic.comb_powers(table, drawn)
-    ciphertexts = numbers.column_products([[1 + m * key.n for m in plaintexts], obfuscators], key.n, squared=True)
+    pool = paillier.ObfuscatorPool(key, os.urandom, arithmetic=arithmetic)
+    encrypted = paillier.encrypt_to_prove(key, form.layout.pack(np.concatenate(values), key.n), pool)
     context = RoundContext(31337, "0x" + "11" * 20, 1, 1)
     senders = [f"0x{i:040x}" for i in range(1, TOGETHER + 1)]
-    statements = [Statement(form, key, context, 1, sender, bytes(32), ciphertexts) for sender in senders]
-    return Case(form, statements, Witness(values, exponents))
+    statements = [Statement(form, key, context, 1, sender, bytes(32), encrypted.ciphertexts) for sender in senders]
+    return Case(form, statements, Witness(values, encrypted.exponents))
 
 
 def measure(step: str, parameters: int, repeat: int, call: Callable[[], T]) -> tuple[float, T]:

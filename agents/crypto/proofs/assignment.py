@@ -25,11 +25,11 @@ def digits(plan: Plan, values: Sequence[Int64]) -> list[Int64]:
     Raises:
         InvalidInput: for arrays that are not int64 of the blocks' lengths.
     """
-    lengths = plan.form.lengths()
+    lengths = plan.form.layout.lengths
     if len(values) != len(lengths) or any(v.dtype != np.int64 or v.shape != (n,) for v, n in zip(values, lengths, strict=True)):
         raise InvalidInput("the values of a contribution must be one int64 array a block, of its length")
     found = []
-    for v, slots, count in zip(values, plan.form.slots(), plan.form.ciphertexts(), strict=True):
+    for v, slots, count in zip(values, plan.form.layout.slots, plan.form.layout.counts, strict=True):
         padded = np.zeros(count * slots.slots, dtype=np.int64)
         padded[: len(v)] = v
         found.append(padded.reshape(count, slots.slots))

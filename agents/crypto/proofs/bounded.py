@@ -89,7 +89,7 @@ class Argument:
     def exponents(self, gammas: Sequence[Sequence[int]]) -> list[int]:
         """E_l of every ciphertext: the product of the c_l^(E_l) holds what the links say. Signed, of at most 128 bits more than a row."""
         q, found = self.plan.group.q, []
-        for lines, gamma, rows, count in zip(self.plan.lines, gammas, self.rows, self.plan.form.ciphertexts(), strict=True):
+        for lines, gamma, rows, count in zip(self.plan.lines, gammas, self.rows, self.plan.form.layout.counts, strict=True):
             held = [0] * count
             for line, ciphertext in lines.digits:
                 held[ciphertext] = gamma[line]

@@ -164,7 +164,7 @@ class Plan:
     @property
     def exponent_bits(self) -> int:
         """Bits of the mask of the ciphertexts' randomness."""
-        ciphertexts = sum(self.form.ciphertexts())
+        ciphertexts = self.form.layout.ciphertexts
         combined = CHALLENGE_BITS + self.parameters.rows.bit_length() + ciphertexts.bit_length()
         return self.form.modulus_bits // 2 + 8 + combined + CHALLENGE_BITS + HIDING_BITS
 
@@ -192,9 +192,9 @@ def plan(form: Form, parameters: Parameters = PRODUCTION) -> Plan:
     """
     _check_slots(form)
     contents = _contents(form, parameters)
-    least = max(parameters.checks, sum(min(slots.slots, n) for slots, n in zip(form.slots(), form.lengths(), strict=True)))
+    least = max(parameters.checks, sum(min(slots.slots, n) for slots, n in zip(form.layout.slots, form.layout.lengths, strict=True)))
     widths = {least, *range(128, MOST_WIDTH + 1, 128)}
-    for slots in form.slots():
+    for slots in form.layout.slots:
         widths |= set(range(slots.slots, MOST_WIDTH + 1, slots.slots))
     best = min(sorted(w for w in widths if least <= w <= MOST_WIDTH), key=lambda w: _cost(form, parameters, contents, w), default=0)
     if not best:
@@ -246,9 +246,9 @@ class _Contents:
 
 def _check_slots(form: Form) -> None:
     """Every number within its range fits its slot, and what is above a slot by a norm's leave carries next to nothing into others."""
-    if sum(form.ciphertexts()) > MOST_CIPHERTEXTS:
+    if form.layout.ciphertexts > MOST_CIPHERTEXTS:
         raise InvalidInput(f"a contribution that is proven has at most {MOST_CIPHERTEXTS} ciphertexts")
-    for index, (block, slots) in enumerate(zip(form.blocks, form.slots(), strict=True)):
+    for index, (block, slots) in enumerate(zip(form.blocks, form.layout.slots, strict=True)):
         if index == 0 and form.weight_cap >= slots.half:
             raise InvalidInput("the largest weight does not fit its slot")
         for piece in block.pieces:
@@ -286,7 +286,7 @@ def _root_above(x: int) -> int:
 def _contents(form: Form, parameters: Parameters) -> _Contents:
     digits: list[_Digits] = []
     rows: list[_Rows] = []
-    for b, (block, slots, length) in enumerate(zip(form.blocks, form.slots(), form.lengths(), strict=True)):
+    for b, (block, slots, length) in enumerate(zip(form.blocks, form.layout.slots, form.layout.lengths, strict=True)):
         start = 1 if b == 0 else 0
         for index, piece in enumerate(block.pieces):
             stop = start + piece.length
@@ -330,7 +330,7 @@ def _column_share(piece: Piece, ciphertexts: int) -> tuple[int, int]:
 
 def _vectors(form: Form, parameters: Parameters, contents: _Contents, width: int) -> int:
     """How many vectors there are, masks and links included, when they have this width."""
-    slots = form.slots()
+    slots = form.layout.slots
     norms = [d for d in contents.digits if isinstance(d.piece.rule, Norm)]
     ranges = [(d.piece.rule, d.count) for d in contents.digits if isinstance(d.piece.rule, Range)]
     products = sum(n for rule, n in ranges if not rule.slope)
@@ -360,7 +360,7 @@ class _Builder:
 
     def __init__(self, form: Form, parameters: Parameters, contents: _Contents, width: int) -> None:
         self._form, self._parameters, self._contents, self._width = form, parameters, contents, width
-        self._slots = form.slots()
+        self._slots = form.layout.slots
         self._used: list[int] = []
         self._squares: list[Squares] = []
         self._strips: list[Strip] = []
@@ -392,7 +392,7 @@ class _Builder:
         self._digit_lines: list[dict[int, int]] = []
         self._runs: list[dict[int, Run]] = []  # by piece
         self._line_counts: list[int] = []
-        for b, count in enumerate(self._form.ciphertexts()):
+        for b, count in enumerate(self._form.layout.counts):
             rows = [r for r in self._contents.rows if r.block == b]
             covered = {c for r in rows for c in range(r.first, r.last)}
             lines = {c: line for line, c in enumerate(c for c in range(count) if c not in covered)}
@@ -569,7 +569,7 @@ class _Builder:
 
     def _made(self) -> Plan:
         lines, offset = [], 0
-        for b, (slots, length) in enumerate(zip(self._slots, self._form.lengths(), strict=True)):
+        for b, (slots, length) in enumerate(zip(self._slots, self._form.layout.lengths, strict=True)):
             digits = tuple((line, c) for c, line in self._digit_lines[b].items())
             size = min(slots.slots, length)
             lines.append(

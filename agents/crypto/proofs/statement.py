@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from defedbio.crypto.packing import Layout, SlotLayout
+from defedbio.crypto.packing import Layout
 from defedbio.crypto.paillier import PublicKey
 from defedbio.crypto.rules import Range, Rule
 from defedbio.domain import RoundContext, Run, check_hash32
@@ -71,18 +71,6 @@ class Form:
         """How the values lie in ciphertexts: a run a block, W included in the first."""
         runs = (Run(b.slot_bits, sum(p.length for p in b.pieces) + (i == 0)) for i, b in enumerate(self.blocks))
         return Layout(self.modulus_bits, tuple(runs))
-
-    def lengths(self) -> tuple[int, ...]:
-        """How many values each block holds, W included."""
-        return tuple(run.values for run in self.layout.runs)
-
-    def slots(self) -> tuple[SlotLayout, ...]:
-        """The slots of each block's ciphertexts."""
-        return self.layout.slots
-
-    def ciphertexts(self) -> tuple[int, ...]:
-        """How many ciphertexts each block fills."""
-        return self.layout.counts
 
 
 def _number(x: int) -> bytes:

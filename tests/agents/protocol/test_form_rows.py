@@ -18,4 +18,4 @@ def test_large_updates_are_proven_by_rows(values: int, seats: int, modulus_bits:
     bits, sigma = choose(values, seats, modulus_bits)
     segment = Segment("update", values, Quantisation(bits, 1.0, 4096, clip_norm=1.0, sigma=sigma)).clipped_to(1.0)
     made = plan(Form(modulus_bits, 4096, (Block(48, ()), Block(bits, (Piece("update", values, rule_of(segment)),)))))
-    assert bool(made.lines[1].runs) is (made.form.ciphertexts()[1] > PRODUCTION.rows)
+    assert bool(made.lines[1].runs) is (made.form.layout.counts[1] > PRODUCTION.rows)

@@ -95,7 +95,7 @@ def send(small, parameters) -> Send:
     ) -> Contribution:
         arrays = tuple(np.array(v, dtype=np.int64) for v in values)
         packing = pack if fits_slots else digits_packed
-        plaintexts = [m for v, slots in zip(arrays, form.slots(), strict=True) for m in packing(v, slots, key.n)]
+        plaintexts = [m for v, slots in zip(arrays, form.layout.slots, strict=True) for m in packing(v, slots, key.n)]
         ciphertexts, exponents = encrypt(key, plaintexts, rand)
         statement = Statement(form, key, CONTEXT, 3, sender, b"p" * 32, ciphertexts)
         return Contribution(statement, Witness(arrays, exponents), parameters, rand)

@@ -28,7 +28,7 @@ def test_every_digit_is_tied_once(mixed, parameters):
     tied = sorted((s.block, s.line, s.slot + i) for s in made.strips for i in range(s.length))
     assert tied == sorted(set(tied))
     by_block = {b: len(list(held)) for b, held in groupby(tied, key=lambda place: place[0])}
-    assert by_block == dict(enumerate(mixed.lengths()))
+    assert by_block == dict(enumerate(mixed.layout.lengths))
     places = [(s.vector, s.position + i) for s in made.strips for i in range(s.length)]
     assert len(places) == len(set(places))
     assert all(position < made.used[vector] for vector, position in places)
@@ -100,17 +100,17 @@ def test_rows_where_they_are_sound_and_shorter(form, rows):
         run, bits = runs[0], form.blocks[1].slot_bits
         part, of = run.share or (1, 1)
         bound = (run.rule.constant * part / of) ** 0.5
-        carries = 1 if run.share else form.slots()[1].slots ** 0.5
+        carries = 1 if run.share else form.layout.slots[1].slots ** 0.5
         assert 2**bits >= 7.5 * (bound + 2 / 3 * carries)
 
 
 def test_the_share_of_a_slot_column_holds_nearly_every_spread_vector():
     made = plan(narrow(100_000, 10, 400_000, True))
     part, of = made.lines[1].runs[0].share
-    columns = made.form.slots()[1].slots
+    columns = made.form.layout.slots[1].slots
     chance = np.random.default_rng(7)
     for _ in range(20):
-        values = chance.normal(size=(made.form.ciphertexts()[1], columns))
+        values = chance.normal(size=(made.form.layout.counts[1], columns))
         values *= (400_000 / (values**2).sum()) ** 0.5
         assert (values**2).sum(axis=0).max() <= 400_000 * part / of
     assert columns * part / of < 1.5, "the columns together may not hold much more than the norm"

@@ -57,7 +57,7 @@ def statement() -> tuple[Statement, Witness]:
     primes = json.loads(KEYS.read_text())
     key = PublicKey.from_modulus(int(primes["p"], 16) * int(primes["q"], 16))
     values = tuple(np.array(v, dtype=np.int64) for v in VALUES)
-    plaintexts = [m for v, slots in zip(values, FORM.slots(), strict=True) for m in packing.pack(v, slots, key.n)]
+    plaintexts = [m for v, slots in zip(values, FORM.layout.slots, strict=True) for m in packing.pack(v, slots, key.n)]
     rand = coins(b"defedbio/proof-vector/ciphertexts")
     exponents = [numbers.random_bits(rand, key.bits // 2) for _ in plaintexts]
     ciphertexts = [
