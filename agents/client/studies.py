@@ -80,10 +80,10 @@ class Studies:
         Example:
             client.study.create("spec.json").study
         """
-        from defedbio.protocol.form import check  # brings the learning part, as counting parameters does
+        from defedbio.protocol.form import proven_forms  # brings the learning part, as counting parameters does
 
         parsed = parse(spec)
-        check(parsed)
+        proven_forms(parsed)
         digest = keccak256(parsed.raw)
         with self._session.signing() as connection:
             epoch, transcript = connection.transcript(parsed.key_epoch)

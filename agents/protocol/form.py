@@ -14,7 +14,7 @@ from defedbio.crypto.proofs.statement import Block, Form, Piece
 from defedbio.crypto.rules import Norm, Range, Rule
 from defedbio.domain import Segment
 from defedbio.errors import InvalidInput, InvalidSpec
-from defedbio.learning.plan import Step, schedule
+from defedbio.learning.plan import Step, StepKind, schedule
 from defedbio.spec import StudySpec
 
 # An encoder computes in IEEE doubles: its numbers are off by a few parts in 2^52 for each element, and by less than this in all.
@@ -49,20 +49,24 @@ def rule_of(segment: Segment) -> Rule:
     return Range(slope + 1) if q.weight_cap == 1 else Range(offset=q.weight_cap, slope=slope, divisor=q.weight_cap)
 
 
-def check(spec: StudySpec) -> None:
-    """Raises InvalidSpec if the study asks for proofs and nothing can be proven of a step's contributions."""
-    if not spec.proofs:
-        return
-    for step in {step.kind: step for step in schedule(spec)}.values():
+def proven_forms(spec: StudySpec) -> dict[StepKind, tuple[Form, int]]:
+    """By kind of step the form of its contributions, and the bytes of a proof; empty where the study asks for none.
+
+    Raises:
+        InvalidSpec: if the study asks for proofs and nothing can be proven of a step's contributions.
+    """
+    found: dict[StepKind, tuple[Form, int]] = {}
+    for kind, step in {step.kind: step for step in schedule(spec)}.items() if spec.proofs else ():
         try:
             form = form_of(spec, step)
-            contribution.size(form)
+            found[kind] = form, contribution.size(form)
             _check_carries(form, spec.seats)
         except InvalidInput as error:
             raise InvalidSpec(
-                f"contributions to a {step.kind} round cannot be proven: {error.message}",
+                f"contributions to a {kind} round cannot be proven: {error.message}",
                 'change the quantisation, or say "proofs": "none" in the spec and tell who joins',
             ) from None
+    return found
 
 
 def _check_carries(form: Form, seats: int) -> None:

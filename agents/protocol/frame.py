@@ -10,14 +10,13 @@ from defedbio.chain.network import confirmations_on
 from defedbio.crypto import wire
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.packing import Layout
-from defedbio.crypto.proofs import contribution
 from defedbio.crypto.proofs.statement import Form, Statement
 from defedbio.crypto.threshold import ThresholdKey
 from defedbio.domain import RoundContext
 from defedbio.errors import InvalidSpec
 from defedbio.learning.plan import Step, StepKind, schedule
 from defedbio.learning.state import genesis
-from defedbio.protocol.form import check, form_of
+from defedbio.protocol.form import proven_forms
 from defedbio.protocol.view import RoundView
 from defedbio.spec import Privacy, StudySpec
 
@@ -39,7 +38,7 @@ class StudyFrame:
         if self.key.public_key.bits != self.spec.modulus_bits:
             found = self.key.public_key.bits
             raise InvalidSpec(f"the spec asks for a key of {self.spec.modulus_bits} bits, and key epoch {self.spec.key_epoch} has {found}")
-        check(self.spec)
+        self._proven  # noqa: B018 - what cannot be proven is no study
 
     @property
     def confirmations(self) -> int:
@@ -78,9 +77,7 @@ class StudyFrame:
 
     @cached_property
     def _proven(self) -> dict[StepKind, tuple[Form, int]]:
-        """By kind of step the form of its contributions, and the bytes of a proof; empty where the study asks for none."""
-        forms = {step.kind: form_of(self.spec, step) for step in self.steps} if self.spec.proofs else {}
-        return {kind: (form, contribution.size(form)) for kind, form in forms.items()}
+        return proven_forms(self.spec)
 
     def form(self, view: RoundView) -> Form:
         """What every contribution to the round has to prove."""

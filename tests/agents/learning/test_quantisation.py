@@ -22,7 +22,7 @@ from defedbio.learning.quantisation import ClipRange, choose, rotated_ranges, up
 from defedbio.learning.simulation import plain, simulate, stream
 from defedbio.learning.state import GlobalState, genesis
 from defedbio.network.precision import precision, rounding
-from defedbio.protocol.form import check
+from defedbio.protocol.form import proven_forms
 from defedbio.protocol.simulate import exact, rotations_from, secrets_from
 from defedbio.spec import StudySpec
 from tests.agents.learning.conftest import separable, study
@@ -85,7 +85,7 @@ def test_wide_slots_have_room_for_the_total_weight(seats: int, cap: int, bits: i
     spec = replace(spec, weight_cap=cap)
     wide = update_segment(spec).quantisation
     assert wide.slot_bits == bits and seats * cap < 2 ** (bits - 1)
-    check(spec)
+    proven_forms(spec)
 
 
 @pytest.mark.parametrize(

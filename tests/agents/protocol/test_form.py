@@ -196,7 +196,7 @@ def test_contributions_that_nothing_can_be_proven_of_are_no_study() -> None:
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_of_every_kind_of_study_a_proof_can_be_made(name: str) -> None:
-    form.check(STUDIES[name])
+    form.proven_forms(STUDIES[name])
 
 
 def test_a_study_whose_contributions_cannot_be_proven_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,9 +205,9 @@ def test_a_study_whose_contributions_cannot_be_proven_is_refused(monkeypatch: py
 
     monkeypatch.setattr(contribution, "size", none_can)
     with pytest.raises(InvalidSpec, match="moments round cannot be proven: the slots are too narrow") as caught:
-        form.check(study())
+        form.proven_forms(study())
     assert '"proofs": "none"' in caught.value.hint
-    form.check(study(proofs="none"))
+    form.proven_forms(study(proofs="none"))
 
 
 def test_large_models_with_noise_can_be_proven() -> None:
@@ -218,13 +218,13 @@ def test_large_models_with_noise_can_be_proven() -> None:
         model={"kind": "mlp", "hidden": [512, 64]},
         **ALONE,
     )
-    form.check(noisy)
+    form.proven_forms(noisy)
     assert [len(block.pieces) for block in form_of(noisy, schedule(noisy)[-1]).blocks] == [0, 1]
 
 
 def test_norms_of_many_do_not_reach_into_counts_beside_them() -> None:
     """Each of these norms fits its slot, and all of them together do not: a scale of the study's own, where the software leaves room."""
     spread = {"evaluation": {"minimum_cell": 1, "bins": 4}, "model": {"kind": "mlp", "hidden": [64]}, "weighting": {"kind": "uniform"}}
-    form.check(study(quantisation={"slot_bits": 16, "clip_norm": 1.0, "scale": 4000.0}, **spread))
+    form.proven_forms(study(quantisation={"slot_bits": 16, "clip_norm": 1.0, "scale": 4000.0}, **spread))
     with pytest.raises(InvalidSpec, match="could reach into the counts"):
-        form.check(study(quantisation={"slot_bits": 16, "clip_norm": 1.0, "scale": 8190.0}, **spread))
+        form.proven_forms(study(quantisation={"slot_bits": 16, "clip_norm": 1.0, "scale": 8190.0}, **spread))
