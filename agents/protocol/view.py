@@ -156,6 +156,14 @@ class RoundView:
         """The holders whose shares anybody disputes, in the order of the first accusations."""
         return tuple(dict.fromkeys(dispute.holder for dispute in self.disputes))
 
+    def found_good(self, position: int) -> int:
+        """How many holders attest to a set with this update."""
+        return sum(position in good for good in self.attested.values())
+
+    def found_bad(self, position: int) -> int:
+        """How many holders refuse this update."""
+        return sum(position in bad for bad in self.refused.values())
+
     @property
     def wrongly_posted(self) -> tuple[Post, ...]:
         """The posts whose product was shown to be wrong."""

@@ -151,13 +151,13 @@ def prove(
     third = encoding.write(plan, values, encoding.MESSAGES[2])
     e, challenge = argument.challenges(third)
     powers = Powers(plan, e)
-    scales = powers.scales(phi)
+    scales, crossing = powers.scales(phi), [powers[s] for s in cross.exponents]
     combined = sum(x * r for x, r in zip(argument.exponents(links.gammas), exponents, strict=True))
     values |= {
         "opening": [x % q for x in exact.combination([*scales, powers[plan.vectors + 1]], [*padded, mask], _limbs(plan))],
         "opening_blind": [(_dot(scales, blinds) + powers[plan.vectors + 1] * mask_blind) % q],
-        "cross_opening": [_dot([powers[s] for s in cross.exponents], column) % q for column in zip(*cross.rows, strict=True)],
-        "cross_blind": [_dot([powers[s] for s in cross.exponents], cross.blinds) % q],
+        "cross_opening": [_dot(crossing, column) % q for column in zip(*cross.rows, strict=True)],
+        "cross_blind": [_dot(crossing, cross.blinds) % q],
         "slots": [mu + challenge * y for mu, y in zip(slot_masks, linked, strict=True)],
         "slots_blind": [(slot_blind + challenge * blinds[-1]) % q],
         "exponent": [exponent_mask + challenge * combined],
@@ -169,7 +169,7 @@ class Powers:
     """Powers of e modulo Q, from exponent -m to m for the largest that a plan needs."""
 
     def __init__(self, plan: Plan, e: int) -> None:
-        self._q, self._plan = plan.group.q, plan
+        self._q = plan.group.q
         self._reach = max(plan.columns * max(plan.negative_rows, plan.positive_rows), 2 * plan.vectors) + 2
         held = [numbers.powmod(e, -self._reach, self._q)]
         for _ in range(2 * self._reach):

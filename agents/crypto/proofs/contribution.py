@@ -12,16 +12,11 @@ from defedbio.crypto.proofs.plan import PRODUCTION, Parameters, plan
 from defedbio.crypto.proofs.statement import Form, Statement, Witness
 from defedbio.errors import BadProof, OutsideRule
 
-__all__ = ["check", "fits", "prove", "size", "verify", "verify_all"]
-
-
-def check(form: Form) -> None:
-    """Raises InvalidInput, saying why, for a form that nothing can be proven of."""
-    plan(form)
+__all__ = ["fits", "prove", "size", "verify", "verify_all"]
 
 
 def size(form: Form, parameters: Parameters = PRODUCTION) -> int:
-    """The exact bytes of a proof for this form. Raises InvalidInput as `check` does."""
+    """The exact bytes of a proof for this form. Raises InvalidInput, saying why, for one that nothing can be proven of."""
     return encoding.size(plan(form, parameters))
 
 

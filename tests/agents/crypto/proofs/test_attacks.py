@@ -556,7 +556,7 @@ UNPROVABLE: dict[str, Form] = {
 @pytest.mark.parametrize("name", UNPROVABLE)
 def test_a_form_that_nothing_can_be_proven_of(name):
     with pytest.raises(InvalidInput):
-        contribution.check(UNPROVABLE[name])
+        contribution.size(UNPROVABLE[name])
 
 
 def test_no_relation_wraps_modulo_q(mixed, parameters):
