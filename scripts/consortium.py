@@ -398,7 +398,8 @@ def stopping(consortium: Consortium) -> Iterator[Consortium]:
 
 def _pump(popen: subprocess.Popen[str], stream: Any, on_line: Callable[[str], None]) -> None:
     assert popen.stdout is not None
-    with stream:
+    # Closed when `on_line` fails, so that the process ends rather than wait for a reader.
+    with stream, popen.stdout:
         for line in popen.stdout:
             stream.write(line)
             stream.flush()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from defedbio.report import Sink
 
 DEFAULT = RunOptions()
+_printing = threading.Lock()
 
 
 def run(
@@ -105,7 +106,9 @@ def _stop_on_signals(stop: threading.Event) -> None:
 
 def json_sink(record: dict[str, Any]) -> None:
     if record["status"] != "state":
-        print(jsonlib.dumps(record, sort_keys=True), flush=True)
+        # Threads report side by side, and print() writes a line and its end apart.
+        with _printing:
+            print(jsonlib.dumps(record, sort_keys=True), flush=True)
 
 
 def text_sink() -> Sink:

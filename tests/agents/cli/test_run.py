@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +80,30 @@ def test_json_is_a_record_a_line_and_states_stay_inside(flags: list[str], capsys
     else:
         assert out == "" and "commit" in err and "1,234 gas" in err and "\x1b" not in err
         assert "stops" not in err, "the command itself says what ended it"
+
+
+def test_records_of_threads_side_by_side_keep_their_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A torn line ends whoever reads the agent's records, and a reader that is gone holds the agent up once the pipe is full."""
+
+    class Slow(list[str]):
+        """A stream that lets other threads run between two writes, as a full pipe does."""
+
+        def write(self, text: str) -> None:
+            self.append(text)
+            os.sched_yield()
+
+        def flush(self) -> None:
+            os.sched_yield()
+
+    stream = Slow()
+    monkeypatch.setattr(sys, "stdout", stream)
+    report = Reporter(json_sink)
+    threads = [threading.Thread(target=lambda: [report.note("away; again in 1 s") for _ in range(100)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len([json.loads(line) for line in "".join(stream).splitlines()]) == 400
 
 
 def test_a_chain_that_is_away_ends_the_agent_and_is_in_its_log(
