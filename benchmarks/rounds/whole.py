@@ -221,6 +221,13 @@ def cpu(row: dict[str, float]) -> float:
     return row["agents"] + row["chain"] + row["ipfs"]
 
 
+def on_own_machines(run: dict[str, Any], organisations: int) -> float:
+    """About how many seconds a round would take where every organisation had a machine to itself: its part of the computation, which is
+    alike for all, on one core, and the time that transactions wait to be mined here. The network is taken to be as fast as loopback."""
+    mined = sum(amounts["seconds"] for phase, amounts in run.get("phases", {}).items() if phase in TRANSACTIONS)
+    return mean((r["agents"] + r["ipfs"]) / organisations for r in run["rounds"]) + mined
+
+
 def tables(report: dict[str, Any]) -> Iterator[str]:
     secret, open_ = report["encrypted"], report["plain"]
     wall = mean(secret["seconds"])
@@ -260,6 +267,9 @@ def tables(report: dict[str, Any]) -> Iterator[str]:
     added, added_cpu = walls[0] - walls[1], cpus[0] - cpus[1]
     yield f"Encryption and the chain add {added:.2f} s a round ({added_cpu:.2f} CPU s), {added / walls[1]:.1f} times the plain round;"
     yield f"training takes {open_['train']:.2f} s of it. At 1.5 times, a plain round would have to take {added / 1.5:.1f} s."
+    apart, apart_plain = (on_own_machines(run, report["options"]["organisations"]) for run in (secret, open_))
+    yield ""
+    yield f"On machines of their own, one core at work on each, a round would take about {apart:.1f} s, a plain one {apart_plain:.1f} s."
 
 
 def main() -> int:
