@@ -103,7 +103,7 @@ def log(event: ev.Event) -> dict[str, Any]:
     topics = [topic_of(entry), *(encode([parameter_type(p)], [values[p["name"]]]) for p in indexed)]
     data = encode([parameter_type(p) for p in plain], [values[p["name"]] for p in plain])
     return {
-        "address": ADDRESSES.address(contract),
+        "address": ADDRESSES[contract],
         "topics": ["0x" + t.hex() for t in topics],
         "data": "0x" + data.hex(),
         "blockNumber": hex(event.meta.block),
