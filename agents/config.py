@@ -28,7 +28,8 @@ class Home:
     account.json                        Ethereum keystore v3
     transport.json                      X25519 key, to which key shares are sealed
     shares/CHAIN-REGISTRY-EPOCH.json    this holder's share of a threshold key
-    studies/CHAIN-MANAGER-STUDY/        accepted.json (what the operator agreed to), journal.sqlite
+    studies/CHAIN-MANAGER-STUDY/        accepted.json (what the operator agreed to), journal.sqlite, events.json (read
+                                        from the chain)
     modules/SHA256.py                   torch modules that the operator allowed
     tx.sqlite                           transactions outside studies, so that none is sent twice
     ipfs/                               the embedded node's repository

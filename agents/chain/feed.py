@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import secrets
 from dataclasses import dataclass
 
 from defedbio.chain.client import ChainClient
 from defedbio.chain.events import Event, RoundOpened, fetch_events
 from defedbio.chain.records import Head
+from defedbio.chain.snapshot import Snapshot, SnapshotFile
 from defedbio.errors import ChainUnreachable
 
 _MOST_MARKS = 256
 _MOST_ATTEMPTS = 5
+_SAVED_EVERY = 1000  # events
+_LOOKED_AT = 64  # blocks of a snapshot that are read again
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,11 +36,17 @@ class FeedState:
 class EventFeed:
     """Remembers the hash of the last block of each poll. A hash that is no longer the chain's sends it back to the newest that is.
 
-    With a `study` it keeps the events of that study and its rounds alone: what others may write without end takes no room.
+    With a `study` it keeps the events of that study and its rounds alone: what others may write without end takes no room. With a file
+    it starts from the events that are `saved` there, after it has read some of them again, and saves them there once there are many more.
     """
 
     def __init__(
-        self, client: ChainClient, start_block: int | None = None, confirmations: int | None = None, study: int | None = None
+        self,
+        client: ChainClient,
+        start_block: int | None = None,
+        confirmations: int | None = None,
+        study: int | None = None,
+        saved: SnapshotFile | None = None,
     ) -> None:
         self._client = client
         self._start = client.network.deploy_block if start_block is None else start_block
@@ -42,6 +55,9 @@ class EventFeed:
         self._events: tuple[Event, ...] = ()
         self._study = study
         self._rounds: set[int] = set()
+        self._file = saved
+        self._restored = saved is None
+        self._saved = 0
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -53,6 +69,7 @@ class EventFeed:
         Raises:
             ChainUnreachable: if the node does not answer, or the chain is reorganised faster than it can be read.
         """
+        restored = self._restore()
         forked_at: int | None = None
         for _ in range(_MOST_ATTEMPTS):
             latest = self._client.head()
@@ -72,9 +89,41 @@ class EventFeed:
                 head = marks[-1]
             else:
                 marks = [*marks, head][-_MOST_MARKS:]
-            self._marks, self._events = marks, kept + fetched
-            return FeedState(self._events, fetched, forked_at, head, latest)
+            self._marks, self._events, self._restored = marks, kept + fetched, True
+            self._save(forked_at is not None)
+            return FeedState(self._events, self._events if restored else fetched, forked_at, head, latest)
         raise ChainUnreachable("the chain is reorganised faster than it can be read", "the next attempt starts from what stands")
+
+    def _restore(self) -> bool:
+        """Start from what is saved, if that is the chain's; whether the next events are the first that anybody gets of this feed."""
+        if self._restored:
+            return False
+        if self._file is not None and not self._events and (saved := self._file.load()) is not None:
+            if self._stands(saved):
+                self._marks, self._events, self._saved = [saved.head], saved.events, len(saved.events)
+            else:
+                self._rounds = set()
+                log.warning("the saved events are not the chain's: all are read again")
+        return True
+
+    def _stands(self, saved: Snapshot) -> bool:
+        """Whether the snapshot's last block is the chain's, and its events of some blocks drawn at random are.
+
+        An Ethereum node that once left an event out would be believed for ever otherwise.
+        """
+        deep = self._client.head().number - self._confirmations
+        if not self._start <= saved.head.number <= deep or self._client.block(saved.head.number) != saved.head:
+            return False
+        self._rounds = {e.round for e in saved.events if isinstance(e, RoundOpened)}
+        first = self._start + secrets.randbelow(max(saved.head.number - self._start - _LOOKED_AT, 0) + 1)
+        last = min(first + _LOOKED_AT - 1, saved.head.number)
+        told = [e for e in fetch_events(self._client, first, last) if self._wanted(e)]
+        return told == [e for e in saved.events if first <= e.meta.block <= last]
+
+    def _save(self, forked: bool) -> None:
+        if self._file is not None and ((forked and self._saved) or len(self._events) >= self._saved + _SAVED_EVERY):
+            self._file.save(Snapshot(self._marks[-1], self._events))
+            self._saved = len(self._events)
 
     def _wanted(self, event: Event) -> bool:
         if self._study is None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from defedbio.chain.feed import EventFeed
+from defedbio.chain.snapshot import SnapshotFile
 from defedbio.config import Home
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.errors import InvalidInput, NotFound
@@ -21,6 +22,8 @@ from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.journal import Journal
 from defedbio.protocol.reading import Reader
 from defedbio.protocol.tools import Tools
+
+EVENTS_FILE = "events.json"  # in a study's folder
 
 
 def assemble(
@@ -69,7 +72,9 @@ def assemble(
         share=load_share(share_path, epoch, frame.key, password) if holder_index else None,
         arithmetic=arithmetic,
     )
-    feed = EventFeed(connection.client, confirmations=frame.confirmations, study=study)
+    client = connection.client
+    saved = SnapshotFile(folder / EVENTS_FILE, client.network, client.rpc_shown, study)
+    feed = EventFeed(client, confirmations=frame.confirmations, study=study, saved=saved)
     return OrganisationNode(tools, feed, holder_index, options)
 
 

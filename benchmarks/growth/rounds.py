@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.explorer import chain
 from defedbio.chain.client import ChainClient
 from defedbio.chain.feed import EventFeed
+from defedbio.chain.snapshot import SnapshotFile
 from defedbio.protocol.decide import Clock, Facts, Role, decide
 from defedbio.protocol.journal import Journal
 from defedbio.protocol.view import StudyView, fold
@@ -37,6 +38,14 @@ def _measure(folder: Path, rounds: int, members: int) -> dict[str, float]:
         events = feed.poll().events
         read = time.process_time() - started
         polled = [_seconds(feed.poll) for _ in range(REPEAT)]
+
+        def started_again() -> EventFeed:
+            network = chain.network(endpoint)
+            return EventFeed(ChainClient(endpoint, network), study=1, saved=SnapshotFile(saved, network, endpoint, 1))
+
+        saved = folder / f"events-{rounds}"
+        started_again().poll()
+        restarted = [_seconds(started_again().poll) for _ in range(REPEAT)]
     finally:
         server.terminate()
         server.join()
@@ -56,6 +65,8 @@ def _measure(folder: Path, rounds: int, members: int) -> dict[str, float]:
         "view_bytes": view_bytes,
         "decide_s": median(decided),
         "poll_s": median(polled),
+        "restart_s": median(restarted),
+        "saved_bytes": saved.stat().st_size if saved.exists() else 0,
         "journal_bytes": _journal(folder / f"journal-{rounds}", rounds),
     }
 

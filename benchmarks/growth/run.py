@@ -91,6 +91,8 @@ def tables(report: dict[str, Any]) -> Iterator[str]:
         for title, name, scale in (
             ("events", "events", 1.0),
             ("CPU s to read and decode them all, after a start", "read_s", 1.0),
+            ("CPU s to have them after a start from a snapshot", "restart_s", 1.0),
+            ("MB of the snapshot", "saved_bytes", 1e-6),
             ("CPU s to fold them all", "fold_s", 1.0),
             ("MB of the view", "view_bytes", 1e-6),
             ("µs to decide", "decide_s", 1e6),
