@@ -28,7 +28,7 @@ EpochOption = Annotated[int, typer.Option("--epoch", min=1, help="Key epoch numb
 def deal(
     holder: Annotated[list[str], typer.Option("--holder", help="Address of a key holder; repeat for each, in order.")],
     threshold: Annotated[int, typer.Option("--threshold", min=2, help="Holders needed to open a sum; more than half of them.")],
-    bits: Annotated[int, typer.Option("--bits", min=2048, max=8192, help="Bits of the modulus.")] = 3072,
+    bits: Annotated[int, typer.Option("--bits", min=2048, max=7680, help="Bits of the modulus.")] = 3072,
     home: HomeOption = HOME,
     network: NetworkOption = NETWORK,
     rpc: RpcOption = "",

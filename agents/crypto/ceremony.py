@@ -16,16 +16,17 @@ from defedbio.crypto import numbers, sealing
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.numbers import Rand
 from defedbio.crypto.paillier import PublicKey
+from defedbio.crypto.proofs.factors import FactorsProof
 from defedbio.crypto.threshold import KeyShare, ThresholdKey, dealer
 from defedbio.domain import MIN_MODULUS_BITS
 from defedbio.errors import BadTranscript, InvalidInput, InvalidKey
 
-FORMAT = "defedbio-ceremony/1"
+FORMAT = "defedbio-ceremony/2"
 KIND = "dealer"
 MAX_BYTES = 1 << 20
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
-_NUMBERS = ("commitments", "verification_keys", "roots")
-_FIELDS = {"format", "kind", "chain_id", "registry", "threshold", "holders", "modulus", "v", "sealed_shares", *_NUMBERS}
+_NUMBERS = ("commitments", "verification_keys", "roots", "square_roots")
+_FIELDS = {"format", "kind", "chain_id", "registry", "threshold", "holders", "modulus", "v", "factors", "sealed_shares", *_NUMBERS}
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class CeremonyTranscript:
             "commitments": [_hex(x, size) for x in self.key.commitments],
             "verification_keys": [_hex(x, size) for x in self.key.verification_keys],
             "roots": [_hex(x, size) for x in self.key.roots],
+            "square_roots": [_hex(x, size) for x in self.key.square_roots],
+            "factors": "0x" + self.key.factors.to_bytes(self.key.public_key.bits).hex(),
             "sealed_shares": ["0x" + box.hex() for box in self.sealed_shares],
         }
         return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
@@ -102,10 +105,15 @@ class CeremonyTranscript:
             BadTranscript: for unknown or missing fields, wrong sizes, impossible values or another encoding.
         """
         value = foreign_json.read_object(data, "the transcript", MAX_BYTES, BadTranscript)
+        if value.get("format") != FORMAT:
+            raise BadTranscript(
+                f"the transcript is not of the format {FORMAT}, in which a key proves that no prime factor of its modulus is small",
+                "have a new key dealt: defedbio ceremony deal",
+            )
         if set(value) != _FIELDS:
             raise BadTranscript("the transcript has missing or unknown fields")
-        if value["format"] != FORMAT or value["kind"] != KIND:
-            raise BadTranscript("the transcript has a format or kind that this version does not read")
+        if value["kind"] != KIND:
+            raise BadTranscript("the transcript has a kind that this version does not read")
         try:
             transcript = _parse(value, minimum_bits)
         except (InvalidInput, ValueError, TypeError, KeyError) as fault:
@@ -189,11 +197,21 @@ def seal_context(chain_id: int, registry: str, address: str, position: int, key:
 
 def _parse(value: Mapping[str, Any], minimum_bits: int) -> CeremonyTranscript:
     holders = tuple(Holder(h["address"], _bytes(h["transport_key"])) for h in value["holders"])
-    commitments, verification_keys, roots = (tuple(_number(x) for x in value[name]) for name in _NUMBERS)
+    commitments, verification_keys, roots, square_roots = (tuple(_number(x) for x in value[name]) for name in _NUMBERS)
     if type(value["threshold"]) is not int or type(value["chain_id"]) is not int:
         raise InvalidInput("threshold and chain id must be integers")
     public = PublicKey.from_modulus(_number(value["modulus"]), minimum_bits)
-    key = ThresholdKey(public, value["threshold"], len(holders), _number(value["v"]), commitments, verification_keys, roots)
+    key = ThresholdKey(
+        public,
+        value["threshold"],
+        len(holders),
+        _number(value["v"]),
+        commitments,
+        verification_keys,
+        roots,
+        square_roots,
+        FactorsProof.from_bytes(_bytes(value["factors"]), public.bits),
+    )
     return CeremonyTranscript(value["chain_id"], value["registry"], holders, key, tuple(_bytes(x) for x in value["sealed_shares"]))
 
 

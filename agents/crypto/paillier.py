@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 from defedbio.domain import MIN_MODULUS_BITS
 from defedbio.errors import BadCiphertext, InvalidInput, InvalidKey
 
-MAX_MODULUS_BITS = 8192
+MAX_MODULUS_BITS = 7680  # of more, no group is large enough for the proof that no factor is small
 AT_ONCE = 64  # columns of prefix products: what is read and written stays in the cache
 
 

@@ -18,7 +18,9 @@ from math import factorial
 from defedbio.crypto import numbers
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.numbers import Rand
-from defedbio.crypto.paillier import PublicKey, check_ciphertexts
+from defedbio.crypto.paillier import MAX_MODULUS_BITS, PublicKey, check_ciphertexts
+from defedbio.crypto.proofs import factors, two_primes
+from defedbio.crypto.proofs.factors import FactorsProof
 from defedbio.crypto.transcript import hash_to_number
 from defedbio.domain import MAX_HOLDERS, MIN_MODULUS_BITS
 from defedbio.errors import BadOpening, BadShare, BadTranscript, InvalidInput, InvalidKey
@@ -32,7 +34,8 @@ SMALL_FACTOR_BOUND = 1 << 16  # with 8 roots: (2^-16)^8 = 2^-128
 class ThresholdKey:
     """What the ceremony makes public. `check` says whether it is sound; the constructor only refuses impossible shapes.
 
-    commitments are A_0..A_(t-1), verification_keys v_1..v_T, roots the n-th roots that show gcd(n, φ(n)) = 1.
+    commitments are A_0..A_(t-1), verification_keys v_1..v_T, roots the n-th roots that show gcd(n, φ(n)) = 1; square_roots show that n is a
+    product of two primes, and factors that neither is small.
     """
 
     public_key: PublicKey
@@ -42,11 +45,13 @@ class ThresholdKey:
     commitments: tuple[int, ...]
     verification_keys: tuple[int, ...]
     roots: tuple[int, ...]
+    square_roots: tuple[int, ...]
+    factors: FactorsProof
 
     def __post_init__(self) -> None:
         check_quorum(self.threshold, self.holders)
-        counts = (len(self.commitments), len(self.verification_keys), len(self.roots))
-        if counts != (self.threshold, self.holders, ROOT_PROOFS):
+        counts = (len(self.commitments), len(self.verification_keys), len(self.roots), len(self.square_roots))
+        if counts != (self.threshold, self.holders, ROOT_PROOFS, two_primes.SQUARE_ROOTS):
             raise BadTranscript("the key has the wrong number of commitments, verification keys or roots")
 
     @property
@@ -68,8 +73,8 @@ class ThresholdKey:
 
         n has no factor below 2^16 and eight hashed numbers have n-th roots, so gcd(n, φ(n)) = 1 except with probability 2^-128
         (Goldberg, Reyzin, Sagga, Baldimtsi, Efficient Noninteractive Certification of RSA Moduli and Beyond, 2019) and every
-        ciphertext has one plaintext; v is the hashed square; A_0^n = v, so the shared secret is n^-1; the verification keys agree
-        with the commitments.
+        ciphertext has one plaintext; n is a product of two primes, 3 modulo 4 both, and neither is small (`two_primes`, `factors`);
+        v is the hashed square; A_0^n = v, so the shared secret is n^-1; the verification keys agree with the commitments.
 
         Raises:
             BadTranscript: with the first reason found.
@@ -86,6 +91,8 @@ class ThresholdKey:
         for index, root in enumerate(self.roots):
             if numbers.powmod(root, n, n) != root_target(n, index):
                 raise BadTranscript(f"root {index} is not an n-th root: the modulus may share a factor with its order")
+        two_primes.verify(n, self.square_roots)
+        factors.verify(n, self.factors)
         if numbers.powmod(self.commitments[0], n, n) != self.v:
             raise BadTranscript("the shared secret is not the inverse of n: A_0^n differs from v")
         for index in range(1, self.holders + 1):
@@ -151,11 +158,12 @@ def dealer(
     """Make a modulus of `bits` bits from two safe primes and share its root exponent.
 
     Raises:
-        InvalidInput: for an odd size or an impossible threshold. InvalidKey: for fewer than `minimum_bits` (lowered by tests only).
+        InvalidInput: for an impossible threshold. InvalidKey: for an odd size, fewer bits than `minimum_bits` (lowered by tests only) or
+            more than MAX_MODULUS_BITS.
     """
     check_quorum(threshold, holders)
-    if bits % 2 or bits < minimum_bits:
-        raise InvalidKey(f"a modulus needs an even number of bits, {minimum_bits} or more")
+    if bits % 2 or not minimum_bits <= bits <= MAX_MODULUS_BITS:
+        raise InvalidKey(f"a modulus needs an even number of bits, {minimum_bits} to {MAX_MODULUS_BITS}")
     p = numbers.safe_prime(bits // 2, rand)
     q = p
     while q == p:
@@ -166,7 +174,7 @@ def dealer(
 def deal_from_primes(
     p: int, q: int, threshold: int, holders: int, rand: Rand, minimum_bits: int = MIN_MODULUS_BITS
 ) -> tuple[ThresholdKey, list[KeyShare]]:
-    """Share the root exponent of n = pq for two different safe primes (their primality is the caller's business)."""
+    """Share the root exponent of n = pq for two different safe primes of equal length (their primality is the caller's business)."""
     check_quorum(threshold, holders)
     public = PublicKey.from_modulus(p * q, minimum_bits)
     n, order = public.n, (p // 2) * (q // 2)
@@ -185,6 +193,8 @@ def deal_from_primes(
         commitments,
         tuple(commitment_at(commitments, i, n) for i in range(1, holders + 1)),
         tuple(numbers.powmod(root_target(n, k), root_exponent, n) for k in range(ROOT_PROOFS)),
+        two_primes.prove(n, p, q),
+        factors.prove(n, p, q, rand),
     )
     return key, [KeyShare(i, sum(a * i**k for k, a in enumerate(coefficients)) % order) for i in range(1, holders + 1)]
 

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from defedbio.ceremony.dealer import confirm
+from defedbio.chain.bindings.key_registry import KeyRegistry
+from defedbio.chain.bindings.study_registry import StudyRegistry
 from defedbio.client.studies import Studies
 from defedbio.config import Home
+from defedbio.crypto import ceremony, numbers
+from defedbio.crypto.merkle import keccak256
+from defedbio.crypto.proofs import factors
+from defedbio.domain import CeremonyKind, KeyEpochStatus, Phase
+from defedbio.errors import BadTranscript
+from defedbio.ipfs.cid import cid_of
 from defedbio.network.acceptance import accept
 from defedbio.network.shares import write_share
 from defedbio.nodes.organisation import LoopOptions
 from defedbio.nodes.participation import assemble
-from tests.adversary.arena import Arena, Member
+from tests.adversary.arena import CHAIN_ID, Arena, Member, reached
 from tests.adversary.frame import Attack
+from tests.agents.crypto.dishonest import SMALL, deal, proof_of
 from tests.ipfs.memory_store import MemoryStore
 
 PASSWORD = "correct horse"
@@ -73,3 +88,38 @@ def test_a_coordinator_takes_the_spec_away(attack: Attack, make_arena: Callable[
             assert arena.reader(kept).frame(arena.study) == arena.frame
     with attack.unlearnt("anything but what was agreed: no update or share is published to make up for it"):
         assert not arena.view().rounds
+
+
+def test_a_dealer_that_hides_a_small_factor(attack: Attack, arena: Arena, tmp_path: Path) -> None:
+    cheat, *holders = arena.members
+    attack.by("a member that deals a key, and tells another a factor of 40 bits by which to prove what is wrong")
+    factor, rest = SMALL, (1 << 2203) - 1
+    n = factor * rest
+    honest, most = proof_of(n, factor, rest), 1 << factors.answer_bits(n.bit_length())
+    key, shares = deal(factor, rest, proof=replace(honest, answer_q=honest.answer_q % most))
+    parties = [ceremony.Holder(m.address, arena.reader(m).registry.profile_of(m.address).transport_key) for m in holders]
+    transcript = ceremony.publish(key, shares, parties, CHAIN_ID, arena.network.contracts["KeyRegistry"], os.urandom)
+    former = json.loads(transcript.to_bytes()) | {"format": "defedbio-ceremony/1"}
+    del former["factors"], former["square_roots"]
+    with attack.sends("the key with a forged proof that no factor is small, and without one in the format of before"):
+        proposed = []
+        for raw in (transcript.to_bytes(), json.dumps(former, sort_keys=True, separators=(",", ":")).encode()):
+            modulus, addresses = numbers.to_bytes(n, key.public_key.modulus_bytes), [m.address for m in holders]
+            proposal = KeyRegistry.propose("key", modulus, addresses, 2, CeremonyKind.DEALER, keccak256(raw), cheat.store.add(raw))
+            proposed.append(KeyRegistry(cheat.client).proposed_in(arena.send(cheat, proposal)))
+    with attack.seen("by every holder, which rejects the key on chain with the reason and the dealer's name"):
+        for epoch, reason in zip(
+            proposed, ("the proof of the factors does not hold", "not of the format defedbio-ceremony/2"), strict=True
+        ):
+            with pytest.raises(BadTranscript, match=reason) as caught:
+                confirm(arena.reader(holders[0]), epoch, bytes(32), tmp_path / "share", PASSWORD)
+            assert caught.value.peer == cheat.address
+            assert arena.reader(cheat).keys.epoch_of(epoch).status == KeyEpochStatus.REJECTED
+    with attack.works("the key of before, and the study under it"):
+        arena.play(reached(1, Phase.FINALISED))
+        assert all(check.ok for check in arena.verify(1))
+    with attack.unlearnt("anything: no study opens under a key that one holder rejected, and nobody encrypts under it"):
+        rules = arena.reader(cheat).studies.study_of(arena.study).rules
+        for epoch in proposed:
+            opening = StudyRegistry.open("study", epoch, keccak256(b"spec"), cid_of(b"spec"), rules)
+            assert arena.refusal(cheat, opening) == "StudyRegistryKeyNotActive"

@@ -83,7 +83,7 @@ def names(bundle: Path, kind: str) -> str:
     """A file of each kind."""
     crate = {entity["@id"]: entity.get("name", "") for entity in json.loads((bundle / "ro-crate-metadata.json").read_bytes())["@graph"]}
     spec = next(p for p in sorted((bundle / "blobs").iterdir()) if b'"defedbio-study/1"' in p.read_bytes())
-    transcript = next(p for p in sorted((bundle / "blobs").iterdir()) if b'"defedbio-ceremony/1"' in p.read_bytes())
+    transcript = next(p for p in sorted((bundle / "blobs").iterdir()) if b'"defedbio-ceremony/2"' in p.read_bytes())
     fixed = {"spec": f"blobs/{spec.name}", "transcript": f"blobs/{transcript.name}", "block": sorted(p for p in crate if "blocks" in p)[0]}
     prefixes = {"update": "Encrypted update", "aggregate": "Aggregate", "share": "Share", "opening": "Opening", "model": "Model of"}
     if kind in prefixes:

@@ -71,8 +71,17 @@ def encoded(value: dict) -> bytes:
     [
         (lambda v: v.update(extra=1), "unknown fields"),
         (lambda v: v.pop("v"), "missing or unknown"),
-        (lambda v: v.update(format="defedbio-ceremony/2"), "format or kind"),
-        (lambda v: v.update(kind="distributed"), "format or kind"),
+        (lambda v: v.update(format="defedbio-ceremony/3"), "not of the format defedbio-ceremony/2"),
+        (lambda v: v.pop("format"), "not of the format"),
+        (lambda v: v.update(kind="distributed"), "kind that this version does not read"),
+        (lambda v: v.pop("square_roots"), "missing or unknown"),
+        (lambda v: v.pop("factors"), "missing or unknown"),
+        (lambda v: v["square_roots"].pop(), "wrong number"),
+        (lambda v: v["square_roots"].append(v["square_roots"][0]), "wrong number"),
+        (lambda v: v["square_roots"].__setitem__(0, v["square_roots"][0].replace("0x", "0x00")), "canonical"),
+        (lambda v: v.update(factors=v["factors"] + "00"), "903 bytes, 902 are expected"),
+        (lambda v: v.update(factors=v["factors"].upper().replace("0X", "0x")), "canonical"),
+        (lambda v: v.update(factors=None), "hexadecimal"),
         (lambda v: v.update(threshold=2), "more than half"),
         (lambda v: v.update(threshold="3"), "must be integers"),
         (lambda v: v.update(threshold=True), "must be integers"),
@@ -98,6 +107,15 @@ def test_a_malformed_transcript_is_refused_with_the_reason(transcript, change, r
     change(value)
     with pytest.raises(BadTranscript, match=reason):
         CeremonyTranscript.from_bytes(encoded(value), minimum_bits=512)
+
+
+def test_a_key_of_before_the_proofs_of_its_modulus_is_dealt_anew(transcript) -> None:
+    value = json.loads(transcript.to_bytes())
+    del value["square_roots"], value["factors"]
+    value["format"] = "defedbio-ceremony/1"
+    with pytest.raises(BadTranscript, match="no prime factor of its modulus is small") as caught:
+        CeremonyTranscript.from_bytes(encoded(value), minimum_bits=512)
+    assert caught.value.hint == "have a new key dealt: defedbio ceremony deal"
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"\xff", b"{" * 100_000, b"null"])

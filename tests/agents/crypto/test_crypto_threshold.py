@@ -12,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defedbio.crypto import encoding, numbers, packing, paillier, threshold
+from defedbio.crypto.proofs import two_primes
+from defedbio.crypto.proofs.factors import FactorsProof
 from defedbio.crypto.threshold import KeyShare, Opening
 from defedbio.domain import Quantisation, Segment
 from defedbio.errors import BadCiphertext, BadOpening, BadShare, BadTranscript, InvalidInput, InvalidKey
+from tests.agents.crypto.dishonest import MERSENNE, SMALL, deal
 
 
 def shares_of(material, ciphertexts, *indices):
@@ -123,9 +126,10 @@ def test_r2_a_threshold_is_more_than_half(quorum, holders) -> None:
         threshold.dealer(512, quorum, holders, os.urandom, minimum_bits=512)
 
 
-def test_production_refuses_short_keys(small) -> None:
-    with pytest.raises(InvalidKey, match="2048"):
-        threshold.dealer(1024, 2, 3, os.urandom)
+def test_production_refuses_keys_of_other_sizes(small) -> None:
+    for bits in (1024, 2049, 7682):
+        with pytest.raises(InvalidKey, match="even number of bits, 2048 to 7680"):
+            threshold.dealer(bits, 2, 3, os.urandom)
     with pytest.raises(InvalidKey):
         threshold.deal_from_primes(small.p, small.p, 2, 3, os.urandom, 512)
 
@@ -164,6 +168,8 @@ def tamper(values: tuple[int, ...], index: int, n: int) -> tuple[int, ...]:
         (lambda k: {"commitments": (0, *k.commitments[1:])}, "commitment 0 is not a unit"),
         (lambda k: {"commitments": (k.commitments[0] + k.n, *k.commitments[1:])}, "commitment 0 is not a unit"),
         (lambda k: {"roots": (*k.roots[:7], k.n)}, "root 7 is not a unit"),
+        (lambda k: {"square_roots": (*k.square_roots[:127], k.square_roots[0])}, "square root 127 is none"),
+        (lambda k: {"factors": replace(k.factors, answer_p=k.factors.answer_p ^ 1)}, "proof of the factors does not hold"),
     ],
 )
 def test_a_tampered_key_is_refused_with_the_reason(small, change, reason) -> None:
@@ -171,7 +177,7 @@ def test_a_tampered_key_is_refused_with_the_reason(small, change, reason) -> Non
         replace(small.key, **change(small.key)).check()
 
 
-@pytest.mark.parametrize("field", ["commitments", "verification_keys", "roots"])
+@pytest.mark.parametrize("field", ["commitments", "verification_keys", "roots", "square_roots"])
 def test_a_key_with_missing_parts_does_not_exist(small, field) -> None:
     with pytest.raises(BadTranscript, match="wrong number"):
         replace(small.key, **{field: getattr(small.key, field)[:-1]})
@@ -180,7 +186,9 @@ def test_a_key_with_missing_parts_does_not_exist(small, field) -> None:
 def key_of_modulus(n: int) -> threshold.ThresholdKey:
     """A key whose values are units and nothing more, on a modulus of any kind."""
     public = paillier.PublicKey.from_modulus(n, 128)
-    return threshold.ThresholdKey(public, 2, 3, threshold.base_square(n), (4, 4), (4, 4, 4), (4,) * threshold.ROOT_PROOFS)
+    roots, square_roots = (4,) * threshold.ROOT_PROOFS, (4,) * two_primes.SQUARE_ROOTS
+    proof = FactorsProof(4, 4, 4, 4, 4, 4)
+    return threshold.ThresholdKey(public, 2, 3, threshold.base_square(n), (4, 4), (4, 4, 4), roots, square_roots, proof)
 
 
 def test_a_modulus_with_a_small_factor_is_refused(small) -> None:
@@ -196,6 +204,55 @@ def test_a_modulus_that_shares_a_factor_with_its_order_cannot_show_roots() -> No
     assert all(pow(threshold.root_target(p * q, k), (q - 1) // p, q) != 1 for k in range(threshold.ROOT_PROOFS))
     with pytest.raises(BadTranscript, match="root 0 is not an n-th root"):
         key_of_modulus(p * q).check()
+
+
+@pytest.mark.parametrize("square", ["p² q", "p²"])
+def test_a_modulus_with_a_square_factor_cannot_show_roots(small, square) -> None:
+    n = small.p**2 * small.q if square == "p² q" else small.p**2
+    assert all(pow(threshold.root_target(n, k), small.p - 1, small.p**2) != 1 for k in range(threshold.ROOT_PROOFS))
+    with pytest.raises(BadTranscript, match="root 0 is not an n-th root"):
+        key_of_modulus(n).check()
+
+
+def opens(key: threshold.ThresholdKey, shares: list[KeyShare]) -> bool:
+    """Whether holders 1 and 3 find what was encrypted."""
+    ciphertexts = paillier.encrypt(key.public_key, [42], paillier.ObfuscatorPool(key.public_key, os.urandom))
+    return threshold.combine(key, ciphertexts, {i: threshold.share(key, shares[i - 1], ciphertexts) for i in (1, 3)})[0].m == 42
+
+
+def test_whoever_knows_the_primes_of_a_good_modulus_makes_a_key_of_it(small) -> None:
+    """The dishonest dealer's other attempts fail by their modulus, and by nothing that was left out."""
+    key, shares = deal(small.p, small.q)
+    key.check()
+    assert opens(key, shares)
+
+
+@pytest.mark.parametrize(
+    ("primes", "reason"),
+    [
+        ((SMALL, MERSENNE), "answer about the factors is out of range"),
+        (("p", (1 << 61) - 1, "q"), "square root [0-9]+ is none"),
+        ((SMALL, (1 << 127) - 1, MERSENNE), "square root [0-9]+ is none"),
+        (("p", (1 << 256) - 587), "square root [0-9]+ is none"),
+    ],
+    ids=["40 bits", "three primes", "three, one of 40 bits", "1 modulo 4"],
+)
+def test_a_dealer_that_hides_factors_is_refused(small, primes, reason) -> None:
+    """All else holds, and the key opens what is encrypted: whoever has the primes can do all but this."""
+    key, shares = deal(*({"p": small.p, "q": small.q}.get(prime, prime) for prime in primes))
+    assert opens(key, shares)
+    for share in shares:
+        share.check(key)
+    with pytest.raises(BadTranscript, match=reason):
+        key.check()
+
+
+def test_the_proofs_of_another_key_are_refused(small) -> None:
+    key, (other, _) = small.key, deal(small.p, (1 << 256) - 189)
+    with pytest.raises(BadTranscript, match=r"square root \d+ is"):
+        replace(key, square_roots=other.square_roots).check()
+    with pytest.raises(BadTranscript, match="proof of the factors does not hold"):
+        replace(key, factors=other.factors).check()
 
 
 def test_wrong_shares_do_not_open(small, opened) -> None:
