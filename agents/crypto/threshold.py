@@ -285,9 +285,9 @@ def check_openings(
 ) -> None:
     """Accept only the right openings of all ciphertexts, in one batch with secret random 128-bit exponents.
 
-    What passing says, except with probability 2^-128 for a modulus whose prime factors and the odd prime factors of whose order exceed
-    2^128 (as safe primes give): every quotient of w^n (1+n)^(D M) by c^D has order 1 or 2, so that M is the plaintext and w is A^D up
-    to a square root of 1. Jacobi symbol 1 leaves ±A^D, and w < n/2 one of the two: the bytes of (w, M) are unique.
+    What passing says, except with probability 2^-128 for a modulus whose prime factors (as the key shows) and the odd prime factors of
+    whose order (as safe primes give) exceed 2^128: every quotient of w^n (1+n)^(D M) by c^D has order 1 or 2, so that M is the plaintext
+    and w is A^D up to a square root of 1. Jacobi symbol 1 leaves ±A^D, and w < n/2 one of the two: the bytes of (w, M) are unique.
     Both sides are squared because a batch cannot see signs (Boyd, Pavlovski 2000, on batch verification in groups with small orders).
 
     Raises:
