@@ -142,8 +142,10 @@ def _fix(field: Modulus, rows: int) -> bytes:
     return field.limbs_of(pow(1 << LIMB_BITS * field.limbs, rows * (1 + _LOADED[field.pairs]), field.value))
 
 
-def multi_powers(field: Modulus, bases: Sequence[int], digits: NDArray[np.uint16], radix: int, portable: bool = False) -> list[int]:
-    """For each row the product of all bases[t]^(sum over i of digits[i, row, t] radix^i).
+def multi_powers(
+    field: Modulus, bases: Sequence[int], digits: NDArray[np.uint16], radix: int, whole: bool = False, portable: bool = False
+) -> list[int]:
+    """For each row the product of all bases[t]^(sum over i of digits[i, row, t] radix^i); with `whole` that of all bases follows.
 
     `digits` are of shape [digits, rows, bases], at least 1 each, and below `radix`, which is 2 to 4096.
     """
@@ -151,7 +153,7 @@ def multi_powers(field: Modulus, bases: Sequence[int], digits: NDArray[np.uint16
     for start in range(0, len(bases), BASES):
         part = slice(start, start + BASES)
         written = np.ascontiguousarray(digits[:, :, part]).tobytes()
-        found = _call().multi_powers(field.constants, field.write(bases[part]), written, digits.shape[1], radix, portable)
+        found = _call().multi_powers(field.constants, field.write(bases[part]), written, digits.shape[1], radix, whole, portable)
         parts.append(field.read(found))
     return products(field, parts, portable) if len(parts) > 1 else parts[0]
 
@@ -180,7 +182,7 @@ def ternary_transpose(data: bytes, scalars: Sequence[int], modulus: int, portabl
     The modulus has at most 512 bits, and there are 8 · groups scalars.
     """
     rows, size = len(scalars), 8 * -(-modulus.bit_length() // 64)
-    octets = (WORD_BITS - 1 - (rows - 1).bit_length()) // 8  # of a limb
+    octets = _octets(rows)
     parts = -(-modulus.bit_length() // (LANES * octets * 8))
     whole = b"".join([scalar.to_bytes(parts * LANES * octets, "little") for scalar in scalars])
     limbs = np.zeros((rows * parts * LANES, 8), dtype=np.uint8)
@@ -189,6 +191,37 @@ def ternary_transpose(data: bytes, scalars: Sequence[int], modulus: int, portabl
     written = modulus.to_bytes(size, "little")
     found = _call().ternary_transpose(data, rows // 8, limbs.tobytes(), parts, 8 * octets, offset, written, portable)
     return np.frombuffer(found, dtype="<u4").reshape(-1, size // 4)
+
+
+def weighted_bits(rows: int) -> int:
+    """How long the modulus of `ternary_weighted` may be, for so many rows."""
+    return min(512, LANES * 8 * _octets(rows))
+
+
+def ternary_weighted(data: bytes, scalars: Sequence[int], weights: Sequence[int], modulus: int, portable: bool = False) -> list[int]:
+    """With the columns in as many blocks as there are weights: of each column of a block the sum over blocks and rows of weight times entry
+    times scalar, modulo an odd number; scalars and weights are below it, and there are 8 · groups scalars."""
+    rows, size = len(scalars), 8 * -(-modulus.bit_length() // 64)
+    octets, width = _octets(rows), len(data) * 4 // rows // len(weights)
+    entered = [(w << 8 * size) % modulus for w in weights]
+    written = [b"".join([x.to_bytes(size, "little") for x in numbers]) for numbers in (scalars, entered, [modulus])]
+    found = _call().ternary_weighted(data, rows // 8, width, *written, octets, portable)
+    halves = np.frombuffer(found, dtype=np.int64).reshape(width, 2, LANES)
+    bits = 8 * octets
+    digits, carry = np.empty((width, LANES), dtype="<i8"), np.zeros(width, dtype=np.int64)
+    for i in range(LANES):
+        low, high = halves[:, 0, i], halves[:, 1, i]
+        carry = carry + low + ((high & (1 << bits - 32) - 1) << 32)
+        digits[:, i] = carry & (1 << bits) - 1
+        carry = (carry >> bits) + (high >> bits - 32)
+    whole, length = digits.view(np.uint8).reshape(width, LANES, 8)[:, :, :octets].tobytes(), LANES * octets
+    tops = carry.tolist()
+    return [(int.from_bytes(whole[i * length : (i + 1) * length], "little") + (tops[i] << bits * LANES)) % modulus for i in range(width)]
+
+
+def _octets(rows: int) -> int:
+    """Bytes of a limb, so few that sums of so many stay within 63 bits."""
+    return (WORD_BITS - 1 - (rows - 1).bit_length()) // 8
 
 
 def _call() -> ModuleType:

@@ -93,16 +93,7 @@ def multi_powmods(bases: Sequence[int], rows: Sequence[Sequence[int]], modulus: 
     length = max(1, max(raised).bit_length())
     bits = min(range(1, MOST_DIGIT_BITS + 1), key=lambda w: _work(-(-length // w) * len(rows), len(bases), 1 << w, fast))
     digits = _binary_digits(raised, length, bits).reshape(-1, len(rows), len(bases))
-    return _shifted(bases, _digit_products(bases, digits, 1 << bits, modulus, squared, fast), offset, modulus, squared)
-
-
-def _shifted(bases: Sequence[int], products: list[int], offset: int, modulus: int, squared: bool) -> list[int]:
-    """products[k] · prod bases^(-offset): what is left when `offset` was added to every exponent, so that none is negative."""
-    if not offset:
-        return products
-    whole = modulus * modulus if squared else modulus
-    fix = powmod(product(bases, modulus, squared), -offset, whole)
-    return [x * fix % whole for x in products]
+    return _digit_products(bases, digits, 1 << bits, offset, modulus, squared, fast)
 
 
 def signed_products(bases: Sequence[int], exponents: NDArray[np.int64], modulus: int) -> list[int]:
@@ -128,7 +119,7 @@ def signed_products(bases: Sequence[int], exponents: NDArray[np.int64], modulus:
     rest = exponents + offset
     for window in digits:
         rest, window[:] = np.divmod(rest, radix)
-    return _shifted(bases, _digit_products(bases, digits, radix, modulus, False, fast), offset, modulus, False)
+    return _digit_products(bases, digits, radix, offset, modulus, False, fast)
 
 
 def _best_digits(most: int, rows: int, bases: int, fast: bool) -> tuple[int, int]:
@@ -145,46 +136,68 @@ def _best_digits(most: int, rows: int, bases: int, fast: bool) -> tuple[int, int
 def _work(rows: int, bases: int, radix: int, fast: bool) -> int:
     """Products, of eight numbers each in the kernel, for these rows of digits."""
     groups = -(-rows // kernel.LANES) if fast else rows
-    return groups * bases + (min(radix * bases // kernel.LANES, 2 * radix * groups) if fast else 2 * radix * groups)
+    return groups * bases + (min(radix * bases // kernel.LANES, radix * groups) if fast else radix * groups)
 
 
 def _binary_digits(exponents: Sequence[int], length: int, bits: int) -> NDArray[np.uint16]:
     """[digits, exponents]: digits of `bits` <= 16 bits, the lowest first, of numbers of at most `length` bits."""
     count = -(-length // bits)
-    size = -(-count * bits // 8)
+    size = count * bits // 8 + 3
     data = np.frombuffer(b"".join([e.to_bytes(size, "little") for e in exponents]), dtype=np.uint8).reshape(-1, size)
-    padded = np.zeros((len(data), count, 16), dtype=np.uint8)
-    padded[:, :, :bits] = np.unpackbits(data, axis=1, count=count * bits, bitorder="little").reshape(-1, count, bits)
-    return np.packbits(padded, axis=2, bitorder="little").view("<u2")[:, :, 0].T
+    places = np.ascontiguousarray(data.T).astype(np.uint32)
+    digits = np.empty((count, len(exponents)), dtype=np.uint16)
+    for i in range(count):
+        byte, shift = divmod(i * bits, 8)
+        digits[i] = ((places[byte] | places[byte + 1] << 8 | places[byte + 2] << 16) >> shift) & (1 << bits) - 1
+    return digits
 
 
-def _digit_products(bases: Sequence[int], digits: NDArray[np.uint16], radix: int, modulus: int, squared: bool, fast: bool) -> list[int]:
-    """For each row prod bases[t]^(sum over i of digits[i, row, t] radix^i), digits of shape [digits, rows, bases]."""
+def _digit_products(
+    bases: Sequence[int], digits: NDArray[np.uint16], radix: int, offset: int, modulus: int, squared: bool, fast: bool
+) -> list[int]:
+    """For each row prod bases[t]^(sum over i of digits[i, row, t] radix^i - offset), digits of shape [digits, rows, bases].
+
+    With an `offset` exponents can be negative and their digits not; the product of all bases to its power is taken back in the end.
+    """
     whole = modulus * modulus if squared else modulus
+    every = 1
     if fast:
-        return kernel.multi_powers(kernel.modulus(modulus, squared), [b % whole for b in bases], digits, radix)
-    numbers, mod, found = [mpz(b) for b in bases], mpz(whole), []
-    for row in range(digits.shape[1]):
-        total = mpz(1)
-        for window in digits[::-1, row].tolist():
-            if total != 1:
-                total = gmpy2.powmod(total, radix, mod)
-            total = total * _bucket_product(numbers, window, radix, mod) % mod
-        found.append(int(total % mod))
-    return found
+        found = kernel.multi_powers(kernel.modulus(modulus, squared), [b % whole for b in bases], digits, radix, whole=offset > 0)
+        if offset:
+            *found, every = found
+    else:
+        numbers, mod = [mpz(b) for b in bases], mpz(whole)
+        found = [_digit_product(numbers, digits[:, row], radix, mod) for row in range(digits.shape[1])]
+        if offset:
+            every = _product(bases, whole)
+    if not offset:
+        return found
+    (fix,) = powmod_bases([invert(every, whole)], offset, modulus, squared)
+    return [x * fix % whole for x in found]
 
 
-def _bucket_product(numbers: Sequence[mpz], digits: Sequence[int], radix: int, mod: mpz) -> mpz:
-    """prod numbers[i]^digits[i] for digits below `radix`: each digit has a bucket for its numbers' product (Pippenger 1976)."""
-    buckets: list[mpz | None] = [None] * radix
+def _digit_product(numbers: Sequence[mpz], digits: NDArray[np.uint16], radix: int, mod: mpz) -> int:
+    """prod numbers[t]^(sum over i of digits[i, t] radix^i), digits of shape [digits, numbers]."""
+    total = mpz(1)
+    for window in digits[::-1].tolist():
+        if total != 1:
+            total = gmpy2.powmod(total, radix, mod)
+        total = total * _ordered_product(numbers, window, radix, mod) % mod
+    return int(total % mod)
+
+
+def _ordered_product(numbers: Sequence[mpz], digits: Sequence[int], radix: int, mod: mpz) -> mpz:
+    """prod numbers[i]^digits[i] for digits below `radix`, by the product of all numbers of a digit or more, from the greatest digit down.
+
+    After Pippenger 1976.
+    """
+    held: list[list[mpz]] = [[] for _ in range(radix)]
     for number, digit in zip(numbers, digits, strict=True):
-        if digit:
-            held = buckets[digit]
-            buckets[digit] = number if held is None else held * number % mod
+        held[digit].append(number)
     running, total = mpz(1), mpz(1)
-    for held in reversed(buckets[1:]):
-        if held is not None:
-            running = running * held % mod
+    for those in reversed(held[1:]):
+        for number in those:
+            running = running * number % mod
         if running != 1:
             total = total * running % mod
     return total
@@ -391,3 +404,33 @@ def comb_table(base: int, modulus: int, digits: int, squared: bool = False) -> C
     """The table of these numbers, of which a process keeps the newest two."""
     with _making:
         return _made(base, modulus, digits, squared)
+
+
+class FixedBase:
+    """Powers of one base: of it to the powers of 2^32, which it keeps, and short exponents. Less is kept than in a `CombTable`: a list of
+    numbers as long as the longest exponent that it has seen."""
+
+    SPAN = 32
+
+    def __init__(self, base: int, modulus: int, squared: bool = False) -> None:
+        self._modulus, self._squared = modulus, squared
+        self._bases = [base]
+
+    def powers(self, exponents: Sequence[int]) -> list[int]:
+        """base^e for each e >= 0, at least one; together they cost less than one by one."""
+        if min(exponents) < 0:
+            raise InvalidInput("the exponent must not be negative")
+        count = max(1, -(-max(exponents).bit_length() // self.SPAN))
+        bases = self._reaching(count)
+        digits = [[e >> self.SPAN * i & (1 << self.SPAN) - 1 for i in range(count)] for e in exponents]
+        return multi_powmods(bases, digits, self._modulus, self._squared)
+
+    def _reaching(self, count: int) -> list[int]:
+        """The first `count` bases. Threads that make them at once make the same."""
+        bases = self._bases
+        if len(bases) < count:
+            bases = list(bases)
+            while len(bases) < count:
+                bases += powmod_bases(bases[-1:], 1 << self.SPAN, self._modulus, self._squared)
+            self._bases = bases
+        return bases[:count]

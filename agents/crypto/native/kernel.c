@@ -19,6 +19,7 @@
 #define MAX_RADIX 4096
 
 typedef uint64_t V __attribute__((vector_size(64), aligned(64)));
+typedef int64_t Signed __attribute__((vector_size(64), aligned(64)));
 
 typedef struct {
     int limbs;
@@ -92,6 +93,21 @@ static int window_for(int exponent_bits) {
 /* Words from one entry of a comb's table to the next: whole vectors. */
 static size_t stride_of(size_t width) { return (width + LANES - 1) / LANES * LANES; }
 
+#define DIGITS_END UINT32_MAX
+
+/* order[s LANES] for every step s: the bases with the greatest digit and DIGITS_END, those with the next and DIGITS_END, down to those with 0. */
+static void order_of(uint32_t *order, const uint16_t *digits, size_t count, size_t radix) {
+    uint32_t next[MAX_RADIX] = {0}, at = 0;
+    for (size_t b = 0; b < count; b++) next[digits[b]]++;
+    for (size_t d = radix; d-- > 0;) {
+        const uint32_t held = next[d];
+        next[d] = at;
+        at += held;
+        if (d) order[at++ * LANES] = DIGITS_END;
+    }
+    for (size_t b = 0; b < count; b++) order[next[digits[b]]++ * LANES] = (uint32_t)b;
+}
+
 #define KECCAK_RATE 136
 static const uint64_t KECCAK_ROUNDS[24] = {
     0x0000000000000001, 0x0000000000008082, 0x800000000000808A, 0x8000000080008000, 0x000000000000808B, 0x0000000080000001,
@@ -148,6 +164,64 @@ static void reduce_limbs(const Combination *j, const uint64_t *limbs, uint64_t *
         again = x[words] || x[i] >= j->modulus[i];
     }
     memcpy(out, x, words * 8);
+}
+
+/* Rows' scalars times a block's weight, as ternary.h takes them. */
+typedef struct {
+    size_t words;             /* of the modulus, which is odd */
+    int octets;               /* of a limb; eight hold the modulus */
+    const uint64_t *scalars;  /* below the modulus, a row's after the other */
+    const uint64_t *weights;  /* times 2^(64 words) modulo the modulus, a block's after the other */
+    const uint64_t *modulus;
+    uint64_t k0;              /* -1/modulus mod 2^64 */
+} Weighted;
+
+/* out = a b / 2^(64 words) mod the modulus, below it (Montgomery 1985, a word of b at a time). */
+static void times_words(const Weighted *j, uint64_t *out, const uint64_t *a, const uint64_t *b) {
+    const size_t words = j->words;
+    uint64_t t[MAX_WORDS + 2] = {0}, less[MAX_WORDS];
+    for (size_t i = 0; i < words; i++) {
+        unsigned __int128 sum = 0;
+        for (size_t k = 0; k < words; k++) {
+            sum += (unsigned __int128)a[k] * b[i] + t[k];
+            t[k] = (uint64_t)sum;
+            sum >>= 64;
+        }
+        sum += t[words];
+        t[words] = (uint64_t)sum;
+        t[words + 1] = (uint64_t)(sum >> 64);
+        const uint64_t quotient = t[0] * j->k0;
+        sum = ((unsigned __int128)quotient * j->modulus[0] + t[0]) >> 64;
+        for (size_t k = 1; k < words; k++) {
+            sum += (unsigned __int128)quotient * j->modulus[k] + t[k];
+            t[k - 1] = (uint64_t)sum;
+            sum >>= 64;
+        }
+        sum += t[words];
+        t[words - 1] = (uint64_t)sum;
+        t[words] = t[words + 1] + (uint64_t)(sum >> 64);
+    }
+    uint64_t borrow = 0;
+    for (size_t k = 0; k < words; k++) {
+        const unsigned __int128 d = (unsigned __int128)t[k] - j->modulus[k] - borrow;
+        less[k] = (uint64_t)d;
+        borrow = (uint64_t)(d >> 64) & 1;
+    }
+    memcpy(out, t[words] || !borrow ? less : t, words * 8);
+}
+
+/* limbs[row LANES + i]: of every row's scalar times the weight. */
+static void weigh(const Weighted *j, uint64_t *limbs, size_t rows, const uint64_t *weight) {
+    const size_t octets = (size_t)j->octets;
+    for (size_t row = 0; row < rows; row++) {
+        uint64_t product[MAX_WORDS + 1] = {0};
+        times_words(j, product, j->scalars + row * j->words, weight);
+        for (size_t i = 0; i < LANES; i++) {
+            uint64_t limb = 0;
+            memcpy(&limb, (const uint8_t *)product + i * octets, 8);
+            limbs[row * LANES + i] = limb & ((UINT64_C(1) << 8 * octets) - 1);
+        }
+    }
 }
 
 #define FN static __attribute__((unused))
@@ -342,16 +416,18 @@ static int all_below(const uint16_t *digits, Py_ssize_t count, Py_ssize_t radix)
 static PyObject *py_multi_powers(PyObject *self, PyObject *args) {
     Call c = {0};
     Py_ssize_t rows, radix;
-    if (!PyArg_ParseTuple(args, MODULUS "y*y*nnp", MODULUS_OF(c), &c.first, &c.second, &rows, &radix, &c.portable)) return NULL;
+    int whole;
+    if (!PyArg_ParseTuple(args, MODULUS "y*y*nnpp", MODULUS_OF(c), &c.first, &c.second, &rows, &radix, &whole, &c.portable)) return NULL;
     if (read_job(&c)) {
         const Py_ssize_t bytes = (Py_ssize_t)c.job.bytes, count = c.first.len / bytes, given = c.second.len / 2;
         if ((count >= 1 && c.first.len % bytes == 0 && rows >= 1 && given / count / rows >= 1 && c.second.len % 2 == 0 && given % count == 0 &&
              given / count % rows == 0 && all_below(c.second.buf, given, radix)) ||
             refuse("bases or digits of the wrong length, or digits too large")) {
-            const size_t all = (size_t)(given / count), groups = (all + LANES - 1) / LANES;
-            /* Products, then a table and totals, or buckets and bases. */
-            if (make_room(&c, rows * bytes, groups + (size_t)radix + (groups > (size_t)count / LANES ? groups : (size_t)count / LANES + 1)))
-                CALCULATE(multi_powers, c.first.buf, (size_t)count, c.second.buf, (size_t)rows, all / (size_t)rows, (size_t)radix);
+            const size_t all = (size_t)(given / count), groups = (all + LANES - 1) / LANES, steps = (size_t)(count + radix);
+            /* Products, then a table and totals, or a number, the bases, and 32 of an element's 512 bytes or more for every step. */
+            const size_t tables = (size_t)radix + groups, ordered = 1 + (size_t)count / LANES + 1 + steps / 16 + 1;
+            if (make_room(&c, (whole ? rows + 1 : rows) * bytes, groups + 1 + (tables > ordered ? tables : ordered)))
+                CALCULATE(multi_powers, c.first.buf, (size_t)count, c.second.buf, (size_t)rows, all / (size_t)rows, (size_t)radix, whole);
         }
     }
     return finish(&c);
@@ -432,6 +508,39 @@ static PyObject *py_ternary_transpose(PyObject *self, PyObject *args) {
     return result;
 }
 
+static PyObject *py_ternary_weighted(PyObject *self, PyObject *args) {
+    PyObject *result = NULL;
+    Py_buffer data, scalars, weights, modulus;
+    Py_ssize_t groups, width;
+    int octets, portable;
+    void *room = NULL;
+    if (!PyArg_ParseTuple(args, "y*nny*y*y*ip", &data, &groups, &width, &scalars, &weights, &modulus, &octets, &portable)) return NULL;
+    const Py_ssize_t words = modulus.len / 8, blocks = words ? weights.len / 8 / words : 0;
+    Weighted j = {(size_t)words, octets, scalars.buf, weights.buf, modulus.buf, 0};
+    if ((modulus.len % 8 == 0 && words >= 1 && words <= MAX_WORDS && octets >= 5 && octets <= 7 && words <= octets && (j.modulus[0] & 1) &&
+         groups >= 1 && scalars.len % (64 * words) == 0 && scalars.len / (64 * words) == groups && blocks >= 1 && weights.len % (8 * words) == 0 &&
+         width >= 1 && data.len % 2 == 0 && data.len / 2 / groups / blocks == width && data.len / 2 % groups == 0 && data.len / 2 / groups % blocks == 0) ||
+        refuse("matrix, scalars, weights or modulus of the wrong length")) {
+        uint64_t inverse = 1;
+        for (int i = 0; i < 6; i++) inverse *= 2 - j.modulus[0] * inverse;
+        j.k0 = 0 - inverse;
+        const size_t size = 2 * (size_t)width * sizeof(V);
+        if (posix_memalign(&room, 64, (256 + 8 * (size_t)groups + (size_t)width) * sizeof(V) + size))
+            PyErr_NoMemory();
+        else {
+            V *out = (V *)room + 256 + 8 * groups + width;
+            Py_BEGIN_ALLOW_THREADS;
+            RUN(ternary_weighted, &j, room, data.buf, (size_t)blocks, (size_t)width, (size_t)groups, out);
+            Py_END_ALLOW_THREADS;
+            result = PyBytes_FromStringAndSize((const char *)out, (Py_ssize_t)size);
+            free(room);
+        }
+    }
+    Py_buffer *buffers[] = {&data, &scalars, &weights, &modulus};
+    for (size_t i = 0; i < sizeof(buffers) / sizeof(buffers[0]); i++) PyBuffer_Release(buffers[i]);
+    return result;
+}
+
 static PyObject *py_three_squares(PyObject *self, PyObject *args) {
     PyObject *result = NULL;
     Py_buffer numbers, seed;
@@ -464,11 +573,13 @@ static PyMethodDef methods[] = {
     {"comb_table", py_comb_table, METH_VARARGS, "(modulus, base, digits, portable) -> bytes"},
     {"comb_powers", py_comb_powers, METH_VARARGS, "(modulus, table, digits, exponents, portable) -> bytes"},
     {"products", py_products, METH_VARARGS, "(modulus, numbers, fixes, depth, prefixes, portable) -> bytes"},
-    {"multi_powers", py_multi_powers, METH_VARARGS, "(modulus, bases, digits, rows, radix, portable) -> a number for each row"},
+    {"multi_powers", py_multi_powers, METH_VARARGS, "(modulus, bases, digits, rows, radix, whole, portable) -> a number for each row"},
     {"three_squares", py_three_squares, METH_VARARGS, "(numbers, seed) -> three words for each, with any processor"},
     {"ternary_apply", py_ternary_apply, METH_VARARGS, "(matrix, bytes of a column's bits, words, portable) -> sums of each row's half words"},
     {"ternary_transpose", py_ternary_transpose, METH_VARARGS,
      "(matrix, bytes of a column's bits, scalars' limbs, vectors of a scalar, bits of a limb, offset, modulus, portable) -> a number for each column"},
+    {"ternary_weighted", py_ternary_weighted, METH_VARARGS,
+     "(matrix, bytes of a column's bits, columns of a block, scalars, weights, modulus, bytes of a limb, portable) -> sums of limbs' half words"},
     {NULL, NULL, 0, NULL},
 };
 

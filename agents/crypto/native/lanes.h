@@ -523,7 +523,7 @@ FN void NAME(products)(const Job *j, Arena *a, const uint8_t *numbers, size_t co
 }
 
 /* Products of powers. Digits below `radix` come in rows, digits[row * count + base], and products[row] is that of base^digit over all bases, in
-   Montgomery's form. Eight rows lie side by side; those beyond the last have the digit 0. */
+   Montgomery's form. Eight rows lie side by side. After the last eight stands the product of all bases, each once, where it is asked for. */
 
 FN inline void NAME(pick)(uint64_t **picked, uint64_t *numbers, size_t apart, size_t stride, const uint16_t *digits, size_t count, size_t rows) {
     for (size_t l = 0; l < LANES; l++) picked[l] = numbers + (l * apart + (l < rows ? digits[l * count] : 0)) * stride;
@@ -544,10 +544,11 @@ FN void NAME(enter)(const Job *j, V *x, const uint8_t *bases, size_t present, V 
 }
 
 /* All rows use one table of each base's powers, which is made for eight bases at a time (Straus 1964). */
-FN void NAME(by_tables)(const Job *j, Arena *a, V *room, const uint8_t *bases, size_t count, const uint16_t *digits, size_t rows, size_t radix, uint64_t *products) {
+FN void NAME(by_tables)(const Job *j, Arena *a, V *room, const uint8_t *bases, size_t count, const uint16_t *digits, size_t rows, size_t radix, int whole, uint64_t *products) {
     const size_t W = (size_t)j->width, stride = stride_of(W), groups = (rows + LANES - 1) / LANES;
-    V *x = a->first, *entry = a->second, *base = a->second, *totals = room;
+    V *x = a->first, *entry = a->second, *base = a->second, *every = a->third, *totals = room;
     uint64_t *table = (uint64_t *)(totals + groups * stride), *picked[LANES];
+    NAME(spread)(every, j->one, j->width);
     for (size_t g = 0; g < groups; g++) NAME(spread)(totals + g * W, j->one, j->width);
     for (size_t b = 0; b < count; b += LANES) {
         NAME(enter)(j, base, bases + b * j->bytes, count - b, x, &a->scratch);
@@ -565,51 +566,69 @@ FN void NAME(by_tables)(const Job *j, Arena *a, V *room, const uint8_t *bases, s
                 NAME(transpose)(entry, picked, stride);
                 NAME(by)(j, totals + g * W, totals + g * W, entry, &a->scratch);
             }
+        for (size_t k = 0; whole && k < LANES && b + k < count; k++) {
+            NAME(spread)(entry, table + (k * radix + 1) * stride, j->width);
+            NAME(by)(j, every, every, entry, &a->scratch);
+        }
     }
     for (size_t g = 0; g < groups; g++) NAME(lay)(products + g * LANES * stride, 1, stride, totals + g * W, W);
+    NAME(lay)(products + groups * LANES * stride, 1, stride, every, W);
 }
 
-/* Every row has a bucket for each digit, which gets the product of the bases with this digit (Pippenger 1976). */
-FN void NAME(by_buckets)(const Job *j, Arena *a, V *room, const uint8_t *bases, size_t count, const uint16_t *digits, size_t rows, size_t radix, uint64_t *products) {
-    const size_t W = (size_t)j->width, stride = stride_of(W);
-    V *base = a->first, *entry = a->second, *running = a->first, *total = a->third;
-    uint64_t *buckets = (uint64_t *)room, *entered = buckets + LANES * radix * stride, *picked[LANES];
+/* Every row takes its bases in the order of their digits, the greatest first: `running` is the product of those so far, and `total` is
+   multiplied by it once for each digit, so that a base gets into it as often as its digit says (Pippenger 1976, where each digit has a bucket).
+   Lanes are at different bases, or one takes a base while another has come to a digit's end, and all take as many steps. In the end `running` is
+   the product of all bases, which costs nothing here. */
+FN void NAME(by_order)(const Job *j, Arena *a, V *room, const uint8_t *bases, size_t count, const uint16_t *digits, size_t rows, size_t radix, uint64_t *products) {
+    const size_t W = (size_t)j->width, stride = stride_of(W), steps = count + radix - 1;
+    V *running = a->first, *entry = a->second, *total = a->third, *held = room;
+    uint64_t *entered = (uint64_t *)(held + stride), *picked[LANES];
+    uint32_t *order = (uint32_t *)(entered + (count + LANES - 1) / LANES * LANES * stride);
     for (size_t b = 0; b < count; b += LANES) {
-        NAME(enter)(j, base, bases + b * j->bytes, count - b, entry, &a->scratch);
-        NAME(lay)(entered + b * stride, 1, stride, base, W);
+        NAME(enter)(j, held, bases + b * j->bytes, count - b, entry, &a->scratch);
+        NAME(lay)(entered + b * stride, 1, stride, held, W);
     }
     for (size_t row = 0; row < rows; row += LANES) {
-        for (size_t i = 0; i < LANES * radix; i++) memcpy(buckets + i * stride, j->one, W * 8);
-        for (size_t b = 0; b < count; b++) {
-            NAME(pick)(picked, buckets, radix, stride, digits + row * count + b, count, rows - row);
-            NAME(transpose)(entry, picked, stride);
-            NAME(spread)(base, entered + b * stride, j->width);
-            NAME(by)(j, entry, entry, base, &a->scratch);
-            NAME(transpose_back)(picked, entry, W);
-        }
+        for (size_t l = 0; l < LANES; l++) order_of(order + l, digits + (row + l < rows ? row + l : row) * count, count, radix);
         NAME(spread)(running, j->one, j->width);
         NAME(spread)(total, j->one, j->width);
-        for (size_t d = radix - 1; d > 0; d--) {
-            for (size_t l = 0; l < LANES; l++) picked[l] = buckets + (l * radix + d) * stride;
+        for (size_t s = 0; s < steps; s++) {
+            V end = SPREAD(0);
+            for (size_t l = 0; l < LANES; l++) {
+                const uint32_t base = order[s * LANES + l], next = order[(s + 1 < steps ? s + 1 : s) * LANES + l];
+                end[l] = 0 - (uint64_t)(base == DIGITS_END);
+                picked[l] = entered + (base == DIGITS_END ? 0 : base) * stride;
+                if (next != DIGITS_END)
+                    for (size_t i = 0; i < stride; i += 8) __builtin_prefetch(entered + next * stride + i);
+            }
             NAME(transpose)(entry, picked, stride);
-            NAME(by)(j, running, running, entry, &a->scratch);
-            NAME(by)(j, total, total, running, &a->scratch);
+            for (size_t i = 0; i < W; i++) {
+                held[i] = (total[i] & end) | (running[i] & ~end);
+                entry[i] = (running[i] & end) | (entry[i] & ~end);
+            }
+            NAME(by)(j, held, held, entry, &a->scratch);
+            for (size_t i = 0; i < W; i++) {
+                total[i] = (held[i] & end) | (total[i] & ~end);
+                running[i] = (running[i] & end) | (held[i] & ~end);
+            }
         }
         NAME(lay)(products + row * stride, 1, stride, total, W);
     }
+    NAME(lay)(products + (rows + LANES - 1) / LANES * LANES * stride, 1, stride, running, W);
 }
 
-/* For each row the product of base^exponent, the exponent's digits in rows `row`, rows + row, 2 rows + row, … of all digits, the lowest first. */
+/* For each row the product of base^exponent, the exponent's digits in rows `row`, rows + row, 2 rows + row, … of all digits, the lowest first.
+   With `whole` the product of all bases follows. */
 FN void NAME(multi_powers)(
-    const Job *j, Arena *a, const uint8_t *bases, size_t count, const uint16_t *digits, size_t rows, size_t windows, size_t radix, uint8_t *out) {
+    const Job *j, Arena *a, const uint8_t *bases, size_t count, const uint16_t *digits, size_t rows, size_t windows, size_t radix, int whole, uint8_t *out) {
     const size_t W = (size_t)j->width, stride = stride_of(W), all = windows * rows;
     uint64_t *products = (uint64_t *)a->table, *picked[LANES];
-    V *x = a->first, *entry = a->second, *room = a->table + (all + LANES - 1) / LANES * stride;
-    /* A table costs an eighth of a product for each power of each base, buckets two products for each digit of every eight rows. */
-    if (count <= 2 * (all + LANES - 1))
-        NAME(by_tables)(j, a, room, bases, count, digits, all, radix, products);
+    V *x = a->first, *entry = a->second, *room = a->table + ((all + LANES - 1) / LANES + 1) * stride;
+    /* A table costs an eighth of a product for each power of each base, an order one for each digit of every eight rows. */
+    if (count <= (all + LANES - 1) / LANES * LANES)
+        NAME(by_tables)(j, a, room, bases, count, digits, all, radix, whole, products);
     else
-        NAME(by_buckets)(j, a, room, bases, count, digits, all, radix, products);
+        NAME(by_order)(j, a, room, bases, count, digits, all, radix, products);
     for (size_t row = 0; row < rows; row += LANES) {
         for (size_t w = windows; w-- > 0;) {
             if (w + 1 < windows) {
@@ -625,5 +644,10 @@ FN void NAME(multi_powers)(
         }
         NAME(plain)(j, x, x, entry, &a->scratch);
         NAME(store)(j, x, out + row * j->bytes, j->bytes, rows - row, &a->scratch);
+    }
+    if (whole) {
+        NAME(spread)(x, products + (all + LANES - 1) / LANES * LANES * stride, j->width);
+        NAME(plain)(j, x, x, entry, &a->scratch);
+        NAME(store)(j, x, out + rows * j->bytes, j->bytes, 1, &a->scratch);
     }
 }

@@ -55,3 +55,23 @@ FN void NAME(ternary_transpose)(const Combination *j, V *room, const uint8_t *da
         for (size_t c = 0; c < count; c++) reduce_limbs(j, (const uint64_t *)(sums + c * j->parts), out + (start + c) * j->words);
     }
 }
+
+/* For column c of a block the sum over all blocks of the block's weight times the rows' sum: out[2 c] is the sum of the lower halves of its limbs,
+   as unsigned numbers, out[2 c + 1] that of the upper halves, as signed ones. */
+FN void NAME(ternary_weighted)(const Weighted *j, V *room, const uint8_t *data, size_t blocks, size_t width, size_t groups, V *out) {
+    V *table = room, *limbs = table + 256, *sums = limbs + 8 * groups;
+    for (size_t c = 0; c < 2 * width; c++) out[c] = SPREAD(0);
+    for (size_t block = 0; block < blocks; block++, data += 2 * groups * width) {
+        weigh(j, (uint64_t *)limbs, 8 * groups, j->weights + block * j->words);
+        for (size_t c = 0; c < width; c++) sums[c] = SPREAD(0);
+        for (size_t g = 0; g < groups; g++) {
+            table[0] = SPREAD(0);
+            for (size_t byte = 1; byte < 256; byte++) table[byte] = table[byte & (byte - 1)] + limbs[8 * g + (size_t)__builtin_ctzll(byte)];
+            for (size_t c = 0; c < width; c++) sums[c] += table[data[2 * c * groups + g]] - table[data[(2 * c + 1) * groups + g]];
+        }
+        for (size_t c = 0; c < width; c++) {
+            out[2 * c] += sums[c] & SPREAD(UINT32_MAX);
+            out[2 * c + 1] += (V)((Signed)sums[c] >> 32);
+        }
+    }
+}

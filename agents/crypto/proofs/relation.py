@@ -9,17 +9,12 @@ The prover needs every ρ_a (`linear`), the verifier only ρ(e) = sum of e^a ρ_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-import numpy as np
-
-from defedbio.crypto.proofs import exact
-from defedbio.crypto.proofs.plan import Plan
+from defedbio.crypto.proofs.plan import Affine, Plan
 from defedbio.crypto.proofs.ternary import Ternary
-
-Add = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -81,9 +76,6 @@ def linear(plan: Plan, links: Links, multipliers: Multipliers) -> list[list[int]
     checks = links.checks.transpose_apply(multipliers.checks, q)
     rows = [checks[i : i + width] for i in range(0, len(checks), width)] + [[0] * width, [0] * width]
 
-    def add(vector: int, position: int, value: int) -> None:
-        rows[vector][position] += value
-
     for strip in plan.strips:
         gamma, row = links.gammas[strip.block][strip.line], rows[strip.vector]
         start, at = plan.lines[strip.block].offset + strip.slot, strip.position
@@ -91,18 +83,16 @@ def linear(plan: Plan, links: Links, multipliers: Multipliers) -> list[list[int]
         row[at : at + strip.length] = [x - gamma * xi for x, xi in part]
     for row, used, psi in zip(rows, plan.used, multipliers.zeros, strict=False):
         row[used:] = [x + psi * theta for x, theta in zip(row[used:], multipliers.positions[used:], strict=True)]
-    _few(plan, multipliers, add)
+    for factor, values in _few(plan, multipliers):
+        for vector, position, value in values:
+            rows[vector][position] += factor * value
     return [[x % q for x in row] for row in rows]
 
 
 def linear_at(plan: Plan, links: Links, multipliers: Multipliers, powers: Sequence[int]) -> list[int]:
     """sum over a of powers[a] · ρ_a, in [0, Q)."""
-    q = plan.group.q
-    checks = links.checks.transpose_words(multipliers.checks, q).view(np.uint16).reshape(len(plan.used), plan.width, -1)
-    total = exact.weighted(powers[: len(plan.used)], checks)
-
-    def add(vector: int, position: int, value: int) -> None:
-        total[position] += powers[vector] * value
+    q, width = plan.group.q, plan.width
+    total = links.checks.weighted(multipliers.checks, powers[: len(plan.used)], q)
 
     # Strips at one place, as those of rows are, cost what one of them does.
     places: dict[tuple[int, int, int], int] = {}
@@ -119,26 +109,30 @@ def linear_at(plan: Plan, links: Links, multipliers: Multipliers, powers: Sequen
         ends[used] = ends.get(used, 0) + psi * power
     for used, factor in ends.items():
         scalar = factor % q
-        for t in range(used, plan.width):
+        for t in range(used, width):
             total[t] += scalar * multipliers.positions[t]
-    _few(plan, multipliers, add)
+    for factor, values in _few(plan, multipliers):
+        scaled = [factor * power % q for power in powers]
+        for vector, position, value in values:
+            total[position] += scaled[vector] * value
     return [x % q for x in total]
 
 
-def _few(plan: Plan, multipliers: Multipliers, add: Add) -> None:
-    """What concerns few numbers: the squares' right sides, and the vectors of masks and of links."""
-    q, width, masks = plan.group.q, plan.width, len(plan.used)
+def _few(plan: Plan, multipliers: Multipliers) -> Iterator[tuple[int, Iterable[tuple[int, int, int]]]]:
+    """What concerns few numbers: the squares' right sides, and the vectors of masks and of links.
+
+    Each time a factor, and how often it is added to which number: (vector, position, value).
+    """
+    masks = len(plan.used)
     for phi, squares in zip(multipliers.squares, plan.squares, strict=True):
-        for theta, relation in zip(multipliers.positions, squares.relations, strict=False):
-            factor = -2 * phi * theta % q
-            for term in relation.terms:
-                value = factor * term.coefficient
-                for at in range(term.start, term.start + term.count):
-                    add(at // width, at % width, value)
-    _each(multipliers.checks, masks, add)
-    _each(multipliers.links, masks + 1, add)
+        yield -2 * phi, _right_sides(squares.relations, multipliers.positions, plan.width)
+    for vector, those in ((masks, multipliers.checks), (masks + 1, multipliers.links)):
+        yield 1, ((vector, position, value) for position, value in enumerate(those))
 
 
-def _each(values: Iterable[int], vector: int, add: Add) -> None:
-    for t, value in enumerate(values):
-        add(vector, t, value)
+def _right_sides(relations: Sequence[Affine], positions: Sequence[int], width: int) -> Iterator[tuple[int, int, int]]:
+    for theta, relation in zip(positions, relations, strict=False):
+        for term in relation.terms:
+            value = theta * term.coefficient
+            for at in range(term.start, term.start + term.count):
+                yield at // width, at % width, value

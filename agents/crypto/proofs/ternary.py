@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from defedbio.crypto import kernel
+from defedbio.crypto.proofs import exact
 from defedbio.errors import InvalidInput
 
 Float64 = NDArray[np.float64]
@@ -75,6 +76,24 @@ class Ternary:
         sums = [x % modulus for block in blocks for x in _from_limbs(self._entries(block) @ limbs, self.rows * modulus)]
         size = 8 * -(-modulus.bit_length() // 64)
         return np.frombuffer(b"".join([x.to_bytes(size, "little") for x in sums]), dtype="<u4").reshape(self.columns, size // 4)
+
+    def weighted(self, scalars: Sequence[int], weights: Sequence[int], modulus: int) -> list[int]:
+        """With columns in as many blocks of one length as there are weights: of each column of a block the sum over blocks and rows of
+        weight times entry times scalar, in [0, modulus); a modulus of 2 to 512 bits.
+
+        Raises:
+            InvalidInput: for scalars, weights or a modulus of another size.
+        """
+        width, rest = divmod(self.columns, len(weights))
+        if rest:
+            raise InvalidInput("the columns are no blocks of one length")
+        reduced, rows = [w % modulus for w in weights], 8 * self._groups
+        fits = modulus % 2 == 1 and 2 <= modulus.bit_length() <= kernel.weighted_bits(rows)
+        if kernel.usable() and fits and len(scalars) == self.rows:
+            padded = [*(s % modulus for s in scalars), *[0] * (rows - self.rows)]
+            return kernel.ternary_weighted(self._data, padded, reduced, modulus)
+        words = self.transpose_words(scalars, modulus).view(np.uint16).reshape(len(weights), width, -1)
+        return [x % modulus for x in exact.weighted(reduced, words)]
 
     def part(self, start: int, stop: int) -> Ternary:
         """Columns start..stop-1."""

@@ -75,15 +75,17 @@ def test_products_are_the_columns(problem: tuple[kernel.Modulus, list[int]], dep
 def test_rows_of_products_of_powers(
     problem: tuple[kernel.Modulus, list[int]], windows: int, rows: int, radix: int, chance: random.Random
 ) -> None:
-    """With few bases to a row and with many, which take tables and buckets."""
+    """With few bases to a row and with many, which take tables and go in the order of digits."""
     field, bases = problem
     if rows * windows < 5:
         bases = [*bases, *(chance.randrange(field.value) for _ in range(30))]
     digits = [[[chance.choice([0, radix - 1, chance.randrange(radix)]) for _ in bases] for _ in range(rows)] for _ in range(windows)]
     exponents = [[sum(window[row][t] * radix**i for i, window in enumerate(digits)) for t in range(len(bases))] for row in range(rows)]
     want = [prod(pow(b, e, field.value) for b, e in zip(bases, row, strict=True)) % field.value for row in exponents]
+    written, every = np.array(digits, dtype=np.uint16), prod(bases) % field.value
     for portable in forms():
-        assert kernel.multi_powers(field, bases, np.array(digits, dtype=np.uint16), radix, portable) == want
+        assert kernel.multi_powers(field, bases, written, radix, portable=portable) == want
+        assert kernel.multi_powers(field, bases, written, radix, whole=True, portable=portable) == [*want, every]
 
 
 @needs_kernel
@@ -93,7 +95,7 @@ def test_more_bases_than_one_call_takes(monkeypatch: pytest.MonkeyPatch) -> None
     digits = np.arange(2 * 3 * 40, dtype=np.uint16).reshape(2, 3, 40) % 7
     want = [prod(pow(b, int(digits[0, k, t] + 7 * digits[1, k, t]), 1_000_003) for t, b in enumerate(bases)) % 1_000_003 for k in range(3)]
     for portable in forms():
-        assert kernel.multi_powers(field, bases, digits, 7, portable) == want
+        assert kernel.multi_powers(field, bases, digits, 7, whole=True, portable=portable) == [*want, prod(bases) % 1_000_003]
 
 
 @needs_kernel
@@ -144,13 +146,13 @@ def test_wrong_lengths_are_refused_before_anything_is_read() -> None:
         lambda m: _kernel.comb_powers(m, b"1234", 1, b"1", True),
         lambda m: _kernel.products(m, b"123" * 3, b"", 2, False, True),
         lambda m: _kernel.products(m, b"123" * 2, b"", 2, False, True),
-        lambda m: _kernel.multi_powers(m, b"123" * 2, b"1" * 6, 1, 2, True),
-        lambda m: _kernel.multi_powers(m, b"123" * 2, b"\1\0\2\0", 1, 2, True),
-        lambda m: _kernel.multi_powers(m, b"123", b"\1\0", 1, 4097, True),
-        lambda m: _kernel.multi_powers(m, b"123", b"\0\0", 1, 1, True),
-        lambda m: _kernel.multi_powers(m, b"123", b"\0\0", 2, 2, True),
-        lambda m: _kernel.multi_powers(m, b"123", b"\0\0\0", 1, 2, True),
-        lambda m: _kernel.multi_powers(m, b"", b"", 1, 2, True),
+        lambda m: _kernel.multi_powers(m, b"123" * 2, b"1" * 6, 1, 2, True, True),
+        lambda m: _kernel.multi_powers(m, b"123" * 2, b"\1\0\2\0", 1, 2, True, True),
+        lambda m: _kernel.multi_powers(m, b"123", b"\1\0", 1, 4097, True, True),
+        lambda m: _kernel.multi_powers(m, b"123", b"\0\0", 1, 1, True, True),
+        lambda m: _kernel.multi_powers(m, b"123", b"\0\0", 2, 2, True, True),
+        lambda m: _kernel.multi_powers(m, b"123", b"\0\0\0", 1, 2, True, True),
+        lambda m: _kernel.multi_powers(m, b"", b"", 1, 2, True, True),
         lambda m: _kernel.keccak(b"123", 2, True),
         lambda m: _kernel.keccak(b"", 0, True),
     ]

@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Callable
 from math import prod
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def ways() -> list[Callable[[pytest.MonkeyPatch], None]]:
 
     def in_plain_c(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(kernel, "usable", lambda: True)
-        for name in ("ternary_apply", "ternary_transpose"):
+        for name in ("ternary_apply", "ternary_transpose", "ternary_weighted"):
             native = getattr(kernel, name)
             patch.setattr(kernel, name, lambda *args, native=native: native(*args, portable=True))
 
@@ -81,6 +82,26 @@ def test_transpose_apply_is_the_plain_sum(matrix: tuple[Ternary, list[list[int]]
             assert ternary.transpose_apply(scalars, modulus) == want
 
 
+@settings(deadline=None, max_examples=40)
+@given(matrices(), st.integers(2, 512) | st.sampled_from([440, 448, 449, 512]), st.integers(1, 7), st.randoms(use_true_random=False))
+def test_weighted_is_the_plain_sum_of_blocks(
+    matrix: tuple[Ternary, list[list[int]]], bits: int, blocks: int, chance: random.Random
+) -> None:
+    ternary, rows = matrix
+    ternary, width = ternary.part(0, ternary.columns // blocks * blocks or 1), ternary.columns // blocks or 1
+    modulus = chance.choice([1 << bits - 1, (1 << bits) - 1, 1 << bits - 1 | chance.getrandbits(bits - 1)])
+    scalars = [chance.choice([modulus - 1, 0, chance.randrange(-modulus, modulus)]) for _ in rows]
+    weights = [chance.choice([modulus - 1, 1, chance.randrange(modulus)]) for _ in range(ternary.columns // width)]
+    want = [0] * width
+    for row, scalar in zip(rows, scalars, strict=True):
+        for a, weight in enumerate(weights):
+            want = [x + weight * scalar * entry for x, entry in zip(want, row[a * width : (a + 1) * width], strict=True)]
+    for way in ways():
+        with pytest.MonkeyPatch.context() as patch:
+            way(patch)
+            assert ternary.weighted(scalars, weights, modulus) == [x % modulus for x in want]
+
+
 @settings(deadline=None, max_examples=25)
 @given(matrices(), st.integers(1, 4), st.sampled_from([1, 1 << 31, 1 << 33, 1 << 50]), st.randoms(use_true_random=False))
 def test_apply_matrix_is_the_plain_sum(matrix: tuple[Ternary, list[list[int]]], width: int, most: int, chance: random.Random) -> None:
@@ -111,6 +132,10 @@ def test_other_shapes_are_refused() -> None:
     for scalars, modulus in (([1] * 12, 7), ([1] * 13, 1), ([1] * 13, 1 << 512)):
         with pytest.raises(InvalidInput, match="as many scalars"):
             ternary.transpose_apply(scalars, modulus)
+        with pytest.raises(InvalidInput, match="as many scalars"):
+            ternary.weighted(scalars, [1], modulus)
+    with pytest.raises(InvalidInput, match="no blocks"):
+        ternary.weighted([1] * 13, [1, 2], 7)
     with pytest.raises(InvalidInput, match="another number of rows"):
         ternary.apply_matrix(np.zeros((6, 2), dtype=np.int64))
 
@@ -140,3 +165,24 @@ def test_wrong_lengths_are_refused_before_anything_is_read() -> None:
     for data, groups in ((bytes(5), 1), (bytes(6), 0), (bytes(6), 2)):
         with pytest.raises(ValueError, match="wrong length"):
             _kernel.ternary_apply(data, groups, bytes(24), True)
+    right: tuple[Any, ...] = (bytes(12), 1, 3, bytes(8 * 8), bytes(2 * 8), b"\1" * 8, 7)
+    assert _kernel.ternary_weighted(*right, True) == bytes(3 * 128)
+    others: list[tuple[int, object]] = [
+        (0, bytes(11)),
+        (1, 0),
+        (1, 2),
+        (2, 0),
+        (2, 4),
+        (3, bytes(56)),
+        (3, b""),
+        (4, bytes(8)),
+        (4, b""),
+        (5, b"\2" * 8),
+        (5, b"\1" * 16),
+        (5, b""),
+        (6, 4),
+        (6, 8),
+    ]
+    for place, value in others:
+        with pytest.raises(ValueError, match="wrong length"):
+            _kernel.ternary_weighted(*right[:place], value, *right[place + 1 :], True)
