@@ -80,14 +80,22 @@ class Sliced:
         return list(chain.from_iterable(self._run(cuts)))
 
     def multi_power(self, bases: Sequence[int], exponents: Sequence[int], modulus: int, squared: bool = False) -> int:
-        products = 1 + max((e.bit_length() for e in exponents), default=0) // DIGIT_BITS
-        size = _size(len(bases), products, modulus, squared)
-        spans = [slice(i, i + size) for i in range(0, max(len(bases), len(exponents)), size)]
-        cuts = [_MultiPower(bases[span], exponents[span], modulus, squared) for span in spans]
-        return numbers.product(list(self._run(cuts)), modulus, squared)
+        return self.multi_powers([(bases, exponents)], modulus, squared)[0]
+
+    def multi_powers(self, lists: Sequence[tuple[Sequence[int], Sequence[int]]], modulus: int, squared: bool = False) -> list[int]:
+        cuts = [_cut(bases, exponents, modulus, squared) for bases, exponents in lists]
+        found = self._run(list(chain.from_iterable(cuts)))
+        return [numbers.product([next(found) for _ in those], modulus, squared) for those in cuts]
 
     def _run(self, cuts: Sequence[Callable[[], T]]) -> Iterator[T]:
         return self._executor.map(call, cuts) if len(cuts) > 1 else map(call, cuts)
+
+
+def _cut(bases: Sequence[int], exponents: Sequence[int], modulus: int, squared: bool) -> list[_MultiPower]:
+    products = 1 + max((e.bit_length() for e in exponents), default=0) // DIGIT_BITS
+    size = _size(len(bases), products, modulus, squared)
+    spans = [slice(i, i + size) for i in range(0, max(len(bases), len(exponents)), size)]
+    return [_MultiPower(bases[span], exponents[span], modulus, squared) for span in spans]
 
 
 def _size(count: int, products: int, modulus: int, squared: bool) -> int:

@@ -24,6 +24,10 @@ class Arithmetic(Protocol):
         """As `numbers.multi_powmod`."""
         ...
 
+    def multi_powers(self, lists: Sequence[tuple[Sequence[int], Sequence[int]]], modulus: int, squared: bool = False) -> list[int]:
+        """`multi_power` of each of several lists of bases and exponents, side by side where it can."""
+        ...
+
 
 class OneThread:
     """The calling thread computes everything."""
@@ -36,6 +40,9 @@ class OneThread:
 
     def multi_power(self, bases: Sequence[int], exponents: Sequence[int], modulus: int, squared: bool = False) -> int:
         return numbers.multi_powmod(bases, exponents, modulus, squared)
+
+    def multi_powers(self, lists: Sequence[tuple[Sequence[int], Sequence[int]]], modulus: int, squared: bool = False) -> list[int]:
+        return [numbers.multi_powmod(bases, exponents, modulus, squared) for bases, exponents in lists]
 
 
 ONE_THREAD = OneThread()

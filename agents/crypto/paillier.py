@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from defedbio.crypto import numbers
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.merkle import keccak256
-from defedbio.crypto.numbers import Rand
+from defedbio.crypto.numbers import FixedBase, Rand
 from defedbio.crypto.transcript import hash_to_number
 
 if TYPE_CHECKING:
@@ -74,6 +74,11 @@ class PublicKey:
     def hs(self) -> int:
         """The obfuscators' base h_s = (-x²)^n mod n²."""
         return numbers.powmod(-self._seed * self._seed % self.n, self.n, self.n_squared)
+
+    @cached_property
+    def hs_base(self) -> FixedBase:
+        """Powers of h_s without a table of its own (`FixedBaseTable`): for the few that proofs take."""
+        return FixedBase(self.hs, self.n, squared=True)
 
     @cached_property
     def phe(self) -> phe.PaillierPublicKey:

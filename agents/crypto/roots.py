@@ -11,7 +11,8 @@ from defedbio.crypto.threshold import Opening
 
 def update_root(ciphertexts: Sequence[int], key: PublicKey) -> bytes:
     """Merkle root over leaf(l, ciphertext_l), l from 0."""
-    return merkle.root(merkle.leaves([numbers.to_bytes(c, key.ciphertext_bytes) for c in ciphertexts]))
+    size = key.ciphertext_bytes
+    return merkle.root(merkle.leaves([numbers.to_bytes(c, size) for c in ciphertexts]))
 
 
 def share_root(values: Sequence[int], key: PublicKey) -> bytes:

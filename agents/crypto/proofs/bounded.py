@@ -29,7 +29,7 @@ from defedbio.crypto.proofs.statement import Statement
 from defedbio.crypto.proofs.ternary import Ternary
 from defedbio.crypto.roots import update_root
 from defedbio.crypto.transcript import Transcript
-from defedbio.errors import BadProof
+from defedbio.errors import BadProof, InvalidInput
 
 DOMAIN = "defedbio/contribution/1"
 BATCH_BITS = 128
@@ -140,7 +140,7 @@ def prove(
     cross = CrossTerms.of(plan, coefficients, rand)
     slot_masks = [numbers.random_bits(rand, lines.response_bits) for lines in plan.lines for _ in range(lines.slots)]
     slot_blind, exponent_mask = group.scalars(rand, 1)[0], numbers.random_bits(rand, plan.exponent_bits)
-    hidden = numbers.powmod_bases([key.hs], exponent_mask, key.n, squared=True)[0]
+    (hidden,) = key.hs_base.powers([exponent_mask])
     values |= {
         "mask": _commit(plan, [mask], [mask_blind], arithmetic),
         "cross": _commit(plan, cross.rows, cross.blinds, arithmetic),
@@ -328,6 +328,7 @@ class Claim:
     """What is left of a proof to be checked: an equation in the group, and one of ciphertexts. Claims may be checked together.
 
     The group's: prod G_t^(generators[t]) · H^blind · prod of elements to their powers is 1 in the group, once raised to its cofactor.
+    That of ciphertexts: (1 + n)^plaintext h_s^exponent = mask · (prod of ciphertexts to their `exponents`)^challenge modulo n².
     """
 
     key: PublicKey
@@ -339,12 +340,13 @@ class Claim:
     plaintext: int
     exponent: int
     mask: int
-    product: int
+    ciphertexts: Sequence[int]
+    exponents: list[int]
     challenge: int
 
 
-def claim(statement: Statement, plan: Plan, proof: bytes, rand: Rand, arithmetic: Arithmetic = ONE_THREAD) -> Claim:
-    """Everything but the dear equations (`holds`).
+def claim(statement: Statement, plan: Plan, proof: bytes, rand: Rand) -> Claim:
+    """Everything but the dear equations (`hold`).
 
     Raises:
         BadProof: when it is refused already.
@@ -382,7 +384,6 @@ def claim(statement: Statement, plan: Plan, proof: bytes, rand: Rand, arithmetic
     scales[-1] += third * challenge
     elements = [*values["data"], *values["links"], *values["mask"], *values["cross"], *values["link_mask"]]
     weights = [*scales, powers[plan.vectors + 1], *(second * powers[s] for s in places), third]
-    product = _product(statement, argument.exponents(links.gammas), arithmetic)
     return Claim(
         key,
         plan,
@@ -393,34 +394,29 @@ def claim(statement: Statement, plan: Plan, proof: bytes, rand: Rand, arithmetic
         argument.plaintext(values["slots"]),
         values["exponent"][0],
         cipher_mask,
-        product,
+        statement.ciphertexts,
+        argument.exponents(links.gammas),
         challenge,
     )
 
 
-def _product(statement: Statement, exponents: Sequence[int], arithmetic: Arithmetic) -> int:
-    """prod c_l^(E_l) modulo n², E_l of either sign."""
-    key, held = statement.key, list(zip(statement.ciphertexts, exponents, strict=True))
-    total = 1
-    for sign in (1, -1):
-        part = [(c, sign * x) for c, x in held if sign * x > 0]
-        if part:
-            power = arithmetic.multi_power([c for c, _ in part], [x for _, x in part], key.n, squared=True)
-            if numbers.gcd(power, key.n) != 1:
-                raise BadProof("a ciphertext is not a unit modulo n")
-            total = total * numbers.powmod(power, sign, key.n_squared) % key.n_squared
-    return total
+def hold(claims: Sequence[Claim], rand: Rand, arithmetic: Arithmetic = ONE_THREAD) -> list[bool]:
+    """Of each claim whether it is true; they share one group. A false one passes with probability 2^-128 over `rand`.
+
+    The group's equations are checked in one, and each alone only if that fails: several claims never cost more than one by one, but for
+    that one equation.
+    """
+    found = _ciphertexts_hold(claims, arithmetic)
+    rest = [i for i, held in enumerate(found) if held]
+    if rest and not _commitments_hold([claims[i] for i in rest], rand, arithmetic):
+        for i in rest:
+            found[i] = len(rest) > 1 and _commitments_hold([claims[i]], rand, arithmetic)
+    return found
 
 
-def holds(claims: Sequence[Claim], rand: Rand, arithmetic: Arithmetic = ONE_THREAD) -> bool:
-    """Whether all claims, which share one group, are true; a false one passes with probability 2^-128 over `rand`."""
-    weights = [1, *(1 + numbers.random_bits(rand, BATCH_BITS) for _ in claims[1:])]
-    return _commitments_hold(claims, weights, arithmetic) and all(_ciphertext_holds(claim) for claim in claims)
-
-
-def _commitments_hold(claims: Sequence[Claim], weights: Sequence[int], arithmetic: Arithmetic) -> bool:
+def _commitments_hold(claims: Sequence[Claim], rand: Rand, arithmetic: Arithmetic) -> bool:
     """Elements outside the group are no worse than their parts inside: all is raised to the cofactor before it is compared."""
-    group = claims[0].plan.group
+    group, weights = claims[0].plan.group, [1, *(1 + numbers.random_bits(rand, BATCH_BITS) for _ in claims[1:])]
     scalars = [0] * max(len(c.generators) for c in claims)
     bases: list[int] = []
     powers: list[int] = []
@@ -436,12 +432,25 @@ def _commitments_hold(claims: Sequence[Claim], weights: Sequence[int], arithmeti
     return numbers.powmod(product, group.cofactor, group.p) == 1
 
 
-def _ciphertext_holds(claim: Claim) -> bool:
-    """(1 + n)^plaintext h_s^exponent = mask · product^challenge, of each claim alone.
+def _ciphertexts_hold(claims: Sequence[Claim], arithmetic: Arithmetic) -> list[bool]:
+    """Each claim's equation alone, with the powers in it computed side by side.
 
     Who knows the factors of n knows numbers of order 2 or 3, to which a batch is blind by the luck of its weights: verifiers would differ.
     """
-    key, square = claim.key, claim.key.n_squared
-    hidden = numbers.powmod_bases([key.hs], abs(claim.exponent), key.n, squared=True)[0]
-    left = (1 + claim.plaintext * key.n) * numbers.powmod(hidden, 1 if claim.exponent >= 0 else -1, square)
-    return (left - claim.mask * numbers.powmod(claim.product, claim.challenge, square)) % square == 0
+    found = [False] * len(claims)
+    for key in {claim.key: None for claim in claims}:
+        places = [i for i, claim in enumerate(claims) if claim.key == key]
+        those = [claims[i] for i in places]
+        try:
+            products = arithmetic.multi_powers([(claim.ciphertexts, claim.exponents) for claim in those], key.n, squared=True)
+        except InvalidInput:  # a ciphertext that is no unit, which the caller should not have let in
+            if len(those) > 1:
+                for i in places:
+                    found[i] = _ciphertexts_hold([claims[i]], arithmetic)[0]
+            continue
+        hidden = key.hs_base.powers([abs(claim.exponent) for claim in those])
+        for i, claim, product, power in zip(places, those, products, hidden, strict=True):
+            left = (1 + claim.plaintext * key.n) * numbers.powmod(power, 1 if claim.exponent >= 0 else -1, key.n_squared)
+            right = claim.mask * numbers.powmod(product, claim.challenge, key.n_squared)
+            found[i] = (left - right) % key.n_squared == 0
+    return found

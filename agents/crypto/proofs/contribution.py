@@ -41,9 +41,9 @@ def verify(
     statement: Statement, proof: bytes, rand: Rand, arithmetic: Arithmetic = ONE_THREAD, parameters: Parameters = PRODUCTION
 ) -> None:
     """Raises BadProof, with the reason, unless the proof holds for the statement, whose ciphertexts are units (`check_ciphertexts`)."""
-    claim = bounded.claim(statement, plan(statement.form, parameters), proof, rand, arithmetic)
-    if not bounded.holds([claim], rand, arithmetic):
-        raise BadProof("the sender has not proven what its ciphertexts hold")
+    (error,) = verify_all([statement], [proof], rand, arithmetic, parameters)
+    if error is not None:
+        raise error
 
 
 def verify_all(
@@ -58,11 +58,10 @@ def verify_all(
     claims: dict[int, bounded.Claim] = {}
     for i, (statement, proof) in enumerate(zip(statements, proofs, strict=True)):
         try:
-            claims[i] = bounded.claim(statement, plan(statement.form, parameters), proof, rand, arithmetic)
+            claims[i] = bounded.claim(statement, plan(statement.form, parameters), proof, rand)
         except BadProof as error:
             found[i] = error
-    if claims and not bounded.holds(list(claims.values()), rand, arithmetic):
-        for i, claim in claims.items():
-            if not bounded.holds([claim], rand, arithmetic):
-                found[i] = BadProof("the sender has not proven what its ciphertexts hold")
+    for i, held in zip(claims, bounded.hold([*claims.values()], rand, arithmetic), strict=True):
+        if not held:
+            found[i] = BadProof("the sender has not proven what its ciphertexts hold")
     return found

@@ -40,14 +40,16 @@ class Field:
         """Raises InvalidInput for numbers out of range, or not as many as there are."""
         if len(numbers) != self.count or any(not 0 <= x - self.least < self.limit for x in numbers):
             raise InvalidInput("a number of the proof is outside its range")
-        return b"".join([(x - self.least).to_bytes(self.size, "big") for x in numbers])
+        size = self.size
+        return b"".join([(x - self.least).to_bytes(size, "big") for x in numbers])
 
     def read(self, data: bytes) -> list[int]:
         """What `write` wrote. Raises BadProof for anything else."""
-        found = [int.from_bytes(data[i : i + self.size], "big") for i in range(0, self.length, self.size)]
-        if any(x >= self.limit for x in found):
+        size = self.size
+        found = [int.from_bytes(data[i : i + size], "big") for i in range(0, self.count * size, size)]
+        if max(found, default=0) >= self.limit:
             raise BadProof("a number of the proof is outside its range")
-        return [x + self.least for x in found]
+        return [x + self.least for x in found] if self.least else found
 
 
 def fields(plan: Plan) -> dict[str, tuple[Field, ...]]:
