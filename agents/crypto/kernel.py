@@ -29,6 +29,7 @@ WORD_BITS = 64
 MAX_BITS = 512 * LIMB_BITS - FREE_BITS
 BASES = 8192  # of one call for products of powers: what it holds stays within megabytes
 COLUMNS = 64  # of one call for products: what it reads stays in the cache
+KECCAK_END, SHAKE_END = 0x01, 0x1F  # what comes after a message
 
 Constants = tuple[bytes, bytes, bytes, bytes, int, bool]
 _LOADED = {False: 0, True: 1}  # the power of R that loading an element divides by
@@ -160,8 +161,17 @@ def multi_powers(
 
 def keccak256(messages: Sequence[bytes], portable: bool = False) -> list[bytes]:
     """Ethereum's Keccak-256 of messages of one length, which is not 0."""
-    hashes: bytes = _call().keccak(b"".join(messages), len(messages[0]), portable)
-    return [hashes[i : i + 32] for i in range(0, len(hashes), 32)]
+    return _keccak(messages, KECCAK_END, 32, portable)
+
+
+def shake256(messages: Sequence[bytes], length: int, portable: bool = False) -> list[bytes]:
+    """`length` >= 1 bytes of SHAKE256 of each of messages of one length, which is not 0."""
+    return _keccak(messages, SHAKE_END, length, portable)
+
+
+def _keccak(messages: Sequence[bytes], end: int, length: int, portable: bool) -> list[bytes]:
+    hashes: bytes = _call().keccak(b"".join(messages), len(messages[0]), end, length, portable)
+    return [hashes[i : i + length] for i in range(0, len(hashes), length)]
 
 
 def three_squares(values: Sequence[int], seed: bytes) -> list[tuple[int, int, int]]:

@@ -1,4 +1,4 @@
-/* Keccak-256 as Ethereum has it (before FIPS 202 changed the padding) of eight messages side by side, one in each lane of 64 bits.
+/* Keccak of eight messages side by side, one in each lane of 64 bits: Ethereum's Keccak-256 (before FIPS 202 changed the padding) and SHAKE256.
  * Included as lanes.h is; Bertoni, Daemen, Peeters, Van Assche, The Keccak reference (2011).
  */
 
@@ -24,8 +24,8 @@ FN void NAME(keccak_f)(V *state) {
     memcpy(state, a, sizeof(a));
 }
 
-/* 32 bytes for each of `count` messages of `size` bytes, which follow each other. */
-FN void NAME(keccak)(const uint8_t *messages, size_t count, size_t size, uint8_t *out) {
+/* `length` bytes for each of `count` messages of `size` bytes, which follow each other; `end` is what comes after a message. */
+FN void NAME(keccak)(const uint8_t *messages, size_t count, size_t size, uint64_t end, uint8_t *out, size_t length) {
     for (size_t i = 0; i < count; i += LANES) {
         V state[25] = {0};
         for (size_t from = 0; from <= size; from += KECCAK_RATE) {
@@ -34,17 +34,21 @@ FN void NAME(keccak)(const uint8_t *messages, size_t count, size_t size, uint8_t
                 uint64_t block[KECCAK_RATE / 8] = {0};
                 memcpy(block, messages + (i + l) * size + from, there);
                 if (there < KECCAK_RATE) {
-                    block[there / 8] ^= UINT64_C(1) << there % 8 * 8;
+                    block[there / 8] ^= end << there % 8 * 8;
                     block[KECCAK_RATE / 8 - 1] ^= UINT64_C(1) << 63;
                 }
                 for (int w = 0; w < KECCAK_RATE / 8; w++) state[w][l] ^= block[w];
             }
             NAME(keccak_f)(state);
         }
-        for (size_t l = 0; l < LANES && i + l < count; l++)
-            for (int w = 0; w < 4; w++) {
-                const uint64_t word = state[w][l];
-                memcpy(out + (i + l) * 32 + 8 * w, &word, 8);
+        for (size_t from = 0; from < length; from += KECCAK_RATE) {
+            const size_t there = length - from < KECCAK_RATE ? length - from : KECCAK_RATE;
+            if (from) NAME(keccak_f)(state);
+            for (size_t l = 0; l < LANES && i + l < count; l++) {
+                uint64_t block[KECCAK_RATE / 8];
+                for (int w = 0; w < KECCAK_RATE / 8; w++) block[w] = state[w][l];
+                memcpy(out + (i + l) * length + from, block, there);
             }
+        }
     }
 }

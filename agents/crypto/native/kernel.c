@@ -436,14 +436,15 @@ static PyObject *py_multi_powers(PyObject *self, PyObject *args) {
 static PyObject *py_keccak(PyObject *self, PyObject *args) {
     PyObject *result = NULL;
     Py_buffer messages;
-    Py_ssize_t size;
-    int portable;
-    if (!PyArg_ParseTuple(args, "y*np", &messages, &size, &portable)) return NULL;
-    if ((size >= 1 && messages.len % size == 0) || refuse("messages of the wrong length"))
-        if ((result = PyBytes_FromStringAndSize(NULL, messages.len / size * 32))) {
+    Py_ssize_t size, length;
+    int end, portable;
+    if (!PyArg_ParseTuple(args, "y*ninp", &messages, &size, &end, &length, &portable)) return NULL;
+    if ((size >= 1 && messages.len % size == 0 && length >= 1 && messages.len / size <= PY_SSIZE_T_MAX / length && end >= 1 && end <= 127) ||
+        refuse("messages of the wrong length"))
+        if ((result = PyBytes_FromStringAndSize(NULL, messages.len / size * length))) {
             uint8_t *out = (uint8_t *)PyBytes_AS_STRING(result);
             Py_BEGIN_ALLOW_THREADS;
-            RUN(keccak, messages.buf, (size_t)(messages.len / size), (size_t)size, out);
+            RUN(keccak, messages.buf, (size_t)(messages.len / size), (size_t)size, (uint64_t)end, out, (size_t)length);
             Py_END_ALLOW_THREADS;
         }
     PyBuffer_Release(&messages);
@@ -568,7 +569,7 @@ static PyObject *py_fast(PyObject *self, PyObject *unused) { return PyBool_FromL
 
 static PyMethodDef methods[] = {
     {"fast", py_fast, METH_NOARGS, "Whether this processor has the instructions; every call can also run without (portable=True)."},
-    {"keccak", py_keccak, METH_VARARGS, "(messages, size, portable) -> bytes"},
+    {"keccak", py_keccak, METH_VARARGS, "(messages, size, what ends one, bytes for each, portable) -> bytes"},
     {"powers", py_powers, METH_VARARGS, "(modulus, bases, exponent, portable) -> bytes"},
     {"comb_table", py_comb_table, METH_VARARGS, "(modulus, base, digits, portable) -> bytes"},
     {"comb_powers", py_comb_powers, METH_VARARGS, "(modulus, table, digits, exponents, portable) -> bytes"},

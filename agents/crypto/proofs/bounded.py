@@ -10,7 +10,7 @@ verifier's equations decides what is accepted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ from defedbio.crypto.proofs.relation import Links, Multipliers
 from defedbio.crypto.proofs.statement import Statement
 from defedbio.crypto.proofs.ternary import Ternary
 from defedbio.crypto.roots import update_root
-from defedbio.crypto.transcript import Transcript
+from defedbio.crypto.transcript import Transcript, challenges_bytes
 from defedbio.errors import BadProof, InvalidInput
 
 DOMAIN = "defedbio/contribution/1"
@@ -61,13 +61,17 @@ class Argument:
 
     def links(self, data: bytes) -> Links:
         """After the commitments to the data."""
+        (found,) = links_of([self], [data])
+        return found
+
+    def _gammas(self, data: bytes) -> list[list[int]]:
         self._transcript.append("data", data)
         gammas = []
         for lines in self.plan.lines:
             size = CHALLENGE_BITS // 8
             drawn = self._transcript.challenge_bytes("gamma", size * lines.count)
             gammas.append([numbers.from_bytes(drawn[i : i + size]) for i in range(0, len(drawn), size)])
-        return Links(gammas, self._ternary("checks", self.plan.parameters.checks, self.plan.width * len(self.plan.used)))
+        return gammas
 
     def multipliers(self, answers: bytes) -> Multipliers:
         """After the answers of the approximate range proof and the commitment to the links."""
@@ -106,6 +110,18 @@ class Argument:
             part = slots[lines.offset : lines.offset + lines.slots]
             total += sum(z << lines.slot_bits * i for i, z in enumerate(part))
         return total % self.statement.key.n
+
+
+def links_of(arguments: Sequence[Argument], data: Sequence[bytes]) -> list[Links]:
+    """The `links` of each argument: their longest challenge is drawn side by side where their plans are the same."""
+    gammas = [argument._gammas(part) for argument, part in zip(arguments, data, strict=True)]
+    checks: dict[int, Ternary] = {}
+    shapes = [(a.plan.parameters.checks, a.plan.width * len(a.plan.used)) for a in arguments]
+    for shape in dict.fromkeys(shapes):
+        places = [i for i, other in enumerate(shapes) if other == shape]
+        drawn = challenges_bytes([arguments[i]._transcript for i in places], "checks", Ternary.bytes_needed(*shape))
+        checks |= {i: Ternary(part, *shape) for i, part in zip(places, drawn, strict=True)}
+    return [Links(gammas[i], checks[i]) for i in range(len(arguments))]
 
 
 def prove(
@@ -345,13 +361,35 @@ class Claim:
     challenge: int
 
 
-def claim(statement: Statement, plan: Plan, proof: bytes, rand: Rand) -> Claim:
-    """Everything but the dear equations (`hold`).
+@dataclass(frozen=True)
+class _Opened:
+    """A proof of the right form, and the transcript that its first message comes to."""
 
-    Raises:
-        BadProof: when it is refused already.
-    """
-    key, q = statement.key, plan.group.q
+    argument: Argument
+    messages: list[bytes]
+    values: Mapping[str, list[int]]
+
+
+def claims(statements: Sequence[Statement], plans: Sequence[Plan], proofs: Sequence[bytes], rand: Rand) -> list[Claim | BadProof]:
+    """Of each proof everything but the dear equations (`hold`), or why it is refused already. All are held in memory at once."""
+    found: dict[int, Claim | BadProof] = {}
+    opened: dict[int, _Opened] = {}
+    for i, (statement, plan, proof) in enumerate(zip(statements, plans, proofs, strict=True)):
+        try:
+            opened[i] = _opened(statement, plan, proof)
+        except BadProof as error:
+            found[i] = error
+    drawn = links_of([those.argument for those in opened.values()], [those.messages[0] for those in opened.values()])
+    for (i, those), link in zip(opened.items(), drawn, strict=True):
+        try:
+            found[i] = _claim(those, link, rand)
+        except BadProof as error:
+            found[i] = error
+    return [found[i] for i in range(len(statements))]
+
+
+def _opened(statement: Statement, plan: Plan, proof: bytes) -> _Opened:
+    key = statement.key
     messages = list(encoding.messages(plan, proof))
     values = encoding.read(plan, proof)
     if any(not 0 < c < key.n_squared for c in statement.ciphertexts):
@@ -359,8 +397,13 @@ def claim(statement: Statement, plan: Plan, proof: bytes, rand: Rand) -> Claim:
     (cipher_mask,) = values["cipher_mask"]
     if not 0 < cipher_mask < key.n_squared or numbers.gcd(cipher_mask, key.n) != 1:
         raise BadProof("a number of the proof is outside its range")
-    argument = Argument(statement, plan)
-    links = argument.links(messages[0])
+    return _Opened(Argument(statement, plan), messages, values)
+
+
+def _claim(opened: _Opened, links: Links, rand: Rand) -> Claim:
+    argument, messages, values = opened.argument, opened.messages, opened.values
+    statement, plan = argument.statement, argument.plan
+    key, q = statement.key, plan.group.q
     multipliers = argument.multipliers(messages[1])
     e, challenge = argument.challenges(messages[2])
     powers = Powers(plan, e)
@@ -393,7 +436,7 @@ def claim(statement: Statement, plan: Plan, proof: bytes, rand: Rand) -> Claim:
         [-w % q for w in weights],
         argument.plaintext(values["slots"]),
         values["exponent"][0],
-        cipher_mask,
+        values["cipher_mask"][0],
         statement.ciphertexts,
         argument.exponents(links.gammas),
         challenge,

@@ -12,6 +12,8 @@ from defedbio.crypto.proofs.plan import PRODUCTION, Parameters, plan
 from defedbio.crypto.proofs.statement import Form, Statement, Witness
 from defedbio.errors import BadProof, OutsideRule
 
+AT_ONCE = 8  # proofs of which the random matrices, of up to a hundred megabytes each, are in memory together
+
 __all__ = ["fits", "prove", "size", "verify", "verify_all"]
 
 
@@ -54,14 +56,15 @@ def verify_all(
     parameters: Parameters = PRODUCTION,
 ) -> list[BadProof | None]:
     """For each statement why its proof does not hold, None where it does; together they cost less than one by one."""
-    found: list[BadProof | None] = [None] * len(statements)
-    claims: dict[int, bounded.Claim] = {}
-    for i, (statement, proof) in enumerate(zip(statements, proofs, strict=True)):
-        try:
-            claims[i] = bounded.claim(statement, plan(statement.form, parameters), proof, rand)
-        except BadProof as error:
-            found[i] = error
-    for i, held in zip(claims, bounded.hold([*claims.values()], rand, arithmetic), strict=True):
-        if not held:
-            found[i] = BadProof("the sender has not proven what its ciphertexts hold")
-    return found
+    plans = [plan(statement.form, parameters) for statement in statements]
+    found: list[bounded.Claim | BadProof] = []
+    for start in range(0, len(statements), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        found += bounded.claims(statements[part], plans[part], proofs[part], rand)
+    held = iter(bounded.hold([claim for claim in found if isinstance(claim, bounded.Claim)], rand, arithmetic))
+    return [claim if isinstance(claim, BadProof) else None if next(held) else _not_proven() for claim in found]
+
+
+def _not_proven() -> BadProof:
+    """One for each: whoever it is about is written into it."""
+    return BadProof("the sender has not proven what its ciphertexts hold")

@@ -5,6 +5,7 @@ Both forms are one algorithm over other instructions, so edge cases that the pla
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import random
@@ -126,11 +127,13 @@ def test_numbers_of_real_keys(bits: int) -> None:
 @needs_kernel
 @settings(deadline=None, max_examples=40)
 @given(st.integers(1, 300) | st.sampled_from([135, 136, 137, 271, 272]), st.integers(1, 17), st.randoms(use_true_random=False))
-def test_keccak_is_the_librarys(size: int, count: int, chance: random.Random) -> None:
+def test_keccak_and_shake_are_the_libraries(size: int, count: int, chance: random.Random) -> None:
     messages = [chance.randbytes(size) for _ in range(count)]
     want = [keccak.new(digest_bits=256, data=message).digest() for message in messages]
+    length = chance.choice([1, 135, 136, 137, 300])
     for portable in forms():
         assert kernel.keccak256(messages, portable) == want
+        assert kernel.shake256(messages, length, portable) == [hashlib.shake_256(m).digest(length) for m in messages]
 
 
 @needs_kernel
@@ -153,8 +156,11 @@ def test_wrong_lengths_are_refused_before_anything_is_read() -> None:
         lambda m: _kernel.multi_powers(m, b"123", b"\0\0", 2, 2, True, True),
         lambda m: _kernel.multi_powers(m, b"123", b"\0\0\0", 1, 2, True, True),
         lambda m: _kernel.multi_powers(m, b"", b"", 1, 2, True, True),
-        lambda m: _kernel.keccak(b"123", 2, True),
-        lambda m: _kernel.keccak(b"", 0, True),
+        lambda m: _kernel.keccak(b"123", 2, 1, 32, True),
+        lambda m: _kernel.keccak(b"", 0, 1, 32, True),
+        lambda m: _kernel.keccak(b"12", 1, 1, 0, True),
+        lambda m: _kernel.keccak(b"12", 1, 1, (1 << 63) - 1, True),
+        lambda m: _kernel.keccak(b"12", 1, 128, 32, True),
     ]
     for call in calls:
         with pytest.raises(ValueError, match=r"wrong length|too many digits|too large"):

@@ -32,6 +32,22 @@ def test_multi_powmods_equal_the_products_of_powers(count: int, rows: int, signe
         assert numbers.multi_powmod(bases, exponents[0], MODULUS) == want[0]
 
 
+EXPONENTS = st.integers(0, 1 << 200) | st.sampled_from([0, 1, (1 << 32) - 1, 1 << 32])
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(EXPONENTS, min_size=1, max_size=10), st.booleans(), st.booleans())
+def test_powers_of_a_fixed_base_whatever_it_was_raised_to_before(exponents: list[int], squared: bool, native: bool) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        if not native:
+            patch.setattr(kernel, "usable", lambda: False)
+        base, whole = numbers.FixedBase(7, MODULUS, squared), MODULUS**2 if squared else MODULUS
+        for those in (exponents, [*exponents, 1 << 300], exponents):
+            assert base.powers(those) == [pow(7, e, whole) for e in those]
+        with pytest.raises(InvalidInput, match="negative"):
+            base.powers([1, -1])
+
+
 def test_as_many_exponents_as_bases() -> None:
     with pytest.raises(InvalidInput, match="as many exponents"):
         numbers.multi_powmods([2, 3], [[1, 2], [1]], MODULUS)

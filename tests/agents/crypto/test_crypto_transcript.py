@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defedbio.crypto.transcript import Transcript, hash_to_number
+from defedbio.crypto.transcript import Transcript, challenges_bytes, hash_to_number
 
 history = st.lists(st.tuples(st.sampled_from(["a", "b", "ab", ""]), st.binary(max_size=6)), max_size=4)
 
@@ -59,3 +59,16 @@ def test_pinned_challenges(vectors) -> None:
     transcript.append("b", b"")
     assert transcript.challenge_bytes("c", 32).hex() == want["second"]
     assert transcript.challenge_int("n", 130) == int(want["number"])
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.binary(max_size=300), max_size=10), st.booleans(), st.integers(1, 400))
+def test_challenges_of_several_are_those_of_each(parts: list[bytes], alike: bool, length: int) -> None:
+    """Of histories of one length, which are hashed side by side, and of others; what is drawn later follows from them as well."""
+    parts = [part.ljust(300) for part in parts] if alike else parts
+    single, several = ([Transcript("d") for _ in parts] for _ in range(2))
+    for held in (single, several):
+        for transcript, part in zip(held, parts, strict=True):
+            transcript.append("p", part)
+    assert challenges_bytes(several, "c", length) == [t.challenge_bytes("c", length) for t in single]
+    assert [t.challenge_bytes("e", 16) for t in several] == [t.challenge_bytes("e", 16) for t in single]

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defedbio.crypto import kernel
-from defedbio.crypto.proofs import contribution, encoding
+from defedbio.crypto.arithmetic import OneThread
+from defedbio.crypto.proofs import bounded, contribution, encoding
 from defedbio.crypto.proofs.plan import plan
 from defedbio.crypto.proofs.statement import Block, Form, Piece
 from defedbio.crypto.rules import Norm, Range
@@ -168,6 +169,57 @@ def test_a_batch_says_of_each_what_it_says_of_it_alone(send, mixed, mixed_values
             with pytest.raises(BadProof, match=str(error)[:40]):
                 s.verify(proof)
     assert contribution.verify_all([], [], os.urandom) == []
+
+
+class Counting(OneThread):
+    """Counts the products of powers: of the group's equations, and of senders' ciphertexts."""
+
+    def __init__(self) -> None:
+        self.group, self.senders = 0, [0]
+
+    def multi_power(self, *args):
+        self.group += 1
+        return super().multi_power(*args)
+
+    def multi_powers(self, lists, *args, **named):
+        self.senders.append(len(lists))
+        return super().multi_powers(lists, *args, **named)
+
+
+def test_a_batch_costs_no_more_than_single_proofs_and_one_equation(send, mixed, mixed_values, monkeypatch):
+    """Whatever is wrong in it; and all products of ciphertexts are one list, for an executor to share."""
+    sent = [send(mixed, *mixed_values, sender=f"0x{i:040x}") for i in range(5)]
+    proofs = [s.prove() for s in sent]
+
+    def batch(bad: dict[str, list[int]]) -> tuple[list[int], int, list[int]]:
+        """Those that are refused, the equations of the group, and how many products were asked for at a time."""
+        counting = Counting()
+        with monkeypatch.context() as patch:
+            claims = bounded.claims
+
+            def wrong(*args):
+                found = claims(*args)
+                return [replace(c, **{n: getattr(c, n) + 1 for n in bad if at(c) in bad[n]}) for c in found]
+
+            def at(claim) -> int:
+                return next(i for i, s in enumerate(sent) if s.statement.ciphertexts is claim.ciphertexts)
+
+            patch.setattr(bounded, "claims", wrong)
+            found = contribution.verify_all([s.statement for s in sent], proofs, os.urandom, counting, sent[0].parameters)
+        return [i for i, error in enumerate(found) if error is not None], counting.group, counting.senders[1:]
+
+    assert batch({}) == ([], 1, [5])
+    assert batch({"plaintext": [1, 4]}) == ([1, 4], 1, [5])
+    assert batch({"blind": [0]}) == ([0], 1 + 5, [5])
+    assert batch({"blind": [*range(4)], "plaintext": [3, 4]}) == ([*range(5)], 1 + 3, [5])
+    assert batch({"plaintext": [*range(5)]}) == ([*range(5)], 0, [5])
+
+
+def test_a_refusal_is_about_one_sender(send, mixed, mixed_values):
+    sent = [send(mixed, *mixed_values, sender=f"0x{i:040x}") for i in range(2)]
+    proof = send(mixed, *mixed_values).prove()
+    first, second = contribution.verify_all([s.statement for s in sent], [proof] * 2, os.urandom, parameters=sent[0].parameters)
+    assert first is not None and second is not None and first is not second
 
 
 def test_two_proofs_of_one_contribution_share_no_number(send, mixed, mixed_values):
