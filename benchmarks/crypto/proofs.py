@@ -110,7 +110,7 @@ def run(bits: int, parameters: int, repeat: int, arithmetic: Arithmetic, place: 
         for statement, each in zip(case.statements, proofs, strict=True):
             contribution.verify(statement, each, os.urandom, arithmetic)
 
-    single, _ = measure(f"verify {TOGETHER}, one by one", parameters, 1, one_by_one)
+    single, _ = measure(f"verify {TOGETHER}, one by one", parameters, max(1, repeat - 1), one_by_one)
     together, refused = measure(
         f"verify {TOGETHER} together",
         parameters,
