@@ -51,6 +51,7 @@ class EventFeed:
         self._client = client
         self._start = client.network.deploy_block if start_block is None else start_block
         self._confirmations = client.confirmations if confirmations is None else confirmations
+        self._latest: Head | None = None
         self._marks: list[Head] = []
         self._events: tuple[Event, ...] = ()
         self._study = study
@@ -73,6 +74,9 @@ class EventFeed:
         forked_at: int | None = None
         for _ in range(_MOST_ATTEMPTS):
             latest = self._client.head()
+            if latest == self._latest:
+                # A block's hash names all blocks before it: nothing is new, and nothing was taken back.
+                return FeedState(self._events, (), None, self._marks[-1], latest)
             marks = self._standing_marks(latest)
             if len(marks) < len(self._marks):
                 first_lost = marks[-1].number + 1 if marks else self._start
@@ -89,7 +93,7 @@ class EventFeed:
                 head = marks[-1]
             else:
                 marks = [*marks, head][-_MOST_MARKS:]
-            self._marks, self._events, self._restored = marks, kept + fetched, True
+            self._latest, self._marks, self._events, self._restored = latest, marks, kept + fetched, True
             self._save(forked_at is not None)
             return FeedState(self._events, self._events if restored else fetched, forked_at, head, latest)
         raise ChainUnreachable("the chain is reorganised faster than it can be read", "the next attempt starts from what stands")

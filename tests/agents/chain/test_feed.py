@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,6 +36,19 @@ def test_polls_add_up(connect: Connect) -> None:
     assert names(second.fresh) == ["one"]
     assert second.events == first.events + second.fresh == feed.events
     assert feed.poll().fresh == ()
+
+
+def test_a_quiet_chain_costs_one_request(connect: Connect, anvil: Anvil, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its depth; and the next block is read as ever."""
+    for confirmations in (0, 2):
+        client = connect(confirmations=confirmations)
+        feed = EventFeed(client)
+        before, asked = feed.poll(), []
+        answer = client._rpc._answer
+        monkeypatch.setattr(client._rpc, "_answer", lambda *given, to=answer, asked=asked: (asked.append(given[0]), to(*given))[1])
+        assert feed.poll() == replace(before, fresh=()) and asked == ["eth_getBlockByNumber"]
+        anvil.mine()
+        assert feed.poll().latest.number == before.latest.number + 1
 
 
 def test_events_wait_for_their_confirmations(connect: Connect, anvil: Anvil) -> None:
