@@ -153,3 +153,12 @@ def test_blocks_and_logs(connect: Connect, network: Network) -> None:
     assert client.block(head.number + 1) is None
     logs = client.get_logs(network.deploy_block, head.number, tuple(network.contracts.addresses().values()))
     assert len(logs) == 4, "one MemberAdmitted for each founder"
+
+
+def test_the_environment_names_the_way_to_the_node(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(ChainUnreachable, match="ProxyError"):
+        ChainClient(network.rpc, network, options=QUICK).connect()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert ChainClient(network.rpc, network, options=QUICK).connect().number > 0
