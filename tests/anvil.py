@@ -9,10 +9,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from web3 import HTTPProvider, Web3
@@ -41,6 +43,7 @@ def anvil_binary() -> Path:
     return ROOT / "node_modules" / "@foundry-rs" / package / "bin" / "anvil"
 
 
+@cache
 def account(position: int) -> LocalAccount:
     """One of the `ACCOUNTS` that hold gas money."""
     Account.enable_unaudited_hdwallet_features()
@@ -52,8 +55,14 @@ class Anvil:
     url: str
     process: subprocess.Popen[str]
 
+    @cached_property
+    def _provider(self) -> HTTPProvider:
+        session = requests.Session()
+        session.trust_env = False  # what it says of proxies is of no use here, and reading it takes longer than the request
+        return HTTPProvider(self.url, session=session)
+
     def rpc(self, method: str, *params: Any) -> Any:
-        answer = HTTPProvider(self.url).make_request(method, list(params))  # type: ignore[arg-type]
+        answer = self._provider.make_request(method, list(params))  # type: ignore[arg-type]
         assert "error" not in answer, answer
         return answer["result"]
 
