@@ -12,6 +12,8 @@ system := $(shell uname -s | tr 'A-Z' 'a-z')
 machine := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(shell uname -m)))
 export PATH := $(ROOT)/.venv/bin:$(ROOT)/node_modules/@foundry-rs/anvil-$(system)-$(machine)/bin:$(PATH)
 export SOLCX_BINARY_PATH := $(ROOT)/build/solc
+# The tests start some forty IPFS nodes: each after the first finds its code compiled.
+export NODE_COMPILE_CACHE := $(ROOT)/build/node-cache
 # Brownie keeps its data in $HOME/.brownie: it gets a home of its own.
 BROWNIE_HOME := HOME="$(ROOT)/build/home"
 
