@@ -113,8 +113,13 @@ def undone(anvil: Anvil) -> Iterator[None]:
 
 def deployed_on(anvil: Anvil, artefacts: dict[str, dict[str, Any]], founders: Sequence[str]) -> Network:
     """The four contracts, deployed by account 0 with these founders."""
-    web3 = Web3(HTTPProvider(anvil.url))
-    sender = account(0).address
+    return deployed_at(anvil.url, artefacts, founders)
+
+
+def deployed_at(url: str, artefacts: dict[str, dict[str, Any]], founders: Sequence[str]) -> Network:
+    """As `deployed_on`, on an Anvil that somebody else started."""
+    web3 = Web3(HTTPProvider(url))
+    sender = web3.eth.accounts[0]
     addresses: dict[str, str] = {}
     first = web3.eth.block_number + 1
 
@@ -127,7 +132,7 @@ def deployed_on(anvil: Anvil, artefacts: dict[str, dict[str, Any]], founders: Se
     deploy("KeyRegistry", addresses["ParticipantRegistry"])
     deploy("StudyRegistry", addresses["ParticipantRegistry"], addresses["KeyRegistry"])
     deploy("RoundManager", addresses["StudyRegistry"], addresses["KeyRegistry"])
-    return Network(CHAIN_ID, anvil.url, Contracts.of(*(addresses[name] for name in CONTRACTS), block=first))
+    return Network(CHAIN_ID, url, Contracts.of(*(addresses[name] for name in CONTRACTS), block=first))
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,19 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from eth_account import Account
 
-from defedbio.chain.accounts import load_account
-from defedbio.config import write_private
-from defedbio.crypto.vault import open_with_password, seal_with_password
-from scripts.consortium import Consortium, Organisation, Process, stopping
+from scripts.consortium import ROOT, Consortium, Organisation, Process, cli_command, stopping
+from tests.anvil import deployed_at
 from tests.integration.prefork import prefork
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 FEATURES = 6
 BITS, THRESHOLD = 2048, 3
 PATIENCE = 150.0
-SCRYPT_COST = 1 << 10
+COMMAND_SECONDS = 120.0
 
 
 @dataclass
@@ -107,30 +104,35 @@ def spec(epoch: int, rounds: int = 2, changes: dict[str, Any] | None = None, **d
     }
 
 
-def seal_cheaply(consortium: Consortium) -> None:
-    """Seal every organisation's keys again: each command and agent opens some, which at the usual cost of scrypt takes it a second."""
-    password = consortium.password_file.read_text("utf-8")
-    for path in [path for o in consortium.organisations for path in o.home.rglob("*.json")]:
-        document = json.loads(path.read_text("utf-8"))
-        if "crypto" in document:
-            document = Account.encrypt(load_account(path, password).key, password, iterations=SCRYPT_COST)
-        elif "box" in document:
-            label = document["box"]["label"]
-            document["box"] = seal_with_password(
-                open_with_password(document["box"], password, label), password, label, os.urandom, SCRYPT_COST
-            )
-        write_private(path, document, replace=True)
+def deploy(consortium: Consortium, artefacts: dict[str, dict[str, Any]]) -> None:
+    """The contracts, with all organisations as founders. That `brownie run deploy` makes the same is for the demo's tests to show."""
+    network = deployed_at(consortium.rpc, artefacts, [organisation.address for organisation in consortium.organisations])
+    network.save(consortium.network_file)
+
+
+def command(consortium: Consortium, organisation: Organisation, *args: object, **env: str) -> subprocess.CompletedProcess[str]:
+    """A command of this organisation, however it ends; `env` comes on top of the organisation's settings."""
+    argv = [*cli_command(), *map(str, args)]
+    settings = {**os.environ, **consortium.environment(organisation), **env}
+    with consortium.popen(
+        argv, cwd=ROOT, env=settings, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=COMMAND_SECONDS)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(argv, process.returncode, output, errors)
 
 
 @pytest.fixture(scope="session")
-def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
+def consortium(tmp_path_factory: pytest.TempPathFactory, artefacts: dict[str, dict[str, Any]]) -> Iterator[Consortium]:
     folder = tmp_path_factory.mktemp("consortium")
     with prefork() as popen, stopping(Consortium(folder, NAMES, popen=popen)) as made:
         made.start_chain()
         made.create_accounts()
-        seal_cheaply(made)
         made.fund()
-        made.deploy()
+        deploy(made, artefacts)
         made.start_all_ipfs()
         made.register()
         for number, organisation in enumerate(made.organisations):
@@ -141,9 +143,7 @@ def consortium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]
 
 @pytest.fixture(scope="session")
 def epoch(consortium: Consortium) -> int:
-    number = consortium.ceremony(BITS, THRESHOLD)
-    seal_cheaply(consortium)
-    return number
+    return consortium.ceremony(BITS, THRESHOLD)
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""Starts `python -m defedbio` without its seconds of imports: every process is forked from one that has imported the whole product.
+"""Starts `python -m defedbio` without its seconds of imports: every process is forked from one that has imported the whole product. What it
+seals with a password costs next to no time, as each command opens some of that.
 
 What is started is a process like any other: its own session, arguments, environment, streams, exit code and death by signal. Linux only.
 """
@@ -24,6 +25,9 @@ from scripts.consortium import ROOT, Popen, cli_command
 
 PR_SET_CHILD_SUBREAPER = 36
 REQUEST_BYTES = 1 << 20
+SCRYPT_COST = 1 << 10
+# What the product imports when it first needs it.
+LATE = ("cid", "jsonschema", "multiaddr", "web3")
 # OpenBLAS and pyarrow's allocator start threads as soon as they are loaded, and threads do not survive a fork.
 NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
@@ -70,6 +74,9 @@ def main(requests: socket.socket) -> None:
     for module in pkgutil.walk_packages(defedbio.__path__, "defedbio."):
         if not module.name.endswith("__main__"):
             import_module(module.name)
+    for name in LATE:
+        import_module(name)
+    seal_cheaply()
     assert len(os.listdir("/proc/self/task")) == 1, "a module starts threads when it is imported: children would lack them"
     gc.freeze()
     while True:
@@ -92,6 +99,14 @@ def main(requests: socket.socket) -> None:
         requests.send(os.read(read, 32))
         for descriptor in (read, *streams):
             os.close(descriptor)
+
+
+def seal_cheaply() -> None:
+    from defedbio.chain.accounts import create_keystore
+    from defedbio.crypto.vault import seal_with_password
+
+    create_keystore.__kwdefaults__["iterations"] = SCRYPT_COST
+    seal_with_password.__defaults__ = (SCRYPT_COST,)
 
 
 def become(streams: list[int], args: list[str], cwd: str, env: dict[str, str]) -> None:

@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.consortium import cli_command
-from tests.integration.fixtures import NAMES, Study
+from scripts.consortium import ROOT, cli_command
+from tests.integration.fixtures import NAMES, Study, command
 
 # A namespace without interfaces, where the kernel lets one be made: not even loopback answers there.
 NO_NETWORK = ["unshare", "--user", "--map-root-user", "--net"]
@@ -27,20 +28,29 @@ def evidence(finished: Study, tmp_path_factory: pytest.TempPathFactory) -> tuple
     return out, made
 
 
-def check(finished: Study, bundle: Path, *options: str) -> tuple[int, dict[str, Any], str]:
-    """Exit code, JSON and messages of a check in a process that has no network and no addresses to use."""
+def check(finished: Study, bundle: Path, *options: str, without: Sequence[str] = ()) -> tuple[int, dict[str, Any], str]:
+    """Exit code, JSON and messages of a check in a process that has no addresses to use, started by the command `without` if given."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DEFEDBIO_")}
     nowhere = {"DEFEDBIO_RPC": "http://192.0.2.1:1", "DEFEDBIO_IPFS": "/ip4/192.0.2.1/tcp/1", "HOME": str(bundle.parent)}
-    possible = shutil.which("unshare") is not None and subprocess.run([*NO_NETWORK, "true"], capture_output=True).returncode == 0
-    argv = [*(NO_NETWORK if possible else []), *cli_command(), "audit", "check", str(bundle), "--json", *options]
-    done = subprocess.run(argv, env={**environment, **nowhere}, capture_output=True, text=True, timeout=300)
-    return done.returncode, json.loads(done.stdout) if done.stdout.startswith("{") else {}, done.stderr
+    argv = [*without, *cli_command(), "audit", "check", str(bundle), "--json", *options]
+    with finished.consortium.popen(
+        argv,
+        cwd=ROOT,
+        env={**environment, **nowhere},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        output, errors = process.communicate(timeout=300)
+    return process.returncode, json.loads(output) if output.startswith("{") else {}, errors
 
 
 def test_a_bundle_is_made_and_checked_with_no_network(finished: Study, evidence: tuple[Path, dict[str, Any]]) -> None:
     bundle, made = evidence
     assert (made["verdict"], made["missing"]) == ("verified", [])
-    code, told, _ = check(finished, bundle, "--id", made["id"])
+    possible = shutil.which("unshare") is not None and subprocess.run([*NO_NETWORK, "true"], capture_output=True).returncode == 0
+    code, told, _ = check(finished, bundle, "--id", made["id"], without=NO_NETWORK if possible else ())
     assert (code, told["verdict"], told["id"], told["not_possible"]) == (7, "consistent in itself", made["id"], [])
     assert told["own_word"] == ["network", "chain"] and "is the bundle's own word" in told["against"]
     assert told["anchor"] == made["anchor"] and told["compared_with_id"] and not told["compared_with_node"]
@@ -92,7 +102,6 @@ def test_a_zip_without_updates_is_partly_verified(finished: Study, tmp_path: Pat
 def test_nothing_is_overwritten(finished: Study, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     organisation = finished.consortium.organisations[0]
-    argv = [*cli_command(), "audit", "make", "--study", str(finished.number), "--out", str(tmp_path / "there")]
-    done = subprocess.run(argv, env=finished.consortium.environment(organisation), capture_output=True, text=True, timeout=120)
+    done = command(finished.consortium, organisation, "audit", "make", "--study", finished.number, "--out", tmp_path / "there")
     assert done.returncode == 2 and "exists already" in done.stderr
     assert list((tmp_path / "there").iterdir()) == []

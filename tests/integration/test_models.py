@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,12 @@ import onnxruntime as ort
 import pytest
 
 from scripts.consortium import Consortium, Organisation, cli_command
-from tests.integration.fixtures import FEATURES, Study
+from tests.integration.fixtures import FEATURES, Study, command
 
 
 def refused(consortium: Consortium, organisation: Organisation, *args: object) -> tuple[int, str]:
     """Exit code and standard error of a command that does not end well."""
-    environment = {**os.environ, **consortium.environment(organisation)}
-    done = subprocess.run([*cli_command(), *map(str, args)], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = command(consortium, organisation, *args)
     assert done.returncode != 0, done.stdout
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr + done.stdout

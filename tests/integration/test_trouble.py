@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from scripts.consortium import Consortium, Organisation, cli_command
-from tests.integration.fixtures import Study
+from scripts.consortium import Consortium
+from tests.integration.fixtures import Study, command
 
 MakeStudy = Callable[..., Study]
-
-
-def run(consortium: Consortium, organisation: Organisation, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-    settings = {**os.environ, **consortium.environment(organisation), **env}
-    return subprocess.run([*cli_command(), *args], env=settings, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
 
 
 def test_wrong_password(consortium: Consortium, tmp_path: Path) -> None:
     wrong = tmp_path / "password"
     wrong.write_text("not the password", "utf-8")
-    done = run(consortium, consortium.organisations[0], "register", "--name", "alpha", DEFEDBIO_PASSWORD_FILE=str(wrong))
+    done = command(consortium, consortium.organisations[0], "register", "--name", "alpha", DEFEDBIO_PASSWORD_FILE=str(wrong))
     assert done.returncode == 2 and "password" in done.stderr and "not the password" not in done.stderr + done.stdout
 
 
 def test_no_password_and_no_terminal(consortium: Consortium) -> None:
-    done = run(consortium, consortium.organisations[0], "register", "--name", "alpha", DEFEDBIO_PASSWORD_FILE="")
+    done = command(consortium, consortium.organisations[0], "register", "--name", "alpha", DEFEDBIO_PASSWORD_FILE="")
     assert done.returncode == 2 and "DEFEDBIO_PASSWORD" in done.stderr
 
 
@@ -38,7 +31,7 @@ def test_wrong_chain_id(consortium: Consortium, tmp_path: Path) -> None:
     network["chain_id"] = 1
     other = tmp_path / "network.json"
     other.write_text(json.dumps(network), "utf-8")
-    done = run(consortium, consortium.organisations[0], "round", "list", "--study", "1", "--network", str(other))
+    done = command(consortium, consortium.organisations[0], "round", "list", "--study", "1", "--network", str(other))
     assert done.returncode == 2 and "31337" in done.stderr and "1" in done.stderr
 
 
@@ -47,24 +40,24 @@ def test_contracts_that_are_not_there(consortium: Consortium, tmp_path: Path) ->
     network["contracts"]["RoundManager"] = "0x" + "11" * 20
     other = tmp_path / "network.json"
     other.write_text(json.dumps(network), "utf-8")
-    done = run(consortium, consortium.organisations[0], "round", "list", "--study", "1", "--network", str(other))
+    done = command(consortium, consortium.organisations[0], "round", "list", "--study", "1", "--network", str(other))
     assert done.returncode == 2 and "RoundManager" in done.stderr
 
 
 def test_unknown_study_round_and_epoch(consortium: Consortium) -> None:
     first = consortium.organisations[0]
     for args in (("study", "show", "999"), ("round", "show", "999"), ("ceremony", "show", "--epoch", "999"), ("verify", "999")):
-        done = run(consortium, first, *args)
+        done = command(consortium, first, *args)
         assert done.returncode == 2 and "999" in done.stderr, (args, done.stderr)
 
 
 def test_unreachable_rpc_stops_clearly_after_a_bounded_wait(consortium: Consortium) -> None:
-    done = run(consortium, consortium.organisations[0], "round", "list", "--study", "1", "--rpc", "http://user:secret@127.0.0.1:9")
+    done = command(consortium, consortium.organisations[0], "round", "list", "--study", "1", "--rpc", "http://user:secret@127.0.0.1:9")
     assert done.returncode == 3 and "127.0.0.1:9" in done.stderr and "secret" not in done.stderr
 
 
 def test_unreachable_ipfs_stops_clearly_after_a_bounded_wait(consortium: Consortium) -> None:
-    done = run(consortium, consortium.organisations[0], "register", "--name", "alpha", "--ipfs", "/ip4/127.0.0.1/tcp/9")
+    done = command(consortium, consortium.organisations[0], "register", "--name", "alpha", "--ipfs", "/ip4/127.0.0.1/tcp/9")
     assert done.returncode == 3 and "IPFS" in done.stderr
 
 
@@ -77,13 +70,13 @@ def test_run_refuses_what_was_not_accepted_and_data_that_does_not_fit(
     accepted = folder / "accepted.json"
     text = accepted.read_text("utf-8")
     accepted.unlink()
-    done = run(consortium, first, "run", "--study", str(study.number), "--data", str(first.data))
+    done = command(consortium, first, "run", "--study", str(study.number), "--data", str(first.data))
     assert done.returncode == 2 and f"defedbio study join {study.number}" in done.stderr, "S2: never without the operator's consent"
     accepted.write_text(text.replace('"spec_hash": "', '"spec_hash": "00'), "utf-8")
-    done = run(consortium, first, "run", "--study", str(study.number), "--data", str(first.data))
+    done = command(consortium, first, "run", "--study", str(study.number), "--data", str(first.data))
     assert done.returncode == 2 and "not the chain's" in done.stderr, "S2: only the spec that was accepted"
     accepted.write_text(text, "utf-8")
-    done = run(consortium, first, "run", "--study", str(study.number))
+    done = command(consortium, first, "run", "--study", str(study.number))
     assert done.returncode == 2 and "--data" in done.stderr
 
     unfit_data(consortium, study, tmp_path)
@@ -98,11 +91,11 @@ def unfit_data(consortium: Consortium, study: Study, tmp_path: Path) -> None:
     lines[3] = ",".join(cells)
     bad = tmp_path / "bad.csv"
     bad.write_text("\n".join(lines) + "\n", "utf-8")
-    checked = run(consortium, first, "data", "check", "--study", str(study.number), "--data", str(bad))
+    checked = command(consortium, first, "data", "check", "--study", str(study.number), "--data", str(bad))
     assert checked.returncode == 1 and "f1" in checked.stdout and "f2" in checked.stdout and "3" in checked.stdout
-    refused = run(consortium, first, "run", "--study", str(study.number), "--data", str(bad))
+    refused = command(consortium, first, "run", "--study", str(study.number), "--data", str(bad))
     assert refused.returncode == 2
-    missing = run(consortium, first, "run", "--study", str(study.number), "--data", str(tmp_path / "nowhere.csv"))
+    missing = command(consortium, first, "run", "--study", str(study.number), "--data", str(tmp_path / "nowhere.csv"))
     assert missing.returncode == 2 and "nowhere.csv" in missing.stderr
     for done in (checked, refused):
         assert "123456" not in done.stdout + done.stderr and "secret-text" not in done.stdout + done.stderr, (
@@ -112,17 +105,17 @@ def unfit_data(consortium: Consortium, study: Study, tmp_path: Path) -> None:
 
 def test_doctor_names_what_is_wrong(consortium: Consortium) -> None:
     first = consortium.organisations[0]
-    good = run(consortium, first, "doctor", "--json")
+    good = command(consortium, first, "doctor", "--json")
     assert good.returncode == 0, good.stdout
     assert {f["level"] for f in json.loads(good.stdout) if f["name"] in ("ipfs", "chain and contracts", "membership")} == {"ok"}
-    bad = run(consortium, first, "doctor", "--json", "--ipfs", "/ip4/127.0.0.1/tcp/9")
+    bad = command(consortium, first, "doctor", "--json", "--ipfs", "/ip4/127.0.0.1/tcp/9")
     assert bad.returncode == 1 and any(f["name"] == "ipfs" and f["level"] == "error" for f in json.loads(bad.stdout))
 
 
 def test_account_is_never_overwritten(consortium: Consortium) -> None:
     first = consortium.organisations[0]
     before = (first.home / "account.json").read_bytes()
-    done = run(consortium, first, "account", "new")
+    done = command(consortium, first, "account", "new")
     assert done.returncode == 2 and "exists already" in done.stderr and (first.home / "account.json").read_bytes() == before
 
 
