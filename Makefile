@@ -14,6 +14,9 @@ export PATH := $(ROOT)/.venv/bin:$(ROOT)/node_modules/@foundry-rs/anvil-$(system
 export SOLCX_BINARY_PATH := $(ROOT)/build/solc
 # The tests start some forty IPFS nodes: each after the first finds its code compiled.
 export NODE_COMPILE_CACHE := $(ROOT)/build/node-cache
+# Some containers forbid Python to keep what it compiled: then every worker rewrites all tests again, and every program that a test
+# starts compiles all of ours.
+export PYTHONDONTWRITEBYTECODE :=
 # Brownie keeps its data in $HOME/.brownie: it gets a home of its own.
 BROWNIE_HOME := HOME="$(ROOT)/build/home"
 
@@ -107,7 +110,7 @@ test: setup ## everything that must hold: lint, types, unit, contracts, integrat
 
 unit: setup $(KUBO) ## pure Python tests; PYTEST_ARGS="..." is passed on
 	@mkdir -p build/reports build/coverage
-	@$(PYTEST) tests $(CONTRACT_TESTS:%=--ignore=%) $(SLOW_TESTS:%=--ignore=%) $(ATTACKS:%=--ignore=%) -n 3 --dist loadfile --cov --cov-report= --cov-fail-under=0 --junitxml=build/reports/unit.xml $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 $(PYTEST) tests $(CONTRACT_TESTS:%=--ignore=%) $(SLOW_TESTS:%=--ignore=%) $(ATTACKS:%=--ignore=%) -n 3 --dist loadfile --cov --cov-report= --cov-fail-under=0 --junitxml=build/reports/unit.xml $(PYTEST_ARGS)
 
 attacks: setup ## what hostile members and outsiders do (docs/attacks.md): the short form; LONG=1 runs all
 	@mkdir -p build/reports
