@@ -38,6 +38,7 @@ from defedbio.errors import InvalidInput
 FIRST_SOURCES = ("R1", "R13", "R27", "R24")
 MINIMUM_ORGANISATIONS = 3
 MINIMUM_ROWS = 100
+COLUMNS = ["SMILES", "Inchi", "BBB+/BBB-", "reference"]
 SOURCE_NOTE = "B3DB (Meng, Xi, Huang, Ayers 2021, Scientific Data 8:289), PyPI package qc-B3DB, CC0 1.0"
 
 
@@ -104,21 +105,21 @@ def choose(molecules: Sequence[Molecule], organisations: int) -> list[str]:
 @cache
 def _read(name: str) -> tuple[tuple[Molecule, ...], int]:
     """The molecules of one of the package's tables, and how many rows RDKit cannot read."""
-    table = pd.read_csv(str(files("B3DB").joinpath(name)), sep="\t", dtype=str, usecols=["SMILES", "BBB+/BBB-", "reference"])
+    table = pd.read_csv(str(files("B3DB").joinpath(name)), sep="\t", dtype=str, usecols=COLUMNS)
     molecules: list[Molecule] = []
     with BlockLogs():
-        for smiles, label, reference in zip(table["SMILES"], table["BBB+/BBB-"], table["reference"], strict=True):
-            molecule: Any = Chem.MolFromSmiles(smiles)
-            if molecule is None:
+        for smiles, inchi, label, reference in zip(*(table[name] for name in COLUMNS), strict=True):
+            if Chem.MolFromSmiles(smiles) is None:
                 continue
             sources = frozenset(s for s in reference.split("|") if s)
-            molecules.append(Molecule(smiles, label == "BBB+", sources, _skeleton(molecule)))
+            molecules.append(Molecule(smiles, label == "BBB+", sources, _skeleton(inchi)))
     return tuple(molecules), len(table) - len(molecules)
 
 
-def _skeleton(molecule: Any) -> str:
-    """The first block of the InChIKey: the molecule without stereochemistry and isotopes."""
-    key: str = rdinchi.MolToInchiKey(molecule)
+def _skeleton(inchi: str) -> str:
+    """The first block of the InChIKey: the molecule without stereochemistry and isotopes. B3DB brings the InChI, which takes a
+    millisecond to make from the SMILES; a test compares."""
+    key: str = rdinchi.InchiToInchiKey(inchi)
     return key.split("-")[0]
 
 
