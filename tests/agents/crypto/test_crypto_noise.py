@@ -15,7 +15,7 @@ from defedbio.crypto.noise import _bernoulli_exp, _discrete_laplace, discrete_ga
 from defedbio.domain import MAX_NOISE, NOISE_TAIL, Quantisation, Segment
 from defedbio.errors import InvalidInput
 
-SAMPLES = 400_000
+SAMPLES = 100_000
 
 
 def _bytes(seed: int):
