@@ -8,7 +8,7 @@ import pytest
 
 from defedbio import domain
 from defedbio.domain import CeremonyKind, KeyEpochStatus, Phase
-from scripts import export_abi
+from scripts import compiler, export_abi
 
 TYPES = (export_abi.ROOT / "contracts" / "types" / "RoundTypes.sol").read_text()
 SOURCES = {name: (export_abi.ROOT / "contracts" / f"{name}.sol").read_text() for name in export_abi.CONTRACTS}
@@ -42,7 +42,22 @@ def test_the_exported_interfaces_are_what_the_sources_compile_to(tmp_path):
     assert export_abi.drifted(tmp_path) == list(export_abi.CONTRACTS)
     export_abi.export(tmp_path)
     assert export_abi.drifted(tmp_path) == []
+
+
+def test_a_check_asks_for_a_fresh_compile(monkeypatch, capsys):
+    """Which takes many seconds: what it gives is compared with the code on a chain in test_scripts."""
+    asked = []
+
+    def outputs(root=export_abi.ROOT, fresh=False):
+        asked.append(fresh)
+        return compiler.outputs(root)
+
+    monkeypatch.setattr(export_abi, "outputs", outputs)
     assert export_abi.main(["--check"]) == 0
+    assert asked[0] is True
+    monkeypatch.setattr(export_abi, "drifted", lambda: ["RoundManager"])
+    assert export_abi.main(["--check"]) == 1
+    assert "RoundManager.json differs from the sources: run make abi" in capsys.readouterr().err
 
 
 def test_the_contracts_fit_the_code_limit():
