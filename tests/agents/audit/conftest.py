@@ -10,11 +10,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from defedbio.audit import pdf as pages
+from defedbio.audit import proof_files
 from defedbio.audit.make import Made, make_bundle
 from defedbio.chain.bindings.key_registry import KeyRegistry
 from defedbio.chain.bindings.participant_registry import ParticipantRegistry
@@ -169,6 +172,16 @@ def _step(world: World, tools: Tools, index: int, study: int) -> bool:
         return False
     perform(tools, view, action)
     return True
+
+
+@pytest.fixture(scope="session", autouse=True)
+def done_once() -> Iterator[None]:
+    """What every check of the same study does again and again: to find who signed takes Python 13 ms for each of its transactions, and
+    to set a PDF seconds. Both are functions of their argument: tests/agents/audit/test_report.py sets a PDF twice."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(proof_files, "read_transaction", cache(proof_files.read_transaction))
+        patch.setattr(pages, "pdf", cache(pages.pdf))
+        yield
 
 
 @pytest.fixture(scope="session")
