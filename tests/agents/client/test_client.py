@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from eth_account import Account
 
 import defedbio
 from defedbio import Client
+from defedbio.chain.accounts import load_account
 from defedbio.client.accounts import NewAccount
 from defedbio.client.simulation import SimulatedRound
 from defedbio.client.specs import parse
@@ -61,8 +63,11 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> NewAccount:
-    """An account, made once: the keystores' scrypt takes its time."""
-    return Client(tmp_path_factory.mktemp("account"), password=PASSWORD).account.new()
+    """An account, made once, and its keystore sealed again so that it opens at once: as it is made, scrypt takes its time."""
+    account = Client(tmp_path_factory.mktemp("account"), password=PASSWORD).account.new()
+    keystore = Path(account.keystore)
+    keystore.write_text(json.dumps(Account.encrypt(load_account(keystore, PASSWORD).key, PASSWORD, iterations=2)))
+    return account
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from defedbio.learning import baselines
 from defedbio.learning.data import Dataset
 from defedbio.learning.evaluation import evaluate
 from defedbio.learning.personalise import Choice, personalise
+from defedbio.learning.state import GlobalState
 
 from .conftest import separable, study
 
@@ -24,8 +25,12 @@ def _shifted(rows: int, seed: int) -> Dataset:
     return Dataset(site.x, (score > 2.0).astype(np.float32))
 
 
-def test_a_site_that_differs_gains() -> None:
-    state = baselines.federated(SPEC, SITES, 0)
+@pytest.fixture(scope="module")
+def state() -> GlobalState:
+    return baselines.federated(SPEC, SITES, 0)
+
+
+def test_a_site_that_differs_gains(state: GlobalState) -> None:
     done = personalise(SPEC, state, _shifted(200, 7), 0)
     assert done.choice.moves != "nothing"
     assert done.loss < 0.8 * done.global_loss
@@ -46,19 +51,18 @@ def test_a_site_that_does_not_differ_keeps_the_global_model() -> None:
     assert done.metrics == done.global_metrics
 
 
-def test_only_the_chosen_layers_move() -> None:
-    state = baselines.federated(SPEC, SITES, 0)
+def test_only_the_chosen_layers_move(state: GlobalState) -> None:
     done = personalise(SPEC, state, _shifted(60, 3), 1)
     if done.choice.moves == "intercept":
         assert np.array_equal(done.state.weights["layer0.weight"], state.weights["layer0.weight"])
     assert not np.array_equal(done.state.weights["layer0.bias"], state.weights["layer0.bias"])
 
 
-def test_it_depends_on_the_seed_alone() -> None:
-    state, site = baselines.federated(SPEC, SITES, 0), _shifted(60, 3)
+def test_it_depends_on_the_seed_alone(state: GlobalState) -> None:
+    site = _shifted(60, 3)
     assert personalise(SPEC, state, site, 4).state.to_bytes() == personalise(SPEC, state, site, 4).state.to_bytes()
 
 
-def test_too_few_rows_are_refused() -> None:
+def test_too_few_rows_are_refused(state: GlobalState) -> None:
     with pytest.raises(InvalidData, match="at least 20 rows"):
-        personalise(SPEC, baselines.federated(SPEC, SITES, 0), separable(19, 1), 0)
+        personalise(SPEC, state, separable(19, 1), 0)

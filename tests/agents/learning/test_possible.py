@@ -41,7 +41,7 @@ STUDIES = {
 
 
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @pytest.mark.parametrize("name", STUDIES)
 def test_whatever_is_opened_gives_a_model_that_its_reader_takes_or_none(name: str, data: st.DataObject) -> None:
     """From the slots up: any totals that decode, in every step of the study; a step that is refused is done again with nothing in it."""

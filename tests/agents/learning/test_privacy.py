@@ -53,7 +53,7 @@ def test_epsilon_of_the_published_example() -> None:
     assert 0.85 < record_epsilon(1.3, 256 / 60_000, 15 * 60_000 // 256, 1e-5) <= 1.19
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=8)
 @given(st.floats(0.5, 5), st.floats(0.001, 1), st.integers(1, 500), st.floats(1e-8, 1e-3))
 def test_more_steps_and_rows_cost_more_and_noise_less(noise: float, rate: float, steps: int, delta: float) -> None:
     epsilon = record_epsilon(noise, rate, steps, delta)
