@@ -22,6 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def mined_transactions() -> None:
     """First of all fixtures: what is sent has been mined when the call returns."""
     devchain.hand_over_mined_transactions()
+    devchain.ask_less()
 
 
 @pytest.fixture(autouse=True)

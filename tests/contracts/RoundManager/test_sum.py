@@ -9,12 +9,17 @@ from tests.contracts.consortium import CID, as_bytes, word
 
 
 @pytest.fixture(scope="module")
-def life(consortium):
-    return consortium.ready(4)
+def life(consortium, request):
+    """A round of four that has come to a phase, once for all tests that begin there."""
+    return consortium.ready(4).until(request.param)
 
 
+def at(phase):
+    return pytest.mark.parametrize("life", [phase], indirect=True, ids=[phase.name.lower()])
+
+
+@at(Phase.FROZEN)
 def test_R4_P4_anyone_in_the_study_posts_and_nobody_else(life, consortium, refused):
-    life.until(Phase.FROZEN)
     with refused("RoundManagerNotEnrolled", life.study, consortium.members[4]):
         life.aggregate(consortium.members[4])
     event = life.aggregate(life.enrolled[3]).events["AggregatePosted"]
@@ -23,8 +28,9 @@ def test_R4_P4_anyone_in_the_study_posts_and_nobody_else(life, consortium, refus
     assert life.phase == Phase.AGGREGATED
 
 
+@at(Phase.FROZEN)
 def test_R4_P4_a_wrong_post_delays_nobody(life):
-    life.until(Phase.FROZEN).aggregate(life.enrolled[0], root=word("wrong"))
+    life.aggregate(life.enrolled[0], root=word("wrong"))
     deadline = life.deadline
     life.aggregate(life.enrolled[1])
     assert life.deadline == deadline, "a later post does not restart the clock"
@@ -32,8 +38,8 @@ def test_R4_P4_a_wrong_post_delays_nobody(life):
     assert as_bytes(life.view()["aggregateRoot"]) == life.aggregate_root
 
 
+@at(Phase.FROZEN)
 def test_P4_one_post_each_and_nothing_empty(life, refused):
-    life.until(Phase.FROZEN)
     with refused("RoundManagerEmptyValue"):
         life.contract.postAggregate(life.round, bytes(32), CID, {"from": life.enrolled[0]})
     life.aggregate(life.enrolled[0])
@@ -41,14 +47,14 @@ def test_P4_one_post_each_and_nothing_empty(life, refused):
         life.aggregate(life.enrolled[0], root=word("another"))
 
 
+@at(Phase.AGGREGATED)
 def test_P5_only_a_posted_root_is_decrypted(life, refused):
-    life.until(Phase.AGGREGATED)
     with refused("RoundManagerUnknownAggregate", life.round, word("unposted")):
         life.release(life.holders[0], root=word("unposted"))
 
 
+@at(Phase.AGGREGATED)
 def test_P5_one_release_a_round_ever(life, refused):
-    life.until(Phase.AGGREGATED)
     life.aggregate(life.enrolled[1], root=word("other"))
     life.release(life.holders[0])
     for root in (life.aggregate_root, word("other")):
@@ -56,8 +62,8 @@ def test_P5_one_release_a_round_ever(life, refused):
             life.release(life.holders[0], root=root)
 
 
+@at(Phase.AGGREGATED)
 def test_P5_shares_of_different_roots_do_not_add_up(life):
-    life.until(Phase.AGGREGATED)
     life.aggregate(life.enrolled[1], root=word("other"))
     life.release(life.holders[0], root=word("other"))
     life.release(life.holders[1])
@@ -66,8 +72,8 @@ def test_P5_shares_of_different_roots_do_not_add_up(life):
     assert life.phase == Phase.DECRYPTED
 
 
+@at(Phase.AGGREGATED)
 def test_P5_a_late_share_replaces_a_wrong_one_for_the_same_root_only(life, refused):
-    life.until(Phase.AGGREGATED)
     life.aggregate(life.enrolled[1], root=word("other"))
     life.release()
     with refused("RoundManagerUnknownAggregate", life.round, word("other")):
@@ -78,27 +84,27 @@ def test_P5_a_late_share_replaces_a_wrong_one_for_the_same_root_only(life, refus
     assert life.phase == Phase.DECRYPTED
 
 
+@at(Phase.AGGREGATED)
 def test_P5_key_holders_release_and_nobody_else(life, refused):
-    life.until(Phase.AGGREGATED)
     with refused("RoundManagerNotHolder", life.epoch, life.enrolled[3]):
         life.release(life.enrolled[3])
 
 
+@at(Phase.AGGREGATED)
 def test_P5_a_share_names_its_root_and_proof(life, refused):
-    life.until(Phase.AGGREGATED)
     for share, proof in ((bytes(32), word("proof")), (word("share"), bytes(32))):
         with refused("RoundManagerEmptyValue"):
             life.contract.releaseShare(life.round, life.aggregate_root, share, CID, proof, {"from": life.holders[0]})
 
 
+@at(Phase.FROZEN)
 def test_P5_no_share_before_an_aggregate(life, refused):
-    life.until(Phase.FROZEN)
     with refused("RoundManagerUnexpectedPhase", life.round, Phase.FROZEN):
         life.release(life.holders[0])
 
 
+@at(Phase.DECRYPTED)
 def test_P5_a_dispute_is_on_record_and_changes_nothing(life, consortium, refused):
-    life.until(Phase.DECRYPTED)
     before = life.view()
     event = life.contract.disputeShare(life.round, life.holders[1], "bad response", {"from": life.enrolled[3]}).events["ShareDisputed"]
     assert (event["accuser"], event["holder"], event["reason"]) == (life.enrolled[3], life.holders[1], "bad response")
@@ -117,8 +123,8 @@ def test_P5_a_dispute_is_on_record_and_changes_nothing(life, consortium, refused
         life.contract.disputeShare(99, life.holders[1], "", {"from": life.enrolled[0]})
 
 
+@at(Phase.DECRYPTED)
 def test_P6_openings_come_from_participants_once_each(life, consortium, refused):
-    life.until(Phase.DECRYPTED)
     assert as_bytes(life.open_sum().events["OpeningPosted"]["openingRoot"]) == life.opening_root
     with refused("RoundManagerAlreadyDone", life.round, life.enrolled[0]):
         life.open_sum(root=word("second"))
@@ -129,8 +135,8 @@ def test_P6_openings_come_from_participants_once_each(life, consortium, refused)
         life.contract.postOpening(life.round, bytes(32), CID, {"from": life.enrolled[2]})
 
 
+@at(Phase.AGGREGATED)
 def test_P6_parts_come_from_participants_once_each_and_finalise_nothing(life, consortium, refused):
-    life.until(Phase.AGGREGATED)
     with refused("RoundManagerUnexpectedPhase", life.round, Phase.AGGREGATED):
         life.open_part(life.enrolled[0])
     life.release()
@@ -148,14 +154,15 @@ def test_P6_parts_come_from_participants_once_each_and_finalise_nothing(life, co
     assert life.open_sum(life.enrolled[0]).events["OpeningPosted"], "a part is not the participant's opening"
 
 
+@at(Phase.DECRYPTED)
 def test_P6_a_model_rests_on_a_posted_opening(life, refused):
-    life.until(Phase.DECRYPTED)
     with refused("RoundManagerUnknownOpening", life.round, life.opening_root):
         life.attest_model(life.holders[0])
 
 
+@at(Phase.DECRYPTED)
 def test_P6_different_models_or_openings_do_not_add_up(life):
-    life.until(Phase.DECRYPTED).open_sum()
+    life.open_sum()
     life.open_sum(life.enrolled[1], root=word("wrong"))
     life.attest_model(life.holders[0], opening=word("wrong"))
     life.attest_model(life.holders[1])
@@ -164,8 +171,9 @@ def test_P6_different_models_or_openings_do_not_add_up(life):
     assert life.phase == Phase.FINALISED
 
 
+@at(Phase.DECRYPTED)
 def test_P6_no_single_holder_names_the_models_cid(life):
-    life.until(Phase.DECRYPTED).open_sum()
+    life.open_sum()
     life.attest_model(life.holders[0])
     life.attest_model(life.holders[1], cid=CID[:-1] + "x")
     assert life.phase == Phase.DECRYPTED
@@ -174,8 +182,9 @@ def test_P6_no_single_holder_names_the_models_cid(life):
     assert as_bytes(event["modelHash"]) == life.model_hash
 
 
+@at(Phase.DECRYPTED)
 def test_P6_one_attestation_for_each_holder(life, refused):
-    life.until(Phase.DECRYPTED).open_sum()
+    life.open_sum()
     life.attest_model(life.holders[0])
     for model in (life.model_hash, word("another")):
         with refused("RoundManagerAlreadyDone", life.round, life.holders[0]):
@@ -186,8 +195,8 @@ def test_P6_one_attestation_for_each_holder(life, refused):
         life.attest_model(life.holders[1], cid="")
 
 
+@at(Phase.FINALISED)
 def test_P6_nothing_follows_a_finalised_round(life, refused):
-    life.until(Phase.FINALISED)
     for act in (life.open_sum, lambda: life.release(life.holders[2]), lambda: life.attest_model(life.holders[2])):
         with refused("RoundManagerUnexpectedPhase", life.round, Phase.FINALISED):
             act()
