@@ -10,7 +10,7 @@ from pathlib import Path
 
 from defedbio.audit import render, signers
 from defedbio.audit.against import Against
-from defedbio.audit.blobs import BundlePeers, round_blobs
+from defedbio.audit.blobs import BundlePeers, blob_name
 from defedbio.audit.bundle import CRATE, MANIFEST, MAX_JSON_BYTES, Files, Manifest, Zip, bundle_id, digests, is_packed_as, open_bundle, read
 from defedbio.audit.evidence import Evidence
 from defedbio.audit.proof_files import BlockFile, proven_events, read_blocks, read_network, read_state
@@ -24,6 +24,7 @@ from defedbio.crypto.ceremony import CeremonyTranscript
 from defedbio.errors import BadEvidence, BlobUnavailable, InvalidInput, PeerFault, WrongChain
 from defedbio.learning.evaluation_sums import Evaluation, summary
 from defedbio.network.connection import MAX_TRANSCRIPT_BYTES, spec_of, transcript_of
+from defedbio.protocol.evidence import round_blobs, whole
 from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.verify import Check, verify_round
@@ -144,12 +145,14 @@ class BundleCheck:
 
 
 class Examination:
-    """The checks of the evidence itself; the same when a bundle is made and when it is checked. `evidence` is there once it all folds."""
+    """The checks of the evidence itself; the same when a bundle is made and when it is checked. `evidence` is there once it all folds, and
+    `complete` names then the finalised rounds of which the bundle has all that verification needs."""
 
     def __init__(self, files: Files, manifest: Manifest, network: Network) -> None:
         self.files, self.manifest, self.network = files, manifest, network
         self.blocks: list[BlockFile] = []
         self.evidence: Evidence | None = None
+        self.complete: tuple[int, ...] = ()
         self._peers = BundlePeers(files, Reporter(lambda record: None))
 
     def run(self) -> Iterator[Check]:
@@ -218,8 +221,19 @@ class Examination:
         fetcher = Fetcher(frame, self._peers, os.urandom, 0.0)
         senders = {transaction.hash: transaction.sender for transaction in transactions.values()}
         self.evidence = Evidence(network, anchor, headers, record, senders, frame, self.manifest, metrics_of(fetcher, record))
+        yield self._completeness(frame, record)
         for view in record.view.finalised:
             yield from self._round(fetcher, record, view)
+
+    def _completeness(self, frame: StudyFrame, record: Record) -> Check:
+        """For which rounds the bundle is an archive: once nobody keeps their blobs on IPFS any more, it alone verifies them."""
+        have = frozenset(name.removeprefix(blob_name("")) for name in self.files.sizes() if name.startswith(blob_name("")))
+        self.complete = tuple(view.id for view in record.view.finalised if whole(frame, view, have))
+        others = [str(view.id) for view in record.view.finalised if view.id not in self.complete]
+        told = ", ".join(map(str, self.complete)) or "none"
+        if others:
+            return NotPossible("rounds", True, f"complete for {told}; of {', '.join(others)} not all is here that verification needs")
+        return Check("rounds", True, f"complete for {told}: all that verification needs of them is here")
 
     def _round(self, fetcher: Fetcher, record: Record, view: RoundView) -> Iterator[Check]:
         label = f"round {view.id}: "
@@ -229,9 +243,12 @@ class Examination:
         except InvalidInput as error:
             yield Check(label + "evidence", False, error.message)
         except BlobUnavailable as error:
-            left_out = not self.manifest.updates and self._is_left_out(fetcher.frame, view)
-            if left_out:
+            if not self.manifest.updates and self._is_left_out(fetcher.frame, view):
                 yield NotPossible(label + "updates", True, "left out when the bundle was made: proofs, product, opening cannot be redone")
+                yield self._model(fetcher, label, view)
+            elif gone := [w for w in round_blobs(fetcher.frame, view) if w.needed and w.cid in self.manifest.missing]:
+                found = f"{len(gone)} of its updates could not be had when the bundle was made: proofs, product, opening cannot be redone"
+                yield NotPossible(label + "updates", True, found)
                 yield self._model(fetcher, label, view)
             else:
                 yield Check(label + "blobs", False, error.message)

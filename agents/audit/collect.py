@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from defedbio.audit.blobs import ENCRYPTED, Wanted, blob_name, documents, round_blobs
+from defedbio.audit.blobs import ENCRYPTED, blob_name, documents
 from defedbio.audit.bundle import NETWORK, STATE, canonical
 from defedbio.audit.proof_files import BlockFile, Entry, State, block_name, proven_events, write_network
 from defedbio.audit.record import Record, about, epoch_of, people_of, record_of
@@ -18,6 +18,7 @@ from defedbio.chain.network import CONTRACTS
 from defedbio.chain.proofs import Header, index_nodes, index_trie, pool
 from defedbio.errors import BlobUnavailable, ChainUnreachable, NotFound, PeerFault
 from defedbio.network.connection import FETCH_SECONDS
+from defedbio.protocol.evidence import Wanted, round_blobs
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.reading import Reader
 from defedbio.protocol.view import StudyView, fold
@@ -50,15 +51,20 @@ class Collector:
         return record
 
     def documents(self, record: Record) -> None:
-        """Spec and key transcript."""
-        for wanted in documents(record):
-            self._fetch(wanted)
-
-    def blobs(self, frame: StudyFrame, record: Record, updates: bool) -> None:
-        """What finalised rounds published. What verification needs must be there; the rest is noted as missing.
+        """Spec and key transcript.
 
         Raises:
             BlobUnavailable, MalformedBlob, BlobMismatch: with whose blob it is.
+        """
+        for wanted in documents(record):
+            if not self._fetch(wanted):
+                raise BlobUnavailable(f"nobody delivers the {wanted.kind}, without which nothing of the study can be read")
+
+    def blobs(self, frame: StudyFrame, record: Record, updates: bool) -> None:
+        """What finalised rounds published. What nobody delivers is noted as missing: of such a round the bundle is not complete.
+
+        Raises:
+            MalformedBlob, BlobMismatch: with whose blob it is, of one that verification needs.
         """
         wanted = [w for view in record.view.finalised for w in round_blobs(frame, view) if updates or w.kind not in ENCRYPTED]
         for done, blob in enumerate(wanted, 1):
@@ -123,19 +129,21 @@ class Collector:
         code = {name: self.client.code(self.client.network.contracts[name], anchor) for name in CONTRACTS}
         return State(pool(nodes), code)
 
-    def _fetch(self, wanted: Wanted) -> None:
+    def _fetch(self, wanted: Wanted) -> bool:
+        """Whether the blob is in the folder now."""
         target = self.folder / blob_name(wanted.cid)
         if target.exists():
-            return
+            return True
         try:
             raw = self.connection.peers.fetch(wanted.cid, wanted.owner, wanted.most, FETCH_SECONDS, wanted.others)
-        except (BlobUnavailable, PeerFault):
-            if wanted.needed:
+        except (BlobUnavailable, PeerFault) as error:
+            if wanted.needed and isinstance(error, PeerFault):
                 raise
             self.missing.append(wanted.cid)
-            return
+            return False
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(raw)
+        return True
 
     def _write(self, name: str, document: dict[str, Any]) -> None:
         target = self.folder / name

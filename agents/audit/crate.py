@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from defedbio.audit.blobs import blob_name, round_blobs
+from defedbio.audit.blobs import blob_name
 from defedbio.audit.bundle import CRATE, canonical
 from defedbio.audit.evidence import Evidence, moment
+from defedbio.protocol.evidence import round_blobs
 from defedbio.protocol.view import RoundView
 from defedbio.text import printable
 

@@ -20,7 +20,8 @@ from defedbio.protocol.verify import Check
 
 @dataclass(frozen=True)
 class Made:
-    """`id` is to be kept and told apart from the bundle: with it, a replaced bundle is known."""
+    """`id` is to be kept and told apart from the bundle: with it, a replaced bundle is known. It holds all that verification needs of the
+    `complete` finalised rounds, and not of the `incomplete` ones."""
 
     path: Path
     id: str
@@ -30,6 +31,8 @@ class Made:
     bytes: int
     missing: tuple[str, ...]
     checks: tuple[Check, ...]
+    complete: tuple[int, ...] = ()
+    incomplete: tuple[int, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -101,8 +104,19 @@ def _fill(connection: Reader, study: int, folder: Path, updates: bool, progress:
     raw = manifest.to_bytes()
     (folder / MANIFEST).write_bytes(raw)
     size = len(raw) + sum(size for _, size in manifest.files.values())
-    missing = tuple(collector.missing)
-    return Made(folder, bundle_id(raw), anchor.number, anchor.hash, len(manifest.files) + 1, size, missing, tuple(checks))
+    complete = examination.complete
+    return Made(
+        folder,
+        bundle_id(raw),
+        anchor.number,
+        anchor.hash,
+        len(manifest.files) + 1,
+        size,
+        tuple(collector.missing),
+        tuple(checks),
+        complete,
+        tuple(view.id for view in record.view.finalised if view.id not in complete),
+    )
 
 
 def _watched(checks: Iterable[Check], progress: Progress) -> list[Check]:

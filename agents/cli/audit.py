@@ -48,6 +48,7 @@ def make(
     lines = [
         *(_line(check) for check in made.checks if not check.ok),
         f"{made.path}: {made.files} files, {made.bytes:,} bytes, as of block {made.anchor}; {made.verdict}",
+        f"  complete for rounds {_numbers(made.complete)}{f'; NOT for {_numbers(made.incomplete)}' if made.incomplete else ''}",
         *(f"  could not be had and is not in it: {cid}" for cid in made.missing),
         f"id {made.id}",
         f"check it anywhere: defedbio audit check {made.path} --id {made.id} --network FILE --rpc URL",
@@ -83,6 +84,10 @@ def check(
     own = f": {' and '.join(found.own_word)} are its own word: {ADVICE}" if found.verdict == "consistent in itself" else ""
     emit(found.as_dict(), json, f"{found.verdict}{at}{own}")
     raise typer.Exit(EXITS[found.verdict])
+
+
+def _numbers(rounds: tuple[int, ...]) -> str:
+    return ", ".join(map(str, rounds)) or "none"
 
 
 def _line(check: Check) -> str:

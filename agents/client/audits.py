@@ -39,6 +39,8 @@ class Bundle:
             "files": made.files,
             "bytes": made.bytes,
             "missing": list(made.missing),
+            "complete": list(made.complete),
+            "incomplete": list(made.incomplete),
             "checks": [asdict(check) for check in made.checks],
         }
 

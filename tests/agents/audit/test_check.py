@@ -31,6 +31,7 @@ from defedbio.chain.proofs import Header, index_nodes, index_trie, read_header
 from defedbio.crypto.merkle import keccak256
 from defedbio.errors import BadEvidence, BlobUnavailable, InvalidInput, NotFound
 from defedbio.ipfs.cid import cid_of
+from defedbio.network.peers import Peers
 from defedbio.protocol.verify import Check
 from tests.agents.audit.tampered import edit, forged
 from tests.anvil import account
@@ -38,7 +39,7 @@ from tests.anvil import account
 from .conftest import World
 
 ROUND = ["commitments", "frozen set", "privacy", "updates", "proofs", "aggregate", "opening", "model", "model bytes"]
-EVIDENCE = ["headers", "contracts", "receipts", "transactions", "signers", "events", "state", "spec", "key"]
+EVIDENCE = ["headers", "contracts", "receipts", "transactions", "signers", "events", "state", "spec", "key", "rounds"]
 
 
 @pytest.fixture(autouse=True)
@@ -301,11 +302,35 @@ def test_without_updates(world: World, tmp_path: Path, online: None) -> None:
     made = make_bundle(world.connection(), world.studies[0], tmp_path / "small", updates=False)
     checks = list(check_bundle(made.path, roots(world)))
     assert verdict_of(checks) == made.verdict == "partly verified"
-    assert [c.name for c in checks if isinstance(c, NotPossible)] == ["round 3: updates", "round 4: updates"]
+    assert [c.name for c in checks if isinstance(c, NotPossible)] == ["rounds", "round 3: updates", "round 4: updates"]
+    assert (made.complete, made.incomplete) == ((), (3, 4))
     assert [c.name for c in checks if c.name.startswith("round 4")] == [f"round 4: {n}" for n in [*ROUND[:4], "model bytes"]]
     # nobody gets rid of a blob by saying that updates were left out
     (made.path / names(made.path, "model")).unlink()
     assert any("model bytes" in c.name for c in failures(forged(made.path)))
+
+
+def test_a_bundle_says_for_which_rounds_it_is_complete(
+    world: World, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, online: None
+) -> None:
+    """An update that nobody keeps any more costs its round, and not the bundle."""
+    assert (made.complete, made.incomplete) == ((3, 4), ())
+    connection = world.connection()
+    view = connection.study_view(world.studies[0])
+    gone, fetch = view.rounds[3].frozen_reveals()[0].cid, Peers.fetch
+
+    def lost(self: Peers, cid: str, *rest: Any) -> bytes:
+        if cid == gone:
+            raise BlobUnavailable("nobody keeps it")
+        return fetch(self, cid, *rest)
+
+    monkeypatch.setattr(Peers, "fetch", lost)
+    late = make_bundle(connection, world.studies[0], tmp_path / "late")
+    checks = list(check_bundle(late.path, roots(world)))
+    assert (late.complete, late.incomplete, late.missing) == ((4,), (3,), (gone,))
+    assert verdict_of(checks) == late.verdict == "partly verified"
+    assert [c.name for c in checks if isinstance(c, NotPossible)] == ["rounds", "round 3: updates"]
+    assert "complete for 4; of 3 not all is here" in next(c.detail for c in checks if c.name == "rounds")
 
 
 def test_with_a_node_that_gives_neither_state_nor_transactions(
