@@ -87,6 +87,15 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Retention:
+    """For so many `days` after the study's end every participant keeps what finalised rounds published: about so many `bytes`, without the
+    proofs of updates."""
+
+    days: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class PrivacyTerms:
     """`kind` is record or sum; `honest` is the number of honest organisations that the noise of a sum rests on."""
 
@@ -123,6 +132,7 @@ class Consent:
     key: KeyTerms
     cohort: Cohort
     timing: Timing
+    retention: Retention
     privacy: PrivacyTerms | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -159,6 +169,7 @@ def _in_words(agreed: Consent) -> str:
                 "in the clear",
                 ["name, IPFS address, keys, commitments, roots, CIDs, times; who is in which sum, or was left out and why"],
             ),
+            *_rows("kept", _kept(agreed.retention)),
             *_rows("deadlines", _deadlines(agreed.timing)),
             *_rows("spec", [f"keccak256 {agreed.spec_hash}"]),
         )
@@ -263,6 +274,15 @@ def _privacy(agreed: Consent) -> list[str]:
         f"DP-SGD for each record: noise {terms.noise_multiplier:g}, gradients clipped to {terms.max_grad_norm:g}, rows sampled at "
         f"{terms.sample_rate:g}",
         budget,
+    ]
+
+
+def _kept(retention: Retention) -> list[str]:
+    after = f"for {retention.days} days after its end" if retention.days else "until its end, and not after it"
+    return [
+        "every encrypted update in a sum, with proofs, products, shares, opened sums and models, by every participant and key holder: "
+        f"while the study runs and {after}; about {retention.bytes / 1e6:,.1f} MB and the proofs at each",
+        "until then, and for ever where somebody kept a copy, so many old key shares as open a sum open each of these updates, too",
     ]
 
 

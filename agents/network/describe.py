@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from defedbio.chain.values import StudyRules
+from defedbio.crypto.packing import Layout
+from defedbio.crypto.proofs import share as share_proof
+from defedbio.crypto.wire import HEADER_BYTES
 from defedbio.domain import CeremonyKind
 from defedbio.errors import InternalFault
 from defedbio.learning import statistics
 from defedbio.learning.parameters import count
 from defedbio.learning.plan import EVALUATION, Step, schedule
+from defedbio.learning.state import size_cap
 from defedbio.learning.tasks import open_task
-from defedbio.network.consent import Cohort, Consent, KeyTerms, Opened, Party, PrivacyTerms, Sum, Timing
+from defedbio.network.consent import Cohort, Consent, KeyTerms, Opened, Party, PrivacyTerms, Retention, Sum, Timing
 from defedbio.network.precision import precision
 from defedbio.spec import RegressionSpec, StudySpec, SumPrivacy
 
@@ -96,8 +100,18 @@ def consent_to(
             confirmations=spec.confirmations,
             max_voids=spec.max_voids,
         ),
+        retention=Retention(spec.retention_days, _kept_bytes(spec, rules.seats, epoch)),
         privacy=_privacy(spec),
     )
+
+
+def _kept_bytes(spec: StudySpec, seats: int, epoch: EpochFacts) -> int:
+    """The numbers that the finalised rounds of a study publish, if all seats are taken and everyone is honest: updates, the product, a
+    share of each holder, opening and model. Proofs of updates come on top, whose size follows from their forms (docs/proofs.md)."""
+    steps, width = schedule(spec), spec.modulus_bits // 8
+    ciphertexts = sum(Layout(spec.modulus_bits, step.runs).ciphertexts for step in steps)
+    of_each = len(epoch.holders) * share_proof.size(spec.modulus_bits) + size_cap(spec) + HEADER_BYTES * (seats + 2 + len(epoch.holders))
+    return ciphertexts * width * (2 * seats + 2 + 2 + len(epoch.holders)) + len(steps) * of_each
 
 
 def _opened(spec: StudySpec) -> Iterator[Opened]:

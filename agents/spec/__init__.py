@@ -88,7 +88,8 @@ class Deadlines:
 class StudySpec:
     """`raw` is the exact text whose keccak256 is on the chain. `weight_cap` is 1 when weighting is uniform. `least_share` is in
     ten-thousandths. `invited` are the addresses that may enrol, as the text has them; empty when any member may. Where `confirmations`
-    is None the chain decides (`chain.network.confirmations_on`). With `proofs` every contribution has to prove that it obeys the study's
+    is None the chain decides (`chain.network.confirmations_on`). Participants keep what finalised rounds published for
+    `retention_days` after the study's end. With `proofs` every contribution has to prove that it obeys the study's
     rules."""
 
     raw: bytes = field(repr=False)
@@ -111,6 +112,7 @@ class StudySpec:
     deadlines: Deadlines
     confirmations: int | None
     max_voids: int
+    retention_days: int
     evaluation: EvaluationSpec | None = None
     statistics: StatisticsSpec | None = None
     privacy: Privacy | None = None
@@ -204,6 +206,7 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
         "proofs": document.get("proofs", "required") == "required",
         "confirmations": document.get("confirmations"),
         "max_voids": document.get("max_voids", 3),
+        "retention_days": document.get("retention_days", 30),
     }
 
 

@@ -14,10 +14,12 @@ import pytest
 from defedbio.chain.values import KeyEpoch, Study
 from defedbio.crypto import wire
 from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus
+from defedbio.errors import InvalidSpec
 from defedbio.learning.plan import schedule
 from defedbio.network.connection import rules_of
 from defedbio.network.consent import Consent, Timing
 from defedbio.network.describe import WEIGHT, consent_to
+from defedbio.protocol.evidence import round_blobs
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.view import RoundView
 from defedbio.spec import StudySpec
@@ -104,6 +106,38 @@ def test_every_rule_is_said() -> None:
     assert ", ".join(f"{name} {seconds} s" for name, seconds in deadlines.items() if name != "enrol") in text
     assert "by sample count up to 100" in text and "encryption only" in text and "0x" + "ab" * 32 in text
     assert {f.name for f in fields(Timing)} == {*deadlines, "enrol_until", "confirmations", "max_voids"} - {"enrol"}
+
+
+def test_how_long_ciphertexts_are_kept_and_what_that_means_is_said() -> None:
+    study = frame_of({"retention_days": 77})
+    consent = asked(study.spec)
+    text = str(consent)
+    assert "while the study runs and for 77 days after its end" in text and "old key shares as open a sum open each of these" in text
+    assert "for 30 days after its end" in str(asked(frame().spec)), "unless the spec says otherwise"
+    assert "until its end, and not after it" in str(asked(frame_of({"retention_days": 0}).spec))
+    assert consent.retention.days == 77 and f"about {consent.retention.bytes / 1e6:,.1f} MB and the proofs at each" in text
+
+
+def test_what_is_said_to_be_kept_is_what_is_kept(tmp_path: Path) -> None:
+    study = frame_of({"rounds": 1})
+    world = InProcess(tmp_path, study)
+    said = asked(study.spec).retention.bytes
+    try:
+        finalised = world.play(lambda played: played.complete).finalised
+        blobs = {blob.cid: blob for view in finalised for blob in round_blobs(study, view) if blob.kept}
+        sizes = {cid: len(world.tools[0].fetcher.peers.fetch(cid, blob.owner, blob.most, 1.0)) for cid, blob in blobs.items()}
+        missing = sum(len(PEOPLE) - len(view.shares) for view in finalised)
+        share = max(sizes[cid] for cid, blob in blobs.items() if blob.kind == "share")
+        assert sum(sizes.values()) == pytest.approx(said - missing * share, rel=0.05), "less the shares that no holder had to release"
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("days", [-1, 3651, 1.5, "30", None])
+def test_a_retention_is_a_number_of_days(days: Any) -> None:
+    document = json.loads(frame().spec.raw) | {"retention_days": days}
+    with pytest.raises(InvalidSpec, match="retention_days"):
+        StudySpec.from_bytes(json.dumps(document).encode())
 
 
 def test_who_may_take_a_seat_is_said() -> None:
