@@ -6,11 +6,12 @@ import json
 import os
 import sqlite3
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from defedbio.config import private_folder, sync_folder
-from defedbio.errors import InvalidInput
+from defedbio.errors import InternalFault, InvalidInput
 
 DISK_HINT = "see to its disk (is it full?), then start again: it goes on where its journal ends"
 
@@ -20,16 +21,17 @@ class Journal:
 
     Writes are committed with SQLite's `synchronous=EXTRA` and the names of file and folder are synced, so a value that `put` returned for
     survives SIGKILL and a cut of power. One process at a time may hold a journal: two agents of one organisation on one study would each
-    commit their own update. What the disk refuses is told as InvalidInput by every method: nothing was written then.
+    commit their own update. What the disk refuses is told as InvalidInput by every method: nothing was written then. What is deleted is
+    overwritten with zeros, and the file shrinks by it.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the journal.
+    def __init__(self, path: Path, declared: Callable[[str], bool] = lambda key: True) -> None:
+        """Open or create the journal. It takes entries of `declared` keys alone: writing another raises InternalFault.
 
         Raises:
             InvalidInput: if another process holds it, it is not a journal or the disk refuses it.
         """
-        self._name = path.name
+        self._name, self._declared = path.name, declared
         self._lock = threading.Lock()
         try:
             private_folder(path.parent)
@@ -42,6 +44,8 @@ class Journal:
         try:
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("PRAGMA synchronous=EXTRA")
+            self._db.execute("PRAGMA secure_delete=ON")
+            self._db.execute("PRAGMA auto_vacuum=FULL")
             self._db.execute("BEGIN EXCLUSIVE")
             self._db.execute("CREATE TABLE IF NOT EXISTS record (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
             self._db.execute("COMMIT")
@@ -54,6 +58,7 @@ class Journal:
         return None if row is None else bytes(row[0])
 
     def put_bytes(self, key: str, value: bytes) -> None:
+        self._check(key)
         self._execute("INSERT INTO record VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
 
     def get(self, key: str) -> dict[str, Any] | None:
@@ -65,25 +70,42 @@ class Journal:
 
     def put_once(self, key: str, value: dict[str, Any]) -> dict[str, Any]:
         """Write unless the key is there already; return what the journal then holds."""
-        self._execute("INSERT INTO record VALUES (?, ?) ON CONFLICT (key) DO NOTHING", key, json.dumps(value, sort_keys=True).encode())
-        kept = self.get(key)
+        return dict(json.loads(self.put_bytes_once(key, json.dumps(value, sort_keys=True).encode())))
+
+    def put_bytes_once(self, key: str, value: bytes) -> bytes:
+        """The same of bytes."""
+        self._check(key)
+        self._execute("INSERT INTO record VALUES (?, ?) ON CONFLICT (key) DO NOTHING", key, value)
+        kept = self.get_bytes(key)
         assert kept is not None
         return kept
 
-    def delete(self, key: str) -> None:
-        self._execute("DELETE FROM record WHERE key = ?", key)
+    def delete(self, *keys: str) -> None:
+        """Remove these entries, all or none; one that is not there is no error."""
+        if keys:
+            self._execute("DELETE FROM record WHERE key IN (SELECT value FROM json_each(?))", json.dumps(keys))
+
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes of every entry's value, by key."""
+        return dict(self._rows("SELECT key, length(value) FROM record"))
 
     def close(self) -> None:
         with self._lock:
             self._db.close()
 
+    def _check(self, key: str) -> None:
+        if not self._declared(key):
+            raise InternalFault(f"the journal {self._name} takes no entry {key!r}: no kind declares it")
+
     def _execute(self, statement: str, *values: str | bytes) -> tuple[Any, ...] | None:
+        return next(iter(self._rows(statement, *values)), None)
+
+    def _rows(self, statement: str, *values: str | bytes) -> list[tuple[Any, ...]]:
         try:
             with self._lock:
-                row: tuple[Any, ...] | None = self._db.execute(statement, values).fetchone()
+                return self._db.execute(statement, values).fetchall()
         except sqlite3.Error as error:
             raise InvalidInput(f"the journal {self._name} cannot be used: {error}", DISK_HINT) from None
-        return row
 
 
 def _unopened(path: Path, error: sqlite3.Error) -> InvalidInput:

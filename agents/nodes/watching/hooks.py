@@ -2,7 +2,8 @@
 
 Every receiver has a thread and a bounded queue of its own. An event of the chain is delivered at least once, across restarts too: the
 journal holds what arrived, and a node that starts reads all events from the chain again. Its `id` is always the same, for whoever must
-count it once. A receiver that is new to the study hears of what comes, not of what was.
+count it once. A receiver that is new to the study hears of what comes, not of what was. Once everything up to a block is delivered, and no
+reorganisation reaches that deep, the block's number stands for it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +23,8 @@ from defedbio.threads import kept_up
 
 FORMAT = "defedbio-event/1"
 ONCE = "once/"
+DEEP = 256  # blocks below the newest event; of deeper ones a reorganisation is not told
+SETTLED_EACH = 32  # deliveries
 LEFT_OUT = frozenset({"at", "level", "phase", "status", "retry", "waiting", "fatal", "during"})
 
 
@@ -58,6 +61,10 @@ class Memory(Protocol):
     def put(self, key: str, value: dict[str, Any]) -> None: ...
 
     def put_once(self, key: str, value: dict[str, Any]) -> dict[str, Any]: ...
+
+    def delete(self, *keys: str) -> None: ...
+
+    def sizes(self) -> Mapping[str, int]: ...
 
 
 class Hooks:
@@ -102,6 +109,10 @@ class _Delivery:
         self._since = int(journal.put_once(self._name, {"since": since})["since"])
         self._queue: queue.Queue[dict[str, Any]] = queue.Queue(policy.waiting)
         self._taken: set[str] = set()
+        self._waiting: dict[str, int] = {}  # by id the blocks of the chain's events that have not arrived, and of those that have
+        self._arrived: dict[str, int] = {}
+        marks = [key for key in journal.sizes() if key.startswith(f"{self._name}/")]
+        journal.delete(*(key for key in marks if (journal.get(key) or {}).get("block", self._since + 1) <= self._since))
         self._no_more, self._ended = threading.Event(), threading.Event()
         self._writing = threading.Lock()
         self._thread = kept_up(self._work, "hook", self._ended)
@@ -110,7 +121,10 @@ class _Delivery:
         if event["id"] in self._taken or event.get("block", self._since + 1) <= self._since:
             return
         self._taken.add(event["id"])
-        if _comes_again(event) and self._journal.get(self._key(event)) is not None:
+        known = _comes_again(event) and self._journal.get(self._key(event)) is not None
+        if "block" in event:
+            (self._arrived if known else self._waiting)[event["id"]] = event["block"]
+        if known:
             return
         try:
             self._queue.put_nowait(event)
@@ -161,7 +175,27 @@ class _Delivery:
     def _remember(self, event: dict[str, Any]) -> None:
         with self._writing:
             if _comes_again(event) and not self._ended.is_set():
-                self._journal.put(self._key(event), {"delivered": True})
+                on_chain = {"block": event["block"]} if "block" in event else {}
+                self._journal.put(self._key(event), on_chain or {"delivered": True})
+                if on_chain:
+                    self._arrived[event["id"]] = self._waiting.pop(event["id"])
+                if len(self._arrived) >= SETTLED_EACH:
+                    self._settle()
+
+    def _settle(self) -> None:
+        """Let the number of a block stand for what arrived up to it."""
+        newest = max(self._arrived.copy().values())
+        settled = min([block - 1 for block in self._waiting.copy().values()] + [newest - DEEP])
+        past = [name for name, block in self._arrived.copy().items() if block <= settled]
+        if not past:
+            return
+        # The number first: a mark that outlives it is deleted at the next start.
+        self._journal.put(self._name, {"since": settled})
+        self._since = settled
+        self._journal.delete(*(f"{self._name}/{name}" for name in past))
+        for name in past:
+            del self._arrived[name]
+        self._taken.difference_update(past)
 
     def _key(self, event: dict[str, Any]) -> str:
         return f"{self._name}/{event['id']}"
