@@ -18,6 +18,7 @@ DEFAULT_HOME = Path("~/.defedbio")
 DEFAULT_NETWORK_FILE = Path("build/networks/development.json")
 DEFAULT_IPFS_API = "/ip4/127.0.0.1/tcp/5001"
 MAX_DOCUMENT_BYTES = 1 << 20
+JOURNAL = "journal.sqlite"  # in a study's folder
 NO_FIELDS: Mapping[str, type] = MappingProxyType({})
 
 
@@ -62,6 +63,11 @@ class Home:
 
     def study(self, chain_id: int, manager: str, study: int) -> Path:
         return self.root / "studies" / f"{chain_id}-{manager.lower()}-{study}"
+
+    def studies(self, chain_id: int, manager: str) -> tuple[int, ...]:
+        """The studies of a RoundManager that have a folder here."""
+        names = (path.name.rpartition("-") for path in (self.root / "studies").glob(f"{chain_id}-{manager.lower()}-*"))
+        return tuple(sorted(int(number) for _, _, number in names if number.isdecimal()))
 
 
 def private_folder(path: Path) -> Path:

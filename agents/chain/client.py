@@ -132,6 +132,14 @@ class ChainClient:
         """Wei held by an address, the account's own by default."""
         return self._rpc.ask("eth_getBalance", checksum(address or self.address), "latest", read=as_int)
 
+    def nonce(self, address: str) -> int:
+        """How many transactions of an address the chain has taken by its newest block: each of its nonces below that is used.
+
+        Raises:
+            ChainUnreachable: if there is no answer.
+        """
+        return self._rpc.ask("eth_getTransactionCount", checksum(address), "latest", read=as_count)
+
     def call(self, call: Call) -> Any:
         """What a view function returns: the value, or a tuple of several.
 

@@ -92,11 +92,19 @@ class Connection:
         raw = self.peers.fetch(opened.spec_cid, opened.coordinator, MAX_SPEC_BYTES, FETCH_SECONDS, keepers)
         return on_chain, spec_of(raw, on_chain, invited)
 
-    def pin_agreed(self, study: int) -> None:
-        """Keep what was agreed, the spec and the transcript of the key (C5), once both are fetched and checked."""
+    def agreed(self, study: int) -> tuple[str, str]:
+        """The CIDs of what was agreed: the spec and the transcript of the key.
+
+        Raises:
+            NotFound: for an unknown study.
+        """
         opened = self.studies.opening_of(study)
-        self.store.pin(opened.spec_cid)
-        self.store.pin(self.keys.proposal_of(opened.key_epoch).transcript_cid)
+        return opened.spec_cid, self.keys.proposal_of(opened.key_epoch).transcript_cid
+
+    def pin_agreed(self, study: int) -> None:
+        """Keep what was agreed (C5), once it is fetched and checked."""
+        for cid in self.agreed(study):
+            self.store.pin(cid)
 
 
 def transcript_of(raw: bytes, on_chain: KeyEpoch, network: Network) -> CeremonyTranscript:

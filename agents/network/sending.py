@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from defedbio.chain.records import Receipt, Transaction
+from defedbio.chain.records import Head, Receipt, Transaction
 from defedbio.report import Reporter
 
 
@@ -12,6 +12,10 @@ class Sends(Protocol):
     """What sends for an account: `chain.client.ChainClient`, or what stands for it."""
 
     def send(self, transaction: Transaction) -> Receipt: ...
+
+    def nonce(self, address: str) -> int: ...
+
+    def block(self, number: int) -> Head | None: ...
 
 
 def send(chain: Sends, report: Reporter, transaction: Transaction, **facts: Any) -> Receipt:

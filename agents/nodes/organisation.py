@@ -10,6 +10,7 @@ from pathlib import Path
 
 from defedbio.chain.events import Event
 from defedbio.chain.feed import EventFeed, FeedState
+from defedbio.chain.records import Head
 from defedbio.domain import Phase
 from defedbio.errors import (
     BlobUnavailable,
@@ -25,6 +26,7 @@ from defedbio.nodes.refusals import REFUSALS, Refusal
 from defedbio.nodes.watching.telling import round_events, study_facts
 from defedbio.protocol import actions as act
 from defedbio.protocol.decide import Clock, Role, decide
+from defedbio.protocol.effects.keeping import Housekeeping, sizes_by_kind, tidy
 from defedbio.protocol.perform import facts_of, perform
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.view import RoundView, StudyView, fold
@@ -66,8 +68,10 @@ class OrganisationNode:
     _told: dict[str, object] = field(default_factory=dict)
     _pause: float = 0.0
     _done: act.Action | None = None
-    _head: int = 0
     _latest: int = 0
+    _deep: Head | None = None
+    _housekeeping: Housekeeping = field(default_factory=Housekeeping)
+    _untidy: bool = False
 
     def run(self) -> bool:
         """Work until the study is complete (True) or `stop` is set (False).
@@ -108,12 +112,15 @@ class OrganisationNode:
         """
         study = self.refresh()
         action = decide(self.role(study), study, facts_of(self.tools, study), self.clock(study))
+        if isinstance(action, act.Finish | act.Halt) and self._tidy(study):
+            return False
         if isinstance(action, act.Finish):
             return True
         if isinstance(action, act.Halt):
             raise StudyHalted(f"study {study.id} cannot go on: {action.reason}", "`defedbio round list` shows what happened in each round")
         if action is None or _step(study, action) in self._lost:
-            self._rest()
+            if not self._tidy(study):
+                self._rest()
             return False
         if action == self._done:
             # Until it is deep enough to count, it is done again, as a reorganisation may have taken it back: at the pace of blocks.
@@ -152,6 +159,21 @@ class OrganisationNode:
         self.stop.wait(self.options.poll_seconds)
         return False
 
+    def _tidy(self, study: StudyView) -> bool:
+        """Do a piece of housekeeping, if one is due, now that nobody waits for this node."""
+        if self._deep is None or self._untidy:
+            return False
+        try:
+            return tidy(self.tools, study, self._deep, self._housekeeping)
+        except DefedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - told, and nothing of it goes on
+            # As in a round: a peer's input may have found it, and rounds go on without.
+            self._untidy = True
+            message = f"keeps and forgets nothing until it is started again: {type(error).__name__} at {_place(error)}"
+            self.tools.report.note(message, level="warning", event="node.trouble")
+            return False
+
     def _rest(self) -> None:
         self._pause = min(max(2 * self._pause, self.options.first_poll), self.options.poll_seconds)
         self.stop.wait(self._pause)
@@ -163,7 +185,7 @@ class OrganisationNode:
             self._refused, self._refused_at, self._refused_block, self._refusals = error.name, now, self._latest, 0
         self._refusals += 1
         kind = REFUSALS.get(error.name, Refusal.LOST)
-        visible = self._head >= self._refused_block
+        visible = self._deep is not None and self._deep.number >= self._refused_block
         if not visible:
             self._refused_at = now  # the block that refused it is not yet deep enough to count
         bounded = _bounded(study, action) and kind is not Refusal.OURS
@@ -199,7 +221,7 @@ class OrganisationNode:
             for told in round_events(events, self._study, self.tools.address, self._scope()):
                 self.tools.report.state(**told)
         self._tell_state(state, self._study)
-        self._head, self._latest = state.head.number, state.latest.number
+        self._latest, self._deep = state.latest.number, state.head
         view = self._study.latest
         seen = (view.id, view.phase) if view else (0, Phase.NONE)
         if seen != self._seen:
@@ -209,6 +231,7 @@ class OrganisationNode:
         return self._study
 
     def _tell(self, view: RoundView) -> None:
+        self.tools.report.state(journal=dict(sizes_by_kind(self.tools.memory.sizes())))
         self.tools.report.emit(
             {"phase": "chain", "status": "note", "round": view.id, "step": view.step, "entered": view.phase.name.lower()}
         )

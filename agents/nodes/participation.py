@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from defedbio.chain.feed import EventFeed
 from defedbio.chain.snapshot import SnapshotFile
-from defedbio.config import Home
+from defedbio.config import JOURNAL, Home
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.errors import InvalidInput, NotFound
 from defedbio.learning.custom import Maker
@@ -18,8 +19,11 @@ from defedbio.network.modules import allowed
 from defedbio.network.shares import load_share
 from defedbio.nodes.organisation import LoopOptions, OrganisationNode
 from defedbio.nodes.watching.metered import MeteredStore
+from defedbio.nodes.watching.probes import has_let_go
+from defedbio.protocol.catalogue import LET_GO
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.journal import Journal
+from defedbio.protocol.memory import Memory
 from defedbio.protocol.reading import Reader
 from defedbio.protocol.tools import Tools
 
@@ -46,7 +50,8 @@ def assemble(
     frame = connection.frame(study)
     folder = home.study(network.chain_id, network.contracts["RoundManager"], study)
     check_accepted(folder, study, connection.studies.study_of(study).spec_hash)
-    connection.pin_agreed(study)
+    if Memory(journal).get(LET_GO) is None:
+        connection.pin_agreed(study)
     enrolled = connection.studies.participant_index(study, address) > 0
     epoch = frame.spec.key_epoch
     holder_index = connection.keys.holder_index(epoch, address) or None
@@ -59,14 +64,8 @@ def assemble(
     if data is not None and not data.is_file():
         raise NotFound(f"no data file at {data}")
     share_path = home.share(network.chain_id, network.contracts["KeyRegistry"], epoch)
-    tools = Tools(
-        frame=frame,
-        address=address,
-        chain=connection.client,
-        store=connection.store,
-        fetcher=connection.fetcher(frame),
-        journal=journal,
-        report=connection.report,
+    tools = replace(
+        housekeeper(connection, home, frame, address, journal),
         dataset=_load(connection, frame, data) if enrolled and data is not None else None,
         installed=_installed(home, frame) if enrolled else {},
         share=load_share(share_path, epoch, frame.key, password) if holder_index else None,
@@ -76,6 +75,29 @@ def assemble(
     saved = SnapshotFile(folder / EVENTS_FILE, client.network, client.rpc_shown, study)
     feed = EventFeed(client, confirmations=frame.confirmations, study=study, saved=saved)
     return OrganisationNode(tools, feed, holder_index, options)
+
+
+def housekeeper(connection: Reader, home: Home, frame: StudyFrame, address: str, journal: Journal) -> Tools:
+    """Tools that can keep, forget and let go what an organisation has of a study, and take no part in it."""
+    return Tools(
+        frame=frame,
+        address=address,
+        chain=connection.client,
+        store=connection.store,
+        fetcher=connection.fetcher(frame),
+        memory=Memory(journal),
+        report=connection.report,
+        agreed=connection.agreed(frame.study),
+        shared=partial(agreed_elsewhere, connection, home, frame.study),
+    )
+
+
+def agreed_elsewhere(connection: Reader, home: Home, study: int) -> frozenset[str]:
+    """The CIDs of spec and key transcript of this organisation's other studies, except of those that it has let go."""
+    network = connection.client.network
+    where = network.chain_id, network.contracts["RoundManager"]
+    others = [other for other in home.studies(*where) if other != study and not has_let_go(home.study(*where, other) / JOURNAL)]
+    return frozenset(cid for other in others for cid in connection.agreed(other))
 
 
 def _installed(home: Home, frame: StudyFrame) -> dict[str, Maker]:

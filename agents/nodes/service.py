@@ -10,7 +10,7 @@ from pathlib import Path
 
 from defedbio.chain.network import Network
 from defedbio.compute.executor import Place, open_arithmetic
-from defedbio.config import Home
+from defedbio.config import JOURNAL, Home
 from defedbio.errors import DefedError, InvalidInput
 from defedbio.nodes.options import RunOptions
 from defedbio.nodes.organisation import LoopOptions
@@ -22,6 +22,7 @@ from defedbio.nodes.watching.receivers import Command, WebHook
 from defedbio.nodes.watching.running import announced
 from defedbio.nodes.watching.vitals import HasPeers, watched
 from defedbio.protocol.journal import Journal
+from defedbio.protocol.memory import open_journal
 from defedbio.protocol.reading import Reader
 from defedbio.report import Reporter, Sink, Tee
 from defedbio.web.hardening import unspecified
@@ -63,7 +64,7 @@ class NodeService:
         receivers = self._receivers(report)
         loop = LoopOptions(poll_seconds=self.options.poll, patience=self.options.patience)
         with ExitStack() as stack:
-            journal = Journal(self.folder / "journal.sqlite")
+            journal = open_journal(self.folder / JOURNAL)
             stack.callback(journal.close)
             log = LogFile(Path(self.options.log_file or self.folder / LOG_FILE))
             stack.callback(log.close)

@@ -44,7 +44,7 @@ class Facts:
     computed, as it would post them. The sum has so many `ciphertexts`; `parts_refused` says that posted parts of its opening do not hold,
     `withheld` that this node's one release of the round went to another aggregate. Of the holders that others accuse it has `weighed` the
     shares itself; it `refused` those of these holders. It looked at the `products` of others that are not its own. `idle` says that it sat
-    the round before out of its own accord.
+    the round before out of its own accord. A `forgotten` round is over for this node, whatever the chain makes of it.
     """
 
     prepared: bool = False
@@ -68,6 +68,7 @@ class Facts:
     refused: frozenset[str] = frozenset()
     weighed: frozenset[str] = frozenset()
     products: frozenset[Pair] = frozenset()
+    forgotten: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,11 @@ def decide(role: Role, study: StudyView, facts: Facts, clock: Clock) -> act.Acti
     if current is None:
         return _start_next(role, study, clock)
     # What t holders open of another product than this node's own comes before all else: soon it may be too late to void the round.
-    if (check := _opened(role, current, facts)) is not None:
+    if not facts.forgotten and (check := _opened(role, current, facts)) is not None:
         return check
+    if not current.phase.ended and facts.forgotten:
+        # A reorganisation brought it back. What this node did in it is not known here any more, so that it does nothing (P5).
+        return _overdue(role, study, current, clock)
     if not current.phase.ended:
         duty = _overdue(role, study, current, clock) or _in_round(role, study, current, facts, clock)
         # One is enough to show it, and what gets no shares does no harm: in turn, and when there is nothing else to do.

@@ -8,6 +8,7 @@ from typing import Any
 from defedbio.chain.bindings.round_manager import RoundManager
 from defedbio.errors import InternalFault
 from defedbio.protocol import actions as act
+from defedbio.protocol import catalogue as kinds
 from defedbio.protocol.decide import Facts
 from defedbio.protocol.effects import models, privacy, products, sums, updates
 from defedbio.protocol.tools import Tools, seen_in
@@ -20,16 +21,17 @@ def facts_of(tools: Tools, study: StudyView) -> Facts:
     if view is None:
         return Facts()
 
-    def kept(what: str) -> dict[str, Any] | None:
-        return tools.journal.get(tools.record(view, what))
+    def kept(kind: kinds.Kind[dict[str, Any]]) -> dict[str, Any] | None:
+        return tools.memory.get(kind, view)
 
     before = study.before(view)
-    aggregate, opening, model, adopted = kept("aggregate"), kept("opening"), kept("model"), kept("adopted")
+    aggregate, opening, model, adopted = kept(kinds.AGGREGATE), kept(kinds.OPENING), kept(kinds.MODEL), kept(kinds.ADOPTED)
     good, rejected = updates.checked(tools, view)
     return Facts(
-        prepared=kept("update") is not None,
+        prepared=kept(kinds.UPDATE) is not None,
+        forgotten=tools.memory.forgotten(view),
         private=tools.frame.privacy(view) is not None,
-        sits_out=tools.dataset is None or kept("sits-out") is not None,
+        sits_out=tools.dataset is None or kept(kinds.SITS_OUT) is not None,
         good=good,
         rejected=rejected,
         checked_ago=time.monotonic() - tools.checked_at.get(view.id, float("-inf")),
@@ -37,14 +39,14 @@ def facts_of(tools: Tools, study: StudyView) -> Facts:
         released=any(share.holder == tools.address for share in view.shares),
         opening=_pair(opening),
         model_hash=bytes.fromhex(model["hash"]) if model else None,
-        withheld=kept("withheld") is not None,
-        openings_checked=seen_in(kept("openings"), view.openings),
-        shares_tried=seen_in(kept("combining"), view.shares),
-        parts_refused=kept("parts") is not None,
+        withheld=kept(kinds.WITHHELD) is not None,
+        openings_checked=seen_in(kept(kinds.OPENINGS), view.openings),
+        shares_tried=seen_in(kept(kinds.COMBINING), view.shares),
+        parts_refused=kept(kinds.PARTS) is not None,
         ciphertexts=tools.frame.ciphertexts(view),
         adopted=adopted is not None and adopted["hash"] == view.model_hash.hex(),
         stopped=adopted is not None and adopted["hash"] == view.model_hash.hex() and bool(adopted["stopped"]),
-        idle=before is not None and tools.journal.get(tools.record(before, "sits-out")) is not None,
+        idle=before is not None and tools.memory.get(kinds.SITS_OUT, before) is not None,
         refused=frozenset(sums.refused(tools, view)),
         weighed=frozenset(sums.weighed(tools, view)),
         products=products.weighed(tools, view),

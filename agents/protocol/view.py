@@ -108,7 +108,8 @@ def _empty() -> Mapping[str, bytes]:
 @dataclass(frozen=True)
 class RoundView:
     """One round. Maps are keyed by address, and hold the latest word of each; `attestations_of_sets` counts its words. The round does not
-    wait for the participants at the positions in `absent`; those in `returned` were absent and asked to be waited for."""
+    wait for the participants at the positions in `absent`; those in `returned` were absent and asked to be waited for. `ended_in` is the
+    block in which it ended, 0 while it runs."""
 
     id: int
     study: int
@@ -139,6 +140,7 @@ class RoundView:
     model_hash: bytes = b""
     model_cid: str = ""
     parent_hash: bytes = b""
+    ended_in: int = 0
 
     @cached_property
     def start(self) -> str:
@@ -368,7 +370,7 @@ def _apply(draft: _Draft, event: ev.Event) -> None:
         case ev.ModelAttested():
             draft.items("attestations").append(ModelAttestation(event.holder, event.opening_root, event.model_hash, event.cid))
         case ev.RoundFinalised():
-            draft.set(phase=Phase.FINALISED, deadline=0)
+            draft.set(phase=Phase.FINALISED, deadline=0, ended_in=event.meta.block)
             draft.set(opening_root=event.opening_root, model_hash=event.model_hash, model_cid=event.cid)
         case ev.RoundVoided():
-            draft.set(phase=Phase.VOIDED, deadline=0)
+            draft.set(phase=Phase.VOIDED, deadline=0, ended_in=event.meta.block)

@@ -34,6 +34,7 @@ from defedbio.nodes.organisation import LoopOptions, OrganisationNode
 from defedbio.protocol.decide import Clock
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.journal import Journal
+from defedbio.protocol.memory import Memory
 from defedbio.protocol.reading import Reader
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.verify import Check, verify_round
@@ -254,7 +255,7 @@ class Arena:
             chain=member.client,
             store=member.store,
             fetcher=reader.fetcher(self.frame),
-            journal=member.journal,
+            memory=Memory(member.journal),
             report=report,
             dataset=dataset(member.position, COLUMNS) if member.position < self.organisations else None,
             share=self._dealt[1][member.holder - 1] if member.holder else None,

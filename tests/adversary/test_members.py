@@ -16,9 +16,11 @@ from defedbio.chain.events import block_time
 from defedbio.domain import BitSet, Phase
 from defedbio.errors import InvalidSpec
 from defedbio.network.describe import consent_to
+from defedbio.protocol import catalogue as kinds
 from defedbio.protocol import parts
 from defedbio.protocol import view as view_module
 from defedbio.protocol.effects import sums
+from defedbio.protocol.memory import key_of
 from defedbio.protocol.view import StudyView, fold
 from tests.adversary.arena import PHASE_SECONDS, Arena, Member, reached
 from tests.adversary.frame import Attack
@@ -184,7 +186,7 @@ def test_a_flood_of_accusations(attack: Attack, make_arena: MakeArena, monkeypat
         before = len(arena.round(1).shares)
         final = arena.play(reached(1, Phase.FINALISED)).rounds[1]
         assert {dispute.accuser for dispute in final.disputes} == {liar.address}
-        assert not any(member.journal.get(member.tools.record(final, "refused-shares")) for member in arena.members)
+        assert not any(member.journal.get(key_of(kinds.REFUSED_SHARES, final)) for member in arena.members)
         (idle,) = [member for member in arena.key_holders if member.address not in accused]
         assert set(sums.weighed(idle.tools, final)) == accused, "the holder that has nothing else to do looks"
     with attack.works("the opening in parts, with the shares that were there; and whoever reads the events reads no faster than they come"):

@@ -8,6 +8,7 @@ import pytest
 
 from defedbio.chain.bindings.round_manager import RoundManager, commitment_hash
 from defedbio.domain import BitSet, Phase
+from defedbio.protocol import catalogue as kinds
 from defedbio.protocol.frame import NO_PROOF
 from defedbio.protocol.view import Share, StudyView
 from tests.adversary.arena import Arena, Member, reached
@@ -143,7 +144,7 @@ def test_a_root_that_someone_else_reveals_first(attack: Attack, make_arena: Make
         arena.play(reached(1, Phase.OPEN))
         while victim.address not in arena.round(1).commitments:
             assert arena.step(victim)
-        record = victim.tools.require(arena.round(1), "update")
+        record = victim.tools.memory.require(kinds.UPDATE, arena.round(1))
         root, salt = bytes.fromhex(record["root"]), b"\x01" * 32
         commitment = commitment_hash(arena.frame.chain_id, arena.frame.contract, 1, cheat.address, root, record["cid"], NO_PROOF, salt)
         arena.send(cheat, RoundManager.commit("copy", 1, commitment))

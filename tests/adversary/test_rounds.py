@@ -16,6 +16,7 @@ from defedbio.crypto.merkle import keccak256
 from defedbio.domain import NO_ONE, BitSet, CeremonyKind, KeyEpochStatus, Phase
 from defedbio.errors import BlobMismatch, BlobUnavailable, InvalidSpec
 from defedbio.ipfs.cid import cid_of
+from defedbio.protocol import catalogue as kinds
 from defedbio.protocol.effects import sums
 from defedbio.protocol.frame import NO_PROOF
 from tests.adversary.arena import Arena, Member, reached
@@ -88,7 +89,7 @@ def test_the_right_root_of_the_product_with_the_cid_of_nothing(attack: Attack, m
     arena.play(reached(1, Phase.FROZEN))
     with attack.sends("the right root of the product with the CID of nothing, before anyone else posts it"):
         sums.compute_aggregate(cheat.tools, arena.round(1))
-        root = bytes.fromhex(cheat.tools.require(arena.round(1), "aggregate")["root"])
+        root = bytes.fromhex(cheat.tools.memory.require(kinds.AGGREGATE, arena.round(1))["root"])
         arena.send(cheat, RoundManager.post_aggregate("nothing", 1, root, NOTHING))
     with attack.seen("by whoever comes next in turn as another post than its own, so that it posts root and CID again"):
         # The holders are slower than the turns: only one of them is there.

@@ -28,8 +28,10 @@ from defedbio.network.modules import allow
 from defedbio.network.shares import write_share
 from defedbio.nodes.watching.logs import LogFile
 from defedbio.nodes.watching.running import announced
+from defedbio.protocol import catalogue as kinds
 from defedbio.protocol.effects import updates
 from defedbio.protocol.journal import Journal
+from defedbio.protocol.memory import key_of
 from defedbio.protocol.randomness import training_seed
 from scripts.consortium import cli_command
 from tests.adversary.arena import Arena, Member, reached
@@ -80,7 +82,7 @@ def test_a_whole_round_is_searched_for_every_secret(attack: Attack, proven_arena
     with attack.sends("a search for every secret and data value in all forms, before the reveals and at the end"):
         target.tools.rand = rand
         arena.play(reached(1, Phase.COMMITTED))
-        record = target.tools.require(arena.round(1), "update")
+        record = target.tools.memory.require(kinds.UPDATE, arena.round(1))
         salts.append(bytes.fromhex(record["salt"]))
         before_reveals = left_behind(arena)
         arena.play(lambda study: study.complete)
@@ -104,9 +106,7 @@ def test_a_whole_round_is_searched_for_every_secret(attack: Attack, proven_arena
     with attack.seen("by this test, which finds what it plants"):
         planted = canaries.found(b"..." + str(training_seed(next(raw for raw in drawn if len(raw) == 32 and raw not in salts))).encode())
         assert len(planted) == 1
-        assert Canaries({salts[0].hex().encode(): "salt"}).found(
-            target.journal.get_bytes(target.tools.record(arena.round(1), "update")) or b""
-        )
+        assert Canaries({salts[0].hex().encode(): "salt"}).found(target.journal.get_bytes(key_of(kinds.UPDATE, arena.round(1))) or b"")
     with attack.works("the round finalises and can be verified"):
         assert all(check.ok for check in arena.verify(1))
     with attack.unlearnt("any key, share, seed, random number or value of the data, nor a salt before its reveal"):

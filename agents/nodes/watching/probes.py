@@ -15,6 +15,9 @@ from typing import Any, TypeVar
 from defedbio.chain.client import ChainClient
 from defedbio.errors import DefedError, Unreachable
 from defedbio.nodes.watching.metrics import PREFIX
+from defedbio.protocol.catalogue import LET_GO
+from defedbio.protocol.effects.keeping import sizes_by_kind
+from defedbio.protocol.memory import key_of
 
 T = TypeVar("T")
 METRICS_SECONDS = 2.0
@@ -60,7 +63,7 @@ def pending_transactions(journal: Path, client: ChainClient) -> int | None:
     if not journal.exists():
         return 0
     try:
-        with closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=1.0)) as database:
+        with closing(_read_only(journal)) as database:
             entries = sorted(_transactions(database), key=lambda entry: -int(entry["nonce"]))
     except sqlite3.Error:
         return None
@@ -71,6 +74,32 @@ def pending_transactions(journal: Path, client: ChainClient) -> int | None:
             break
         pending += 1
     return pending
+
+
+def journal_sizes(journal: Path) -> dict[str, int] | None:
+    """Bytes of a journal's entries by their kinds, of a journal that no agent holds; None if one does."""
+    if not journal.exists():
+        return {}
+    try:
+        with closing(_read_only(journal)) as database:
+            return dict(sizes_by_kind(dict(database.execute("SELECT key, length(value) FROM record"))))
+    except sqlite3.Error:
+        return None
+
+
+def has_let_go(journal: Path) -> bool:
+    """Whether this organisation keeps nothing any more of the study that the journal is of. One that is held is of a study that goes on."""
+    if not journal.exists():
+        return False
+    try:
+        with closing(_read_only(journal)) as database:
+            return database.execute("SELECT 1 FROM record WHERE key = ?", (key_of(LET_GO),)).fetchone() is not None
+    except sqlite3.Error:
+        return False
+
+
+def _read_only(journal: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True, timeout=1.0)
 
 
 def _transactions(database: sqlite3.Connection) -> Iterator[dict[str, Any]]:

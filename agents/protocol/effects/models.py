@@ -9,6 +9,7 @@ from defedbio.crypto import roots, threshold, wire
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.threshold import Opening
 from defedbio.errors import BadOpening, BlobUnavailable, InternalFault, InvalidInput, PeerFault
+from defedbio.protocol import catalogue as kinds
 from defedbio.protocol.effects import sums
 from defedbio.protocol.effects.fetching import fetching
 from defedbio.protocol.result import next_model
@@ -18,7 +19,7 @@ from defedbio.protocol.view import RoundView, StudyView
 
 def check_posted_opening(tools: Tools, study: StudyView, view: RoundView) -> None:
     """Look at the first of the posted openings that was not looked at yet; if it holds it gives the model."""
-    looked_at = seen_in(tools.journal.get(tools.record(view, "openings")), view.openings)
+    looked_at = seen_in(tools.memory.get(kinds.OPENINGS, view), view.openings)
     ciphertexts, post = sums.own_aggregate(tools, view), view.openings[looked_at]
     try:
         with tools.report.phase("verify-opening", round=view.id):
@@ -30,7 +31,7 @@ def check_posted_opening(tools: Tools, study: StudyView, view: RoundView) -> Non
     else:
         keep_opening(tools, study, view, openings)
         return
-    tools.journal.put(tools.record(view, "openings"), seen(view.openings[: looked_at + 1]))
+    tools.memory.put(kinds.OPENINGS, view, seen(view.openings[: looked_at + 1]))
 
 
 def assemble_parts(tools: Tools, study: StudyView, view: RoundView) -> None:
@@ -54,7 +55,7 @@ def assemble_parts(tools: Tools, study: StudyView, view: RoundView) -> None:
                 raise InternalFault("every part of the opening holds and the whole does not") from None
     except PeerFault as error:
         tools.report.note(f"part of the opening refused: {error.message}", round=view.id, peer=error.peer)
-        tools.journal.put(tools.record(view, "parts"), {"refused": True})
+        tools.memory.put(kinds.PARTS, view, {"refused": True})
     else:
         keep_opening(tools, study, view, openings)
 
@@ -62,7 +63,7 @@ def assemble_parts(tools: Tools, study: StudyView, view: RoundView) -> None:
 def combine_and_keep(tools: Tools, study: StudyView, view: RoundView) -> None:
     openings = sums.combine_shares(tools, view)
     if openings is None:
-        tools.journal.put(tools.record(view, "combining"), seen(view.shares))
+        tools.memory.put(kinds.COMBINING, view, seen(view.shares))
     else:
         keep_opening(tools, study, view, openings)
 
@@ -81,25 +82,25 @@ def keep_opening(tools: Tools, study: StudyView, view: RoundView, openings: list
         blob = wire.encode_opening(frame.header(wire.BlobKind.OPENING, view), openings)
         phase.bytes = len(model)
         root = roots.opening_root(openings, frame.key.public_key)
-        tools.journal.put(tools.record(view, "opening"), {"root": root.hex(), "cid": tools.store.add(blob)})
-        tools.journal.put_bytes(f"model/{keccak256(model).hex()}", model)
-        tools.journal.put(tools.record(view, "model"), {"hash": keccak256(model).hex(), "cid": tools.store.add(model)})
+        tools.memory.put(kinds.OPENING, view, {"root": root.hex(), "cid": tools.publish(view, "opening", blob)})
+        tools.memory.put(kinds.MODEL_BYTES, None, model, keccak256(model).hex())
+        tools.memory.put(kinds.MODEL, view, {"hash": keccak256(model).hex(), "cid": tools.publish(view, "model", model)})
 
 
 def _give_up(tools: Tools, view: RoundView) -> None:
     """Look at nothing of what is posted by now again."""
-    tools.journal.put(tools.record(view, "openings"), seen(view.openings))
-    tools.journal.put(tools.record(view, "combining"), seen(view.shares))
+    tools.memory.put(kinds.OPENINGS, view, seen(view.openings))
+    tools.memory.put(kinds.COMBINING, view, seen(view.shares))
 
 
 def post_opening(tools: Tools, view: RoundView) -> None:
-    record = tools.require(view, "opening")
+    record = tools.memory.require(kinds.OPENING, view)
     key = f"round/{view.id}/opening/{record['root']}"
     tools.send(RoundManager.post_opening(key, view.id, bytes.fromhex(record["root"]), record["cid"]), round=view.id)
 
 
 def attest_model(tools: Tools, view: RoundView) -> None:
-    opening, model = tools.require(view, "opening"), tools.require(view, "model")
+    opening, model = tools.memory.require(kinds.OPENING, view), tools.memory.require(kinds.MODEL, view)
     opening_root, model_hash = bytes.fromhex(opening["root"]), bytes.fromhex(model["hash"])
     key = f"round/{view.id}/model/{model['hash']}"
     tools.send(RoundManager.attest_model(key, view.id, opening_root, model_hash, model["cid"]), round=view.id)
@@ -111,8 +112,8 @@ def adopt_model(tools: Tools, view: RoundView) -> None:
     Raises:
         InternalFault: if this node computed another model from the same opening.
     """
-    own = tools.journal.get(tools.record(view, "model"))
-    opening = tools.journal.get(tools.record(view, "opening"))
+    own = tools.memory.get(kinds.MODEL, view)
+    opening = tools.memory.get(kinds.OPENING, view)
     if own and opening and opening["root"] == view.opening_root.hex() and own["hash"] != view.model_hash.hex():
         raise InternalFault(
             f"round {view.id} was finalised with model {view.model_hash.hex()}, and the same opening gives {own['hash']} here",
@@ -122,13 +123,10 @@ def adopt_model(tools: Tools, view: RoundView) -> None:
         state = tools.model(view)
         raw = state.to_bytes()
         # The last attestor's CID is nobody's to trust: it may name nothing, or anything of any size. Adding pins.
-        tools.store.add(raw)
+        tools.publish(view, "model", raw)
         phase.bytes = len(raw)
-    if (part := tools.journal.get(tools.record(view, "part"))) is not None:
-        tools.store.unpin(part["cid"])  # the whole opening holds it
     tools.updates.clear()
     tools.aggregates.clear()
-    for blob in ("update-blob", "aggregate-blob", "share-blob"):
-        tools.journal.delete(tools.record(view, blob))
-    tools.journal.put(tools.record(view, "adopted"), {"hash": view.model_hash.hex(), "stopped": state.stopped})
+    tools.memory.delete(view, *(kind for kind in kinds.KINDS if kind.goes is kinds.Goes.ADOPTED))
+    tools.memory.put(kinds.ADOPTED, view, {"hash": view.model_hash.hex(), "stopped": state.stopped})
     tools.report.emit({"phase": "round", "status": "done", "round": view.id, "step": view.step, "model": view.model_cid})

@@ -10,10 +10,9 @@ from __future__ import annotations
 from defedbio.chain.bindings.round_manager import RoundManager
 from defedbio.errors import InvalidData
 from defedbio.learning.privacy.budget import loss_after
+from defedbio.protocol import catalogue as kinds
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.view import RoundView, StudyView
-
-_CHARGED = "study/privacy"
 
 
 def charge(tools: Tools, study: StudyView, view: RoundView) -> None:
@@ -37,7 +36,7 @@ def charge(tools: Tools, study: StudyView, view: RoundView) -> None:
             f"the privacy budget is spent: another round makes epsilon {total:.4g}, and the study allows {privacy.epsilon:g}",
             "nothing to do: this organisation's records have told as much as was agreed",
         )
-    tools.journal.put(_CHARGED, {"rounds": [*charged, _name(view)]})
+    tools.memory.put(kinds.CHARGED, None, {"rounds": [*charged, _name(view)]})
 
 
 def publishing(tools: Tools, study: StudyView, view: RoundView) -> None:
@@ -46,8 +45,10 @@ def publishing(tools: Tools, study: StudyView, view: RoundView) -> None:
     Raises:
         InvalidData: if the charge was given to another round, which a reorganisation can bring about, and there is no budget for both.
     """
+    if tools.frame.privacy(view) is None:
+        return
     charge(tools, study, view)
-    tools.journal.put(tools.record(view, "published"), {"published": True})
+    tools.memory.put(kinds.PUBLISHED, view, {"published": True})
 
 
 def declare(tools: Tools, view: RoundView) -> None:
@@ -60,12 +61,12 @@ def declare(tools: Tools, view: RoundView) -> None:
 
 
 def _published(tools: Tools, view: RoundView) -> bool:
-    return tools.journal.get(tools.record(view, "published")) is not None
+    return tools.memory.get(kinds.PUBLISHED, view) is not None
 
 
 def _charged(tools: Tools) -> list[str]:
     """The rounds for which this organisation trained, in their order."""
-    return list((tools.journal.get(_CHARGED) or {"rounds": []})["rounds"])
+    return list((tools.memory.get(kinds.CHARGED) or {"rounds": []})["rounds"])
 
 
 def _name(view: RoundView) -> str:

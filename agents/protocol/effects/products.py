@@ -7,6 +7,7 @@ from defedbio.chain.values import WrongProduct
 from defedbio.crypto import numbers, wrong_product
 from defedbio.crypto.wrong_product import Value, WrongStep
 from defedbio.errors import BlobUnavailable, PeerFault
+from defedbio.protocol import catalogue as kinds
 from defedbio.protocol.effects.updates import load_updates
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.view import Pair, RoundView
@@ -38,12 +39,12 @@ def weigh(tools: Tools, view: RoundView, pair: Pair) -> None:
                 f"round/{view.id}/wrong-product/{post.root.hex()}", view.id, post.root, _shown(tools, view, step)
             )
             tools.send(shown, round=view.id)
-    tools.journal.put(tools.record(view, "weighed-products"), {"posts": [*_kept(tools, view), list(_named(pair))]})
+    tools.memory.enlist(kinds.WEIGHED_PRODUCTS, view, [pair[0].hex(), pair[1]])
 
 
 def weighed(tools: Tools, view: RoundView) -> frozenset[Pair]:
     """The roots and CIDs of others that this node has looked at."""
-    return frozenset((bytes.fromhex(root), cid) for root, cid in _kept(tools, view))
+    return frozenset((bytes.fromhex(root), cid) for root, cid in tools.memory.listed(kinds.WEIGHED_PRODUCTS, view))
 
 
 def _tell(tools: Tools, view: RoundView, poster: str, step: WrongStep | None) -> None:
@@ -69,11 +70,3 @@ def _shown(tools: Tools, view: RoundView, step: WrongStep) -> WrongProduct:
         product_path=step.product.path,
         modulus=numbers.to_bytes(key.n, key.modulus_bytes) if step.before else b"",
     )
-
-
-def _kept(tools: Tools, view: RoundView) -> list[list[str]]:
-    return list((tools.journal.get(tools.record(view, "weighed-products")) or {"posts": []})["posts"])
-
-
-def _named(pair: Pair) -> tuple[str, str]:
-    return pair[0].hex(), pair[1]

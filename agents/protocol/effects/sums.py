@@ -11,6 +11,7 @@ from defedbio.crypto.proofs import share as share_proof
 from defedbio.crypto.threshold import Opening
 from defedbio.errors import BlobUnavailable, InternalFault, PeerFault
 from defedbio.ipfs.cid import cid_of
+from defedbio.protocol import catalogue as kinds
 from defedbio.protocol import combining
 from defedbio.protocol.effects.updates import load_updates
 from defedbio.protocol.parts import parts
@@ -24,13 +25,13 @@ def compute_aggregate(tools: Tools, view: RoundView) -> None:
         ciphertexts, root = roots.product_and_root(updates, tools.frame.key.public_key)
         blob = wire.encode_aggregate(tools.frame.header(wire.BlobKind.AGGREGATE, view), ciphertexts)
         phase.bytes = len(blob)
-        tools.journal.put_bytes(tools.record(view, "aggregate-blob"), blob)
-        tools.journal.put(tools.record(view, "aggregate"), {"root": root.hex(), "cid": tools.store.add(blob)})
+        tools.memory.put(kinds.AGGREGATE_BLOB, view, blob)
+        tools.memory.put(kinds.AGGREGATE, view, {"root": root.hex(), "cid": tools.publish(view, "aggregate", blob)})
         tools.aggregates = {view.basis: ciphertexts}
 
 
 def post_aggregate(tools: Tools, view: RoundView) -> None:
-    record = tools.require(view, "aggregate")
+    record = tools.memory.require(kinds.AGGREGATE, view)
     key = f"round/{view.id}/aggregate/{record['root']}"
     tools.send(RoundManager.post_aggregate(key, view.id, bytes.fromhex(record["root"]), record["cid"]), round=view.id)
 
@@ -44,7 +45,7 @@ def release_share(tools: Tools, view: RoundView) -> None:
     frame, keyshare = tools.frame, tools.share
     if keyshare is None:
         raise InternalFault("asked to release a share without holding one")
-    root = bytes.fromhex(tools.require(view, "aggregate")["root"])
+    root = bytes.fromhex(tools.memory.require(kinds.AGGREGATE, view)["root"])
     release = {
         "chain": frame.chain_id,
         "contract": frame.contract,
@@ -53,14 +54,14 @@ def release_share(tools: Tools, view: RoundView) -> None:
         "aggregate": root.hex(),
     }
     # INVARIANT: one release a round, ever; the journal write is durable before any share exists (P5).
-    if tools.journal.put_once(tools.record(view, "release"), release) != release:
-        tools.journal.put(tools.record(view, "withheld"), {"aggregate": root.hex()})
+    if tools.memory.put_once(kinds.RELEASE, view, release) != release:
+        tools.memory.put(kinds.WITHHELD, view, {"aggregate": root.hex()})
         message = f"releases no share in round {view.id}: it made its one release for another aggregate, before the chain was reorganised"
         tools.report.note(message, round=view.id, level="warning", event="node.trouble")
         return
-    record = tools.journal.get(tools.record(view, "share")) or _make_share(tools, view, root)
-    if (blob := tools.journal.get_bytes(tools.record(view, "share-blob"))) is not None:
-        tools.store.add(blob)  # again each time: the node may have lost it
+    record = tools.memory.get(kinds.SHARE, view) or _make_share(tools, view, root)
+    if (blob := tools.memory.get(kinds.SHARE_BLOB, view)) is not None:
+        tools.publish(view, "share", blob)  # again each time: the node may have lost it
     share_root, proof = bytes.fromhex(record["root"]), bytes.fromhex(record["proof"])
     key = f"round/{view.id}/share/{record['root']}"
     tools.send(RoundManager.release_share(key, view.id, root, share_root, record["cid"], proof), round=view.id)
@@ -78,14 +79,14 @@ def _make_share(tools: Tools, view: RoundView, aggregate_root: bytes) -> dict[st
         phase.bytes = len(blob)
         record = {"root": roots.share_root(values, frame.key.public_key).hex(), "cid": cid_of(blob), "proof": keccak256(proof).hex()}
     # Proofs are random: before the record nothing of this one has left the node, after it none other is made.
-    tools.journal.put_bytes(tools.record(view, "share-blob"), blob)
-    return tools.journal.put_once(tools.record(view, "share"), record)
+    tools.memory.put(kinds.SHARE_BLOB, view, blob)
+    return tools.memory.put_once(kinds.SHARE, view, record)
 
 
 def own_aggregate(tools: Tools, view: RoundView) -> list[int]:
     """The aggregate this node computed itself: remembered, from its journal, or computed now."""
     if view.basis not in tools.aggregates:
-        blob = tools.journal.get_bytes(tools.record(view, "aggregate-blob"))
+        blob = tools.memory.get(kinds.AGGREGATE_BLOB, view)
         if blob is None:
             compute_aggregate(tools, view)
         else:
@@ -100,18 +101,18 @@ def parts_of(tools: Tools, study: StudyView, view: RoundView) -> dict[str, range
 
 def combine_part(tools: Tools, study: StudyView, view: RoundView) -> None:
     """P6: combine this organisation's part of the opening and post it, or journal that too few good shares are there."""
-    record = tools.journal.get(tools.record(view, "part"))
+    record = tools.memory.get(kinds.PART, view)
     if record is None:
         span = parts_of(tools, study, view)[tools.address]
         openings = combine_shares(tools, view, span)
         if openings is None:
-            tools.journal.put(tools.record(view, "combining"), seen(view.shares))
+            tools.memory.put(kinds.COMBINING, view, seen(view.shares))
             return
         record = {
             "root": roots.opening_root(openings, tools.frame.key.public_key, span.start).hex(),
-            "cid": tools.store.add(wire.encode_opening(tools.frame.part_header(view, tools.address, span), openings)),
+            "cid": tools.publish(view, "opening part", wire.encode_opening(tools.frame.part_header(view, tools.address, span), openings)),
         }
-        tools.journal.put(tools.record(view, "part"), record)
+        tools.memory.put(kinds.PART, view, record)
     key = f"round/{view.id}/part/{record['root']}"
     tools.send(RoundManager.post_opening_part(key, view.id, bytes.fromhex(record["root"]), record["cid"]), round=view.id)
 
@@ -119,7 +120,7 @@ def combine_part(tools: Tools, study: StudyView, view: RoundView) -> None:
 def combine_shares(tools: Tools, view: RoundView, span: range | None = None) -> list[Opening] | None:
     """As `combining.combine`, of the round's aggregate; whose share fails its proof is named on the chain."""
     ciphertexts = own_aggregate(tools, view)
-    root = bytes.fromhex(tools.require(view, "aggregate")["root"])
+    root = bytes.fromhex(tools.memory.require(kinds.AGGREGATE, view)["root"])
     with tools.report.phase("combine", round=view.id) as phase:
         phase.bytes = sum(share.aggregate_root == root for share in view.shares) * tools.frame.blob_size(wire.BlobKind.SHARE, view)
         refuse = partial(_dispute, tools, view)
@@ -130,7 +131,7 @@ def check_share(tools: Tools, view: RoundView, holder: str) -> None:
     """Check the share of a holder whom another organisation accuses, once, and refuse it only if this check fails. A share that does not
     arrive is neither good nor bad: what it is needed for waits for it as before."""
     ciphertexts = own_aggregate(tools, view)
-    root = bytes.fromhex(tools.require(view, "aggregate")["root"])
+    root = bytes.fromhex(tools.memory.require(kinds.AGGREGATE, view)["root"])
     accused = [share for share in view.shares if share.holder == holder]
     for share in accused:
         if share.aggregate_root == root:
@@ -142,7 +143,7 @@ def check_share(tools: Tools, view: RoundView, holder: str) -> None:
                 tools.report.note(f"disputed share not delivered: {error.message}", round=view.id, peer=holder)
             except PeerFault as error:
                 _dispute(tools, view, share, error)
-    tools.journal.put(tools.record(view, "weighed-shares"), {"shares": [*_kept(tools, view, "weighed-shares"), *map(_named, accused)]})
+    tools.memory.enlist(kinds.WEIGHED_SHARES, view, *map(_named, accused))
 
 
 def _dispute(tools: Tools, view: RoundView, share: Share, error: PeerFault) -> None:
@@ -153,23 +154,19 @@ def _dispute(tools: Tools, view: RoundView, share: Share, error: PeerFault) -> N
         key = f"round/{view.id}/dispute/{share.holder}/{reason}"
         tools.send(RoundManager.dispute_share(key, view.id, share.holder, reason), round=view.id)
     # Kept apart from the chain's disputes: another's accusation must not make this node drop a share that it found good.
-    tools.journal.put(tools.record(view, "refused-shares"), {"shares": [*_kept(tools, view, "refused-shares"), _named(share)]})
+    tools.memory.enlist(kinds.REFUSED_SHARES, view, _named(share))
 
 
 def refused(tools: Tools, view: RoundView) -> list[str]:
     """The holders whose shares this node checked and found wrong."""
-    found = set(_kept(tools, view, "refused-shares"))
+    found = set(tools.memory.listed(kinds.REFUSED_SHARES, view))
     return [share.holder for share in view.shares if _named(share) in found]
 
 
 def weighed(tools: Tools, view: RoundView) -> list[str]:
     """The holders whose shares need no further check because another accuses them: those it checked for that, and those it refused."""
-    found = {*_kept(tools, view, "weighed-shares"), *_kept(tools, view, "refused-shares")}
+    found = {*tools.memory.listed(kinds.WEIGHED_SHARES, view), *tools.memory.listed(kinds.REFUSED_SHARES, view)}
     return [share.holder for share in view.shares if _named(share) in found]
-
-
-def _kept(tools: Tools, view: RoundView, what: str) -> list[str]:
-    return list((tools.journal.get(tools.record(view, what)) or {"shares": []})["shares"])
 
 
 def _named(share: Share) -> str:

@@ -17,6 +17,7 @@ from defedbio.errors import BlobUnavailable, CidMismatch, DefedError, InternalFa
 from defedbio.ipfs.cid import cid_of
 from defedbio.learning import clipping
 from defedbio.learning.local import Contribution, contribute
+from defedbio.protocol import catalogue as kinds
 from defedbio.protocol.effects import privacy
 from defedbio.protocol.effects.fetching import fetching, patience
 from defedbio.protocol.frame import NO_PROOF
@@ -41,7 +42,7 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
     frame, dataset = tools.frame, tools.dataset
     if dataset is None:
         raise InternalFault("asked to train without data")
-    if tools.journal.get(tools.record(view, "update")) is not None:
+    if tools.memory.get(kinds.UPDATE, view) is not None:
         return
     state = tools.parent_model(study, view)
     step = clipping.at(frame.step(view), state.extras)
@@ -69,10 +70,10 @@ def prepare_update(tools: Tools, study: StudyView, view: RoundView) -> None:
     finally:
         filler.join()
         pool.wipe()
-    tools.journal.put_bytes(tools.record(view, "update-blob"), blob)
+    tools.memory.put(kinds.UPDATE_BLOB, view, blob)
     for name, vector in contribution.keep.items():
-        tools.journal.put_bytes(tools.record(view, f"keep/{name}"), vector.tobytes())
-    tools.journal.put_once(tools.record(view, "update"), record)
+        tools.memory.put(kinds.KEEP, view, vector.tobytes(), name)
+    tools.memory.put_once(kinds.UPDATE, view, record)
 
 
 def _sealed(
@@ -120,11 +121,11 @@ def _prove(tools: Tools, view: RoundView, values: Int64, encrypted: Encrypted) -
 
 def _sit_out(tools: Tools, view: RoundView, reason: str) -> None:
     tools.report.note(f"sits round {view.id} out: {reason}", round=view.id, level="warning", event="node.trouble")
-    tools.journal.put(tools.record(view, "sits-out"), {"reason": reason})
+    tools.memory.put(kinds.SITS_OUT, view, {"reason": reason})
 
 
 def commit(tools: Tools, view: RoundView) -> None:
-    record = tools.require(view, "update")
+    record = tools.memory.require(kinds.UPDATE, view)
     frame = tools.frame
     commitment = commitment_hash(
         frame.chain_id,
@@ -141,8 +142,8 @@ def commit(tools: Tools, view: RoundView) -> None:
 
 def reveal(tools: Tools, study: StudyView, view: RoundView) -> None:
     """P2. Only now is the blob put into the node's own IPFS, each time anew: the node may have lost it since (C4)."""
-    record = tools.require(view, "update")
-    blob = tools.journal.get_bytes(tools.record(view, "update-blob"))
+    record = tools.memory.require(kinds.UPDATE, view)
+    blob = tools.memory.get(kinds.UPDATE_BLOB, view)
     if blob is not None:
         try:
             privacy.publishing(tools, study, view)
@@ -150,7 +151,7 @@ def reveal(tools: Tools, study: StudyView, view: RoundView) -> None:
             _sit_out(tools, view, error.message)
             return
         with tools.report.phase("publish", round=view.id) as phase:
-            tools.store.add(blob)
+            tools.publish(view, "update", blob)
             phase.bytes = len(blob)
     root, proof, salt = (bytes.fromhex(record[name]) for name in ("root", "proof", "salt"))
     tools.send(RoundManager.reveal(f"round/{view.id}/reveal/{record['root']}", view.id, root, record["cid"], proof, salt), round=view.id)
@@ -181,7 +182,7 @@ def check_updates(tools: Tools, view: RoundView) -> None:
     for position in arrived.keys() | faults.keys():
         verdicts[view.reveals[position].name] = type(faults[position]).__name__ if position in faults else GOOD
     tools.checked_at[view.id] = time.monotonic()
-    tools.journal.put(tools.record(view, "checked"), verdicts)
+    tools.memory.put(kinds.CHECKED, view, verdicts)
 
 
 def _admit(tools: Tools, view: RoundView, arrived: Mapping[int, wire.UpdatePayload]) -> dict[int, PeerFault]:
@@ -195,9 +196,7 @@ def _admit(tools: Tools, view: RoundView, arrived: Mapping[int, wire.UpdatePaylo
             found = tools.fetcher.check_proofs(view, given, tools.arithmetic)
             faults = {position: error for position, error in zip(unproven, found, strict=True) if error is not None}
             phase.bytes = sum(len(update.proof) for _, update in given)
-    for position, update in arrived.items():
-        if position not in faults:
-            keep_update(tools, view, view.reveals[position], update.ciphertexts)
+    keep_updates(tools, view, {view.reveals[at]: update.ciphertexts for at, update in arrived.items() if at not in faults})
     return faults
 
 
@@ -213,7 +212,7 @@ def checked(tools: Tools, view: RoundView) -> tuple[BitSet | None, BitSet]:
 
 def _verdicts(tools: Tools, view: RoundView) -> dict[str, str] | None:
     """What this node found of updates, by the names of their reveals: good, unavailable, or the fault."""
-    return tools.journal.get(tools.record(view, "checked"))
+    return tools.memory.get(kinds.CHECKED, view)
 
 
 def _fetch(tools: Tools, view: RoundView, position: int, seconds: float | None = None) -> wire.UpdatePayload:
@@ -225,19 +224,21 @@ def _fetch(tools: Tools, view: RoundView, position: int, seconds: float | None =
 
 
 def _own_update(tools: Tools, view: RoundView, reveal: Reveal) -> wire.UpdatePayload | None:
-    record = tools.journal.get(tools.record(view, "update"))
-    blob = tools.journal.get_bytes(tools.record(view, "update-blob"))
+    record = tools.memory.get(kinds.UPDATE, view)
+    blob = tools.memory.get(kinds.UPDATE_BLOB, view)
     if record is None or blob is None or (record["root"], record["proof"]) != (reveal.update_root.hex(), reveal.proof_hash.hex()):
         return None
     return wire.decode_update(blob, tools.frame.header(wire.BlobKind.UPDATE, view, tools.address), tools.frame.key.public_key)
 
 
-def keep_update(tools: Tools, view: RoundView, reveal: Reveal, ciphertexts: list[int]) -> None:
-    """Remember a checked update for the round at hand and pin it (C5)."""
-    key = (view.id, view.start, reveal.name)
-    if key not in tools.updates:
-        tools.updates = {k: v for k, v in tools.updates.items() if k[:2] == key[:2]}
-        tools.updates[key] = ciphertexts
+def keep_updates(tools: Tools, view: RoundView, good: Mapping[Reveal, list[int]]) -> None:
+    """Remember checked updates for the round at hand and pin them (C5)."""
+    round_at_hand = view.id, view.start
+    new = {reveal: ciphertexts for reveal, ciphertexts in good.items() if (*round_at_hand, reveal.name) not in tools.updates}
+    tools.memory.pinning(view, "update", (reveal.cid for reveal in new))
+    tools.updates = {key: known for key, known in tools.updates.items() if key[:2] == round_at_hand}
+    for reveal, ciphertexts in new.items():
+        tools.updates[*round_at_hand, reveal.name] = ciphertexts
         tools.store.pin(reveal.cid)
 
 

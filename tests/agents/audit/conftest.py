@@ -35,7 +35,7 @@ from defedbio.protocol import actions as act
 from defedbio.protocol.decide import Clock, Role, decide
 from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
-from defedbio.protocol.journal import Journal
+from defedbio.protocol.memory import Memory, open_journal
 from defedbio.protocol.perform import facts_of, perform
 from defedbio.protocol.reading import Reader
 from defedbio.protocol.tools import Tools
@@ -141,7 +141,7 @@ def play(world: World, folder: Path) -> None:
             while _step(world, tools, index, study):
                 moved = True
     for tools in members:
-        tools.journal.close()
+        tools.memory.journal.close()
     view = connection.study_view(study)
     assert view.complete and [r.phase for r in view.rounds.values()] == [Phase.VOIDED, Phase.FINALISED, Phase.FINALISED]
 
@@ -154,7 +154,7 @@ def _tools(world: World, frame: StudyFrame, index: int, folder: Path) -> Tools:
         chain=world.clients[index],
         store=world.stores[index],
         fetcher=Fetcher(frame, connection.peers, os.urandom, 1.0),
-        journal=Journal(folder / f"{index}.sqlite"),
+        memory=Memory(open_journal(folder / f"{index}.sqlite")),
         report=connection.report,
         dataset=dataset(index),
         share=dealt()[1][index],

@@ -215,11 +215,11 @@ def test_a_fault_outside_of_rounds_ends_the_node_with_a_word_and_without_what_it
 
 def test_a_full_disk_ends_the_node_with_a_clear_word(together: InProcess) -> None:
     made = in_a_round(together)
-    pages = made.tools.journal._db.execute("PRAGMA page_count").fetchone()[0]
-    made.tools.journal._db.execute(f"PRAGMA max_page_count={pages}")
+    pages = made.tools.memory.journal._db.execute("PRAGMA page_count").fetchone()[0]
+    made.tools.memory.journal._db.execute(f"PRAGMA max_page_count={pages}")
     with pytest.raises(InvalidInput, match=r"the journal 0\.sqlite cannot be used: database or disk is full"):
-        made.tools.journal.put_bytes("large", bytes(1 << 20))
-    made.tools.journal._db.execute("PRAGMA max_page_count=1000000")
+        made.tools.memory.journal.put_bytes("round/1/share-blob", bytes(1 << 20))
+    made.tools.memory.journal._db.execute("PRAGMA max_page_count=1000000")
     together.recorder(0).refuse["commit"] = InvalidInput("the journal cannot be used")
     with pytest.raises(InvalidInput):
         made.run()

@@ -31,6 +31,7 @@ from defedbio.nodes.watching.running import announced, running_agent
 from defedbio.nodes.watching.telling import round_events
 from defedbio.protocol.decide import Clock
 from defedbio.protocol.journal import Journal
+from defedbio.protocol.memory import Memory
 from defedbio.protocol.view import StudyView
 from defedbio.report import Reporter
 from tests.agents.nodes.test_organisation import Feed
@@ -286,7 +287,8 @@ def test_a_service_runs_a_study_to_its_end_and_tells_all_outlets(tmp_path: Path,
 
     def assembled(connection: Any, *rest: Any) -> OrganisationNode:
         tools = together.tools[0]
-        tools.report, tools.journal = connection.report, next(each for each in rest if isinstance(each, Journal))
+        tools.report = connection.report
+        tools.memory = Memory(next(each for each in rest if isinstance(each, Journal)))
         return InTime(tools, feed, 1, LoopOptions(poll_seconds=0.0))
 
     monkeypatch.setattr("defedbio.nodes.service.assemble", assembled)
@@ -300,12 +302,12 @@ def test_a_service_runs_a_study_to_its_end_and_tells_all_outlets(tmp_path: Path,
     program.write_text("import sys\nopen(sys.argv[1], 'a').write(sys.stdin.read() + '\\n')", "utf-8")
     options = RunOptions(metrics_port=0, hook_command=[f"{sys.executable} {program} {told}"])
     service = NodeService(Home(tmp_path), network, PEOPLE[0], 1, connect, together.store(0), screen.append, options)
-    together.tools[0].journal.close()
+    together.tools[0].memory.journal.close()
 
     assert service.run(None, "", threading.Event()) is True
     assert service.run(None, "", threading.Event()) is True, "started again, it finds its study complete"
     for tools in together.tools[1:]:
-        tools.journal.close()
+        tools.memory.journal.close()
     events = [json.loads(line) for line in told.read_text("utf-8").splitlines()]
     of_a_round = ["round.opened", *["phase.entered"] * 3, "set.frozen", *["phase.entered"] * 3, "round.finalised"]
     assert [e["event"] for e in events] == [*of_a_round, *of_a_round, "study.complete"], "each once over both runs"

@@ -18,7 +18,7 @@ import numpy as np
 from defedbio.chain import events as ev
 from defedbio.chain.abi import snake_case
 from defedbio.chain.bindings.round_manager import RoundManager, set_hash
-from defedbio.chain.records import Receipt, Transaction
+from defedbio.chain.records import Head, Receipt, Transaction
 from defedbio.chain.values import Profile, StudyRules, WrongProduct
 from defedbio.crypto import merkle, threshold
 from defedbio.crypto.paillier import FixedBaseTable
@@ -30,7 +30,7 @@ from defedbio.protocol import actions as act
 from defedbio.protocol.decide import Clock, Role, decide
 from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
-from defedbio.protocol.journal import Journal
+from defedbio.protocol.memory import Memory, open_journal
 from defedbio.protocol.perform import facts_of, perform
 from defedbio.protocol.sets import refused_by
 from defedbio.protocol.tools import Tools
@@ -181,6 +181,12 @@ class Recorder:
         assert call.contract == "RoundManager"
         name = snake_case(call.function)
         return getattr(self, f"_{name}" if name == "declare_privacy" else name)(transaction.key, *call.args)  # type: ignore[no-any-return]
+
+    def nonce(self, address: str) -> int:
+        return len(self.ledger.done)
+
+    def block(self, number: int) -> Head:
+        return Head(number, bytes(32), number)
 
     def _once(self, function: str, key: str, args: tuple[Any, ...], effect: Callable[[], None]) -> Receipt:
         if (error := self.refuse.pop(function, None)) is not None:
@@ -405,7 +411,7 @@ class InProcess:
             chain=Recorder(self.ledger, PEOPLE[index]),
             store=store,
             fetcher=Fetcher(self.study, Peers(self.book, store, report), os.urandom, 1.0),  # type: ignore[arg-type]
-            journal=Journal(self.folder / f"{index}.sqlite"),
+            memory=Memory(open_journal(self.folder / f"{index}.sqlite")),
             report=report,
             dataset=dataset(index),
             share=dealt()[1][index],
@@ -415,7 +421,7 @@ class InProcess:
 
     def restart(self, index: int) -> Tools:
         """What a new process has: the journal and the IPFS node, nothing else."""
-        self.tools[index].journal.close()
+        self.tools[index].memory.journal.close()
         self.tools[index] = self._make(index, self.store(index))
         return self.tools[index]
 
@@ -455,7 +461,7 @@ class InProcess:
 
     def close(self) -> None:
         for tools in self.tools:
-            tools.journal.close()
+            tools.memory.journal.close()
 
 
 def reached(number: int, phase: Phase) -> Callable[[StudyView], bool]:

@@ -26,10 +26,12 @@ from defedbio.learning.data.port import Dataset
 from defedbio.learning.global_update import Sums, finalise
 from defedbio.learning.state import genesis
 from defedbio.protocol import actions as act
+from defedbio.protocol import catalogue as kinds
 from defedbio.protocol import parts
 from defedbio.protocol.decide import Clock, Role, decide
 from defedbio.protocol.effects import models, sums, updates
 from defedbio.protocol.frame import NO_PROOF
+from defedbio.protocol.memory import key_of
 from defedbio.protocol.perform import facts_of, perform
 from defedbio.protocol.tools import seen, seen_in
 from defedbio.protocol.verify import verify_round
@@ -92,7 +94,7 @@ def test_p6_the_models_are_those_of_the_plain_sums(world: InProcess, monkeypatch
 
 def test_c4_after_a_crash_before_the_commitment_the_same_update_is_committed(world: InProcess) -> None:
     commit_prepared(world, 2)
-    record = world.tools[2].require(world.ledger.round(1), "update")
+    record = world.tools[2].memory.require(kinds.UPDATE, world.ledger.round(1))
     world.recorder(2).refuse["commit"] = ChainUnreachable("killed here")
     with pytest.raises(ChainUnreachable):
         world.step(2)
@@ -115,7 +117,7 @@ def test_c4_a_commitment_that_was_sent_before_the_crash_is_not_sent_twice(world:
 
 def test_p2_a_blob_that_the_ipfs_node_lost_is_there_again_at_the_reveal(world: InProcess) -> None:
     world.play(reached(1, Phase.COMMITTED))
-    cid = world.tools[2].require(world.ledger.round(1), "update")["cid"]
+    cid = world.tools[2].memory.require(kinds.UPDATE, world.ledger.round(1))["cid"]
     assert not any(store.blobs for store in map(world.store, range(4))), "before the reveals nothing has left a node"
     world.recorder(2).refuse["reveal"] = ChainUnreachable("killed here")
     with pytest.raises(ChainUnreachable):
@@ -132,7 +134,7 @@ def test_p5_after_a_crash_the_same_share_is_released_and_computed_once(world: In
     world.recorder(2).refuse["release_share"] = ChainUnreachable("killed here")
     with pytest.raises(ChainUnreachable):
         world.step(2)
-    journalled = world.tools[2].require(world.ledger.round(1), "share")
+    journalled = world.tools[2].memory.require(kinds.SHARE, world.ledger.round(1))
     world.restart(2)
     monkeypatch.setattr(sums, "_make_share", None)
     world.step(2)
@@ -154,8 +156,8 @@ def test_p5_a_second_release_for_another_aggregate_is_refused_and_nothing_leaves
         world.step(2)
     tools = world.restart(2) if restarted else world.tools[2]
     view = world.ledger.round(1)
-    tools.journal.put(tools.record(view, "aggregate"), {**tools.require(view, "aggregate"), "root": "ab" * 32})
-    tools.journal.delete(tools.record(view, "share"))
+    tools.memory.put(kinds.AGGREGATE, view, {**tools.memory.require(kinds.AGGREGATE, view), "root": "ab" * 32})
+    tools.memory.journal.delete(key_of(kinds.SHARE, view))
     sent, blobs = list(world.ledger.sent), dict(world.store(2).blobs)
     perform(tools, world.ledger.study(), act.ReleaseShare(1))
     assert world.ledger.sent == sent and world.store(2).blobs == blobs
@@ -196,7 +198,7 @@ def test_p6_a_part_that_was_combined_before_a_crash_is_posted_and_not_combined_a
     world.recorder(index).refuse["post_opening_part"] = ChainUnreachable("killed here")
     with pytest.raises(ChainUnreachable):
         world.step(index)
-    journalled = world.tools[index].require(world.ledger.round(1), "part")
+    journalled = world.tools[index].memory.require(kinds.PART, world.ledger.round(1))
     world.restart(index)
     monkeypatch.setattr(sums, "combine_shares", None)
     world.step(index)
@@ -367,7 +369,7 @@ def test_p6_a_wrong_share_is_refused_by_whoever_looks_and_disputed_once(world: I
     for _ in range(2):  # the second time after a restart that lost what it found
         perform(world.tools[looking], world.ledger.study(), act.CheckShare(1, accused.holder))
         assert facts_of(world.tools[looking], world.ledger.study()).refused == {accused.holder}
-        world.tools[looking].journal.delete(world.tools[looking].record(world.ledger.round(1), "refused-shares"))
+        world.tools[looking].memory.journal.delete(key_of(kinds.REFUSED_SHARES, world.ledger.round(1)))
     assert len(world.ledger.calls("dispute_share", PEOPLE[looking])) == 1
 
 
@@ -389,10 +391,10 @@ def test_p6_a_finalised_model_that_is_not_the_own_one_stops_the_node(world: InPr
     attestor = PEOPLE.index(world.ledger.round(1).attestations[0].holder)
     tools = world.tools[attestor]
     view = world.ledger.round(1)
-    tools.journal.put(tools.record(view, "model"), {**tools.require(view, "model"), "hash": "ab" * 32})
+    tools.memory.put(kinds.MODEL, view, {**tools.memory.require(kinds.MODEL, view), "hash": "ab" * 32})
     with pytest.raises(InternalFault, match="finalised with model"):
         perform(tools, world.ledger.study(), act.AdoptModel(1))
-    assert tools.journal.get("round/1/adopted") is None
+    assert tools.memory.journal.get("round/1/adopted") is None
 
 
 def test_p3_an_update_that_never_arrives_is_left_out_with_the_reason(world: InProcess) -> None:
@@ -511,7 +513,7 @@ def test_p5_no_share_is_released_for_a_sum_with_a_contribution_that_is_not_prove
     fresh = proving.restart(1)
     with pytest.raises(BadProof) as caught:
         perform(fresh, proving.ledger.study(), act.ComputeAggregate(1))
-    assert caught.value.peer == PEOPLE[3] and fresh.journal.get(fresh.record(proving.ledger.round(1), "aggregate")) is None
+    assert caught.value.peer == PEOPLE[3] and fresh.memory.get(kinds.AGGREGATE, proving.ledger.round(1)) is None
 
 
 def test_c1_what_was_found_of_a_proof_says_nothing_of_the_round_from_another_parent(proving: InProcess) -> None:
@@ -577,7 +579,7 @@ def test_p3_numbers_that_can_never_be_proven_are_not_sent_and_the_reason_is_said
     study = proving.play(lambda s: len(s.rounds[1].commitments) == 3)
     assert PEOPLE[2] not in study.rounds[1].commitments
     tools = proving.tools[2]
-    assert tools.journal.get_bytes(tools.record(study.rounds[1], "update-blob")) is None
+    assert tools.memory.get(kinds.UPDATE_BLOB, study.rounds[1]) is None
     said = [n["message"] for n in proving.notes if n.get("event") == "node.trouble"]
     assert said == ["sits round 1 out: no proof could be made of the update in 8 attempts: a count is below 0"]
 
@@ -605,7 +607,7 @@ def test_p7_a_site_whose_training_is_not_finite_says_so_and_sits_the_round_out(w
     assert set(study.rounds[2].commitments) == set(PEOPLE[1:])
     tools = world.tools[0]
     assert world.step(0)
-    assert tools.journal.get(tools.record(study.rounds[2], "update")) is None
+    assert tools.memory.get(kinds.UPDATE, study.rounds[2]) is None
     assert world.next_action(0) is None
     said = [n["message"] for n in world.notes if n.get("round") == 2 and n["status"] == "note"]
     assert any("sits round 2 out: local training diverged" in message and "not finite" in message for message in said), said
@@ -644,10 +646,10 @@ def test_c1_what_is_kept_of_a_round_counts_for_what_it_rests_on_alone(world: InP
         (("aggregate",), with_reveal(view, 2, update_root=b"\x07" * 32)),
         (("aggregate",), replace(view, frozen=BitSet.of(0, 1, 2))),
     ):
-        for what in ("update", "aggregate"):
-            kept = tools.journal.get(tools.record(other, what))
-            assert (kept is None) == (what in parts_of_it) and tools.journal.get(tools.record(view, what)) is not None
-        assert tools.journal.get(tools.record(other, "release")) is not None, "one release a round, whatever the chain says"
+        for kind in (kinds.UPDATE, kinds.AGGREGATE):
+            kept = tools.memory.get(kind, other)
+            assert (kept is None) == (kind.name in parts_of_it) and tools.memory.get(kind, view) is not None
+        assert tools.memory.get(kinds.RELEASE, other) is not None, "one release a round, whatever the chain says"
         changed = replace(study, rounds={1: other})
         facts = facts_of(tools, changed)
         assert facts.aggregate is None and facts.prepared == ("update" not in parts_of_it)

@@ -87,7 +87,7 @@ def test_a_loss_that_is_no_number_is_beyond_every_budget(world: InProcess, monke
     monkeypatch.setattr("defedbio.protocol.effects.privacy.loss_after", lambda spec, rounds: Loss(nan, nan, 1e-5))
     perform(world.tools[0], world.ledger.study(), act.PrepareUpdate(1))
     assert any("the privacy budget is spent" in str(note.get("message")) for note in world.notes)
-    assert world.tools[0].journal.get("study/privacy") is None
+    assert world.tools[0].memory.journal.get("study/privacy") is None
 
 
 def test_within_a_budget_that_is_no_number_is_nobody(world: InProcess) -> None:
@@ -110,13 +110,13 @@ def test_a_crash_and_a_restart_charge_a_round_once(world: InProcess) -> None:
     perform(world.tools[2], world.ledger.study(), act.PrepareUpdate(1))
     world.restart(2)
     perform(world.tools[2], world.ledger.study(), act.PrepareUpdate(1))
-    charged = world.tools[2].journal.get("study/privacy")
+    charged = world.tools[2].memory.journal.get("study/privacy")
     assert charged is not None and len(charged["rounds"]) == 1
     assert world.next_action(2) == act.DeclarePrivacy(1)
 
 
 def charged(world: InProcess, index: int) -> int:
-    return len((world.tools[index].journal.get("study/privacy") or {"rounds": []})["rounds"])
+    return len((world.tools[index].memory.journal.get("study/privacy") or {"rounds": []})["rounds"])
 
 
 def void_and_open(world: InProcess, number: int) -> None:

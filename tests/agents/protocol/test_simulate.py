@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from defedbio.chain.records import Head
 from defedbio.domain import Phase, RoundContext
 from defedbio.learning.evaluation_sums import summary
 from defedbio.learning.plan import Step
 from defedbio.learning.simulation import plain, simulate
 from defedbio.learning.state import GlobalState
 from defedbio.protocol import actions as act
+from defedbio.protocol import catalogue as kinds
 from defedbio.protocol import randomness
 from defedbio.protocol.effects import updates
+from defedbio.protocol.effects.keeping import Housekeeping, tidy
 from defedbio.protocol.simulate import exact, secrets_from
 from tests.agents.protocol.in_process import CHAIN, CONTRACT, PEOPLE, PROVEN, STUDY, InProcess, dataset, frame_of, reached
 
@@ -128,9 +131,12 @@ def test_a_variate_outlives_a_crash_and_counts_only_where_the_round_did(rich: In
     assert kept.any()
     study = rich.play(reached(first + 1, Phase.FINALISED))
     assert not np.array_equal(rich.tools[2].kept(study)["control"], kept)
-    key = rich.tools[2].record(study.rounds[first], "keep/control")
-    assert rich.tools[2].journal.get_bytes(key) is None, "what is outdated is not kept"
-    assert np.array_equal(rich.restart(2).kept(study)["control"], rich.tools[2].kept(study)["control"])
+    newest = rich.tools[2].kept(study)["control"]
+    done, deep = Housekeeping(), Head(10**6, bytes(32), 0)
+    while tidy(rich.tools[2], study, deep, done):
+        pass
+    assert rich.tools[2].memory.get(kinds.KEEP, study.rounds[first], "control") is None, "what is outdated is not kept"
+    assert np.array_equal(rich.restart(2).kept(study)["control"], newest)
 
 
 def test_early_stopping_ends_the_study_at_every_node(tmp_path: Path) -> None:

@@ -1,0 +1,250 @@
+"""What is kept of a study, for how long, and its end: finalised rounds pinned whole, ended ones forgotten, all let go in the end.
+
+Each effect may be repeated: a process that ends in between does it again from the beginning, and what was done has no second effect.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from defedbio.chain.records import Head
+from defedbio.domain import Phase
+from defedbio.errors import BlobUnavailable, CidMismatch, PeerFault
+from defedbio.protocol import catalogue as kinds
+from defedbio.protocol import retention
+from defedbio.protocol.effects.fetching import fetching, patience
+from defedbio.protocol.evidence import Wanted, round_blobs, whole
+from defedbio.protocol.tools import Tools
+from defedbio.protocol.view import RoundView, StudyView
+
+AGAIN_SECONDS = 600.0
+COLLECT_SECONDS = 3600.0
+LONG_AGO = float("-inf")
+
+
+@dataclass
+class Housekeeping:
+    """When a node's process last looked again for what is lacking, in which rounds it does so `again` now, and when it last had its IPFS
+    node delete what is not pinned, if there is `garbage`."""
+
+    looked_at: float = LONG_AGO
+    again: tuple[int, ...] = ()
+    collected_at: float = LONG_AGO
+    garbage: bool = False
+
+
+def tidy(tools: Tools, study: StudyView, head: Head, done: Housekeeping) -> bool:
+    """Do the next thing that is due, when the round has nothing for this node to do; False when nothing is. `head` is the newest block that
+    the node acts on.
+
+    Raises:
+        Unreachable: when chain or IPFS node do not answer.
+    """
+    if (view := _unkept(tools, study)) is not None:
+        keep(tools, view)
+        return True
+    through = retention.forgettable(study, _standing(tools, study), head.number, tools.frame.confirmations)
+    if through > tools.memory.swept:
+        forget(tools, study, through)
+        done.garbage = True
+        return True
+    if let_go_due(tools, study, head):
+        let_go(tools, study)
+        done.garbage = True
+        return True
+    now = time.monotonic()
+    if not done.again and now - done.looked_at >= AGAIN_SECONDS:
+        done.looked_at, done.again = now, tuple(sorted(_lacking(tools)))
+    if done.again:
+        number, *rest = done.again
+        done.again = tuple(rest)
+        if number in study.rounds and study.rounds[number].phase == Phase.FINALISED:
+            keep(tools, study.rounds[number])
+        return True
+    return _collect(tools, study, done, now)
+
+
+def keep(tools: Tools, view: RoundView) -> None:
+    """Pin what anyone needs to verify a finalised round (C5), and journal what of it could not be had, or is not what the chain says."""
+    wanted = {blob.cid: blob for blob in round_blobs(tools.frame, view) if blob.kept}
+    found = tools.memory.get(kinds.KEPT, view)
+    if found is None:
+        # Noted before it was pinned: a process that ended in between left a note alone.
+        noted = {cid for cids in (tools.memory.get(kinds.PINS, view) or {}).values() for cid in cids} & wanted.keys()
+        have = {cid for cid in noted if tools.store.is_pinned(cid)}
+    else:
+        have = wanted.keys() - {*found["missing"], *found["wrong"]}
+    missing: list[str] = []
+    wrong: list[str] = [] if found is None else list(found["wrong"])
+    todo = [blob for cid, blob in wanted.items() if cid not in have and cid not in wrong]
+    seconds = patience(len(todo), tools.frame.spec.deadlines.attest, tools.fetcher.seconds)
+    with tools.report.phase("keep", round=view.id) as phase, fetching(todo, partial(_fetch, tools, seconds=seconds)) as fetched:
+        for blob in todo:
+            try:
+                raw = fetched[blob].result()
+            except (BlobUnavailable, CidMismatch):
+                missing.append(blob.cid)
+                continue
+            except PeerFault:
+                wrong.append(blob.cid)
+                continue
+            if not blob.genuine(raw):
+                wrong.append(blob.cid)
+                continue
+            tools.memory.pinning(view, blob.kind, [blob.cid])
+            tools.store.pin(blob.cid)
+            have.add(blob.cid)
+            phase.bytes += len(raw)
+    lacking = _lacking(tools) - {view.id}
+    if not whole(tools.frame, view, frozenset(have)):
+        lacking |= {view.id}
+        tools.report.note(f"{len(missing)} blobs that verify round {view.id} could not be had so far", round=view.id, retry="fetch")
+    if lacking != _lacking(tools):
+        tools.memory.put(kinds.LACKING, None, {"rounds": sorted(lacking)})
+    tools.memory.put(kinds.KEPT, view, {"missing": missing, "wrong": wrong})
+
+
+def forget(tools: Tools, study: StudyView, through: int) -> None:
+    """Forget the rounds up to this number: unpin what nobody needs of them, delete what the catalogue says goes."""
+    memory = tools.memory
+    # INVARIANT: durable before anything is deleted: from now on no step is taken in these rounds, whatever becomes of this process (P5).
+    memory.forget(through, memory.swept)
+    # A void round can give the very model of a finalised one: where a sum was unusable, the model stands.
+    models = {a.cid for view in study.finalised for a in view.attestations if a.model_hash == view.model_hash}
+    keys = memory.sizes()
+    for key in keys:
+        number = kinds.PINS.round_of(key)
+        if number is not None and number <= memory.through and (raw := memory.raw(key)) is not None:
+            view = study.rounds.get(number)
+            spared = models | ({blob.cid for blob in round_blobs(tools.frame, view) if blob.kept} if view is not None else set())
+            for cid in {cid for cids in kinds.PINS.codec.load(raw).values() for cid in cids} - spared:
+                tools.store.unpin(cid)
+    memory.drop(list(retention.going(study, keys, memory.through, _needed(tools, study, keys))))
+    memory.forget(through, through)
+    tools.checked_at = {number: at for number, at in tools.checked_at.items() if number > through}
+
+
+def let_go_due(tools: Tools, study: StudyView, head: Head) -> bool:
+    """Whether the retention after the study's end is over, and its blobs are pinned still."""
+    latest = study.latest
+    if latest is None or not retention.over(study, tools.frame.key.threshold, _stopped(tools, study)):
+        return False
+    if tools.memory.get(kinds.LET_GO) is not None or tools.memory.swept < latest.id:
+        return False
+    ended = tools.chain.block(latest.ended_in)
+    return ended is not None and head.timestamp >= retention.retained_until(ended.timestamp, tools.frame.spec.retention_days)
+
+
+def let_go(tools: Tools, study: StudyView) -> None:
+    """Unpin all that was kept of the study, but for what another study of this organisation rests on."""
+    for view in study.finalised:
+        left = tools.memory.get(kinds.KEPT, view) or {"missing": [], "wrong": []}
+        for cid in {blob.cid for blob in round_blobs(tools.frame, view) if blob.kept} - {*left["missing"], *left["wrong"]}:
+            tools.store.unpin(cid)
+    for cid in {*tools.agreed} - tools.shared():
+        tools.store.unpin(cid)
+    tools.memory.put(kinds.LACKING, None, {"rounds": []})
+    tools.memory.put(kinds.LET_GO, None, {"rounds": len(study.finalised)})
+    tools.report.note(f"the retention of {tools.frame.spec.retention_days} days is over: this node no longer keeps study {study.id}")
+
+
+def sizes_by_kind(sizes: Mapping[str, int]) -> Counter[str]:
+    """Bytes of a journal's entries by their kinds."""
+    total: Counter[str] = Counter()
+    for key, size in sizes.items():
+        kind = kinds.kind_of(key)
+        total[kind.name if kind is not None else "undeclared"] += size
+    return total
+
+
+def pinned(tools: Tools, study: StudyView) -> Iterator[tuple[str, str]]:
+    """By the catalogue, what is pinned of the study's rounds now: each blob's kind and CID."""
+    let_go = tools.memory.get(kinds.LET_GO) is not None
+    found: dict[str, str] = {}
+    for view in study.finalised:
+        if not let_go and (view.id <= tools.memory.swept):
+            left = tools.memory.get(kinds.KEPT, view) or {"missing": [], "wrong": []}
+            found |= {
+                blob.cid: blob.kind
+                for blob in round_blobs(tools.frame, view)
+                if blob.kept and blob.cid not in (*left["missing"], *left["wrong"])
+            }
+    for key in tools.memory.sizes():
+        if kinds.PINS.round_of(key) is not None and (raw := tools.memory.raw(key)) is not None:
+            found |= {cid: kind for kind, cids in kinds.PINS.codec.load(raw).items() for cid in cids}
+    return ((kind, cid) for cid, kind in found.items())
+
+
+def _fetch(tools: Tools, blob: Wanted, seconds: float) -> bytes:
+    return tools.fetcher.peers.fetch(blob.cid, blob.owner, blob.most, seconds, blob.others)
+
+
+def _unkept(tools: Tools, study: StudyView) -> RoundView | None:
+    """The first finalised round that is not forgotten and was not looked at."""
+    for view in study.finalised:
+        if view.id > tools.memory.through and tools.memory.get(kinds.KEPT, view) is None:
+            return view
+    return None
+
+
+def _standing(tools: Tools, study: StudyView) -> retention.Standing:
+    newer = [view for view in study.finalised if view.id > tools.memory.through]
+    looked = frozenset(view.id for view in newer if tools.memory.get(kinds.KEPT, view) is not None)
+    return retention.Standing(tools.memory.through, looked, _adopted(tools, study) is not None)
+
+
+def _adopted(tools: Tools, study: StudyView) -> dict[str, object] | None:
+    """The record that the newest round's model was adopted."""
+    latest = study.latest
+    record = tools.memory.get(kinds.ADOPTED, latest) if latest is not None else None
+    return record if record is not None and latest is not None and record["hash"] == latest.model_hash.hex() else None
+
+
+def _stopped(tools: Tools, study: StudyView) -> bool:
+    record = _adopted(tools, study)
+    return record is not None and bool(record["stopped"])
+
+
+def _needed(tools: Tools, study: StudyView, keys: Mapping[str, int]) -> retention.Needed:
+    memory = tools.memory
+    head = study.head
+    models = {view.model_hash.hex() for view in study.finalised if view.id > memory.through or view is head}
+    sendable = [key for key in keys if kinds.kind_of(key) is kinds.TRANSACTION]
+    for key in keys:
+        if (kinds.MODEL.round_of(key) or 0) > memory.through and (raw := memory.raw(key)) is not None:
+            models.add(kinds.MODEL.codec.load(raw)["hash"])
+    if sendable:
+        used = tools.chain.nonce(tools.address)
+        sendable = [key for key in sendable if (raw := memory.raw(key)) is not None and json.loads(raw)["nonce"] >= used]
+    over = retention.over(study, tools.frame.key.threshold, _stopped(tools, study))
+    return retention.Needed(tools.address, models, frozenset(sendable), frozenset(_imperfect(tools, keys)), over)
+
+
+def _imperfect(tools: Tools, keys: Mapping[str, int]) -> Iterator[int]:
+    """The finalised rounds of which some blob is not kept although the chain names it."""
+    for key in keys:
+        number = kinds.KEPT.round_of(key)
+        if number is not None and (raw := tools.memory.raw(key)) is not None:
+            found = kinds.KEPT.codec.load(raw)
+            if found["missing"] or found["wrong"]:
+                yield number
+
+
+def _lacking(tools: Tools) -> set[int]:
+    """The finalised rounds of which something is lacking that verification needs."""
+    return set((tools.memory.get(kinds.LACKING) or {"rounds": []})["rounds"])
+
+
+def _collect(tools: Tools, study: StudyView, done: Housekeeping, now: float) -> bool:
+    """Have the own IPFS node delete what is not pinned, now and then, while nobody waits for this node."""
+    quiet = study.latest is None or study.latest.phase.ended or study.latest.phase == Phase.OPEN
+    if not (done.garbage and quiet and now - done.collected_at >= COLLECT_SECONDS):
+        return False
+    done.garbage, done.collected_at = False, now
+    tools.store.collect_garbage()
+    return True

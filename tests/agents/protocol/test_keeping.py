@@ -1,0 +1,468 @@
+"""What a node keeps of finalised rounds, what it forgets, and that it never does twice what it no longer remembers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from defedbio.chain import events as ev
+from defedbio.chain.records import Head
+from defedbio.domain import BitSet, Phase
+from defedbio.errors import DefedError, InternalFault
+from defedbio.protocol import actions as act
+from defedbio.protocol import catalogue as kinds
+from defedbio.protocol import retention
+from defedbio.protocol.decide import Clock, Facts, Role, decide
+from defedbio.protocol.effects import keeping
+from defedbio.protocol.effects.keeping import Housekeeping, pinned, tidy
+from defedbio.protocol.evidence import round_blobs, whole
+from defedbio.protocol.journal import Journal
+from defedbio.protocol.perform import facts_of, perform
+from defedbio.protocol.tools import Tools
+from defedbio.protocol.verify import verify_round
+from defedbio.protocol.view import RoundView, StudyView
+from tests.agents.protocol.in_process import NOW, PEOPLE, QUORUM, InProcess, frame_of, reached
+
+DEPTH = retention.depth(0)
+PLAIN = {"preprocessing": None, "rounds": 2}
+STAYING = {"release", "published", "privacy", "forgotten", "lacking", "let-go"}
+
+
+def head(world: InProcess, deeper: int = DEPTH, at: int = 0) -> Head:
+    return Head(len(world.ledger.events) + deeper, bytes(32), at)
+
+
+def tidied(world: InProcess, index: int, deeper: int = DEPTH, at: int = 0) -> int:
+    """Do all that is due; gives how many things were."""
+    done = Housekeeping()
+    return sum(1 for _ in iter(lambda: tidy(world.tools[index], world.ledger.study(), head(world, deeper, at), done), False))
+
+
+def void(world: InProcess, number: int) -> None:
+    world.recorder(0).advance(f"void {number}", number)
+
+
+def adopted(world: InProcess, index: int) -> None:
+    while isinstance(world.next_action(index), act.AttestModel | act.AdoptModel):
+        world.step(index)
+
+
+def kinds_left(tools: Tools, number: int) -> set[str]:
+    found = ((kinds.kind_of(key), key) for key in tools.memory.sizes())
+    return {kind.name for kind, key in found if kind is not None and kind.round_of(key) == number}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A study as far as it was played, to be gone on with from a copy."""
+
+    folder: Path
+    events: list[ev.Event]
+    sent: list[tuple[str, str, tuple[Any, ...]]]
+    blobs: list[dict[str, bytes]]
+    pins: list[set[str]]
+
+    @classmethod
+    def of(cls, made: InProcess) -> Recorded:
+        made.close()
+        stores = [made.store(index) for index in range(4)]
+        events, sent = list(made.ledger.events), list(made.ledger.sent)
+        return cls(made.folder, events, sent, [dict(store.blobs) for store in stores], [set(store.pins) for store in stores])
+
+    def again(self, folder: Path) -> InProcess:
+        shutil.copytree(self.folder, folder)
+        world = InProcess(folder, frame_of(PLAIN))
+        world.ledger.events, world.ledger.sent = list(self.events), list(self.sent)
+        for index in range(4):
+            world.store(index).blobs, world.store(index).pins = dict(self.blobs[index]), set(self.pins[index])
+        return world
+
+
+@pytest.fixture(scope="module")
+def whole_study(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """A finalised round, one that was voided with everything in it but a model, and a finalised one."""
+    made = InProcess(tmp_path_factory.mktemp("whole"), frame_of(PLAIN))
+    made.play(reached(1, Phase.FINALISED))
+    made.play(lambda study: 2 in study.rounds and study.rounds[2].phase == Phase.DECRYPTED and bool(study.rounds[2].openings))
+    void(made, 2)
+    made.play(reached(3, Phase.FINALISED))
+    for index in range(4):
+        adopted(made, index)
+    return Recorded.of(made)
+
+
+@pytest.fixture
+def played(whole_study: Recorded, tmp_path: Path) -> Iterator[InProcess]:
+    world = whole_study.again(tmp_path / "world")
+    yield world
+    world.close()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """After the first round."""
+    made = InProcess(tmp_path_factory.mktemp("finished"), frame_of(PLAIN))
+    made.play(reached(1, Phase.FINALISED))
+    for index in range(4):
+        adopted(made, index)
+    return Recorded.of(made)
+
+
+def test_what_is_pinned_in_the_end_is_what_the_catalogue_says(played: InProcess) -> None:
+    study = played.ledger.study()
+    for index in range(4):
+        assert tidied(played, index) > 0
+        tools, store = played.tools[index], played.store(index)
+        assert store.pins == {cid for _, cid in pinned(tools, study)}
+        assert store.pins == {blob.cid for view in study.finalised for blob in round_blobs(tools.frame, view) if blob.kept}
+        assert store.blobs.keys() == store.pins, "what is not pinned was deleted"
+        assert tidied(played, index) == 0, "nothing is due twice"
+
+
+def test_of_a_void_round_nothing_is_left_but_that_it_is_not_taken_up_again(played: InProcess) -> None:
+    for index in range(4):
+        assert {"update", "aggregate", "pins"} <= kinds_left(played.tools[index], 2)
+        tidied(played, index)
+        assert kinds_left(played.tools[index], 2) <= {"release"}
+        assert kinds_left(played.tools[index], 1) <= {"release"}
+        assert kinds_left(played.tools[index], 3) <= {"release", "adopted"}, "of the newest the decider asks"
+        left = {kind.name for key in played.tools[index].memory.sizes() if (kind := kinds.kind_of(key))}
+        assert left <= {"release", "adopted", "forgotten", "model-bytes"}
+        assert played.next_action(index) == act.Finish()
+
+
+def test_each_node_alone_can_verify_every_finalised_round(played: InProcess) -> None:
+    """C5: whoever else is gone."""
+    study = played.ledger.study()
+    for index in range(4):
+        tidied(played, index)
+    for index in range(4):
+        for other in range(4):
+            played.store(other).running = other == index
+        for view in study.finalised:
+            assert all(check.ok for check in verify_round(played.tools[index].fetcher, study, view, PEOPLE))
+
+
+def test_a_node_that_was_away_keeps_it_later(played: InProcess) -> None:
+    tools, store = played.tools[3], played.store(3)
+    tools.memory.drop(list(tools.memory.sizes()))
+    store.pins.clear()
+    store.blobs.clear()
+    for other in range(3):
+        played.store(other).running = False
+    study = played.ledger.study()
+    keeping.keep(tools, study.rounds[1])
+    assert tools.memory.get(kinds.LACKING) == {"rounds": [1]} and not store.pins
+    assert any("could not be had" in str(note.get("message")) for note in played.notes)
+    for other in range(3):
+        played.store(other).running = True
+    tools = played.restart(3)
+    adopted(played, 3)
+    tidied(played, 3)
+    assert tools.memory.get(kinds.LACKING) == {"rounds": []}
+    blobs = [blob for view in study.finalised for blob in round_blobs(tools.frame, view) if blob.kept]
+    assert store.pins == {cid for _, cid in pinned(tools, study)}
+    assert {blob.owner for blob in blobs if blob.cid not in store.pins} <= {PEOPLE[3]}, "nobody else had these"
+
+
+def test_what_is_not_what_the_chain_says_is_not_pinned_nor_ever_unpinned(played: InProcess) -> None:
+    """A poster names the CID of something else that this organisation keeps: of another study, say."""
+    tools, store = played.tools[1], played.store(1)
+    elsewhere = store.add(b"kept for another study")
+    study = played.ledger.study()
+    view = study.rounds[1]
+    lies = replace(view, openings=(*view.openings, replace(view.openings[0], cid=elsewhere, sender=PEOPLE[2])))
+    lies = replace(lies, aggregates=(*view.aggregates, replace(view.aggregates[0], cid=elsewhere, sender=PEOPLE[2])))
+    shown = replace(study, rounds={**study.rounds, 1: lies})
+    done = Housekeeping()
+    late = head(played, at=10**9)
+    while tidy(tools, shown, late, done):
+        pass
+    assert tools.memory.get(kinds.LET_GO) is not None, "all else is let go"
+    assert store.pins == {elsewhere}
+    assert tools.memory.get(kinds.KEPT, lies) == {"missing": [], "wrong": [elsewhere]}
+
+
+def test_what_is_lacking_is_an_update_an_opening_or_the_model(played: InProcess) -> None:
+    view, frame = played.ledger.round(1), played.study
+    blobs = [blob for blob in round_blobs(frame, view) if blob.kept]
+    have = frozenset(blob.cid for blob in blobs)
+    assert whole(frame, view, have)
+    for kind in ("update", "model"):
+        assert not whole(frame, view, have - {next(blob.cid for blob in blobs if blob.kind == kind)})
+    openings, shares = ({blob.cid for blob in blobs if blob.kind == kind} for kind in ("opening", "share"))
+    assert whole(frame, view, have - openings), "t shares give the opening again"
+    assert not whole(frame, view, have - openings - {min(shares)} if len(shares) == QUORUM else have - openings - shares)
+
+
+def test_a_study_is_let_go_when_its_retention_is_over(played: InProcess) -> None:
+    tools, store, study = played.tools[0], played.store(0), played.ledger.study()
+    tools.agreed = (store.add(b"spec"), store.add(b"transcript"))
+    tools.shared = lambda: frozenset({tools.agreed[1]})
+    assert study.latest is not None
+    end = retention.retained_until(study.latest.ended_in, 30)  # this ledger's blocks have their numbers for times
+    tidied(played, 0, at=end - 1)
+    assert len(store.pins) > 2
+    tidied(played, 0, at=end)
+    assert store.pins == {tools.agreed[1]}, "but for what another study rests on"
+    assert list(pinned(tools, study)) == []
+    assert tidied(played, 0, at=end) == 0 and played.next_action(0) == act.Finish()
+
+
+def test_nothing_is_let_go_while_a_study_can_go_on(finished: Recorded, tmp_path: Path) -> None:
+    world = finished.again(tmp_path / "world")
+    tidied(world, 0, at=10**9)
+    assert world.store(0).pins and world.tools[0].memory.get(kinds.LET_GO) is None
+    world.close()
+
+
+def test_a_round_is_forgotten_only_where_no_reorganisation_reaches(played: InProcess) -> None:
+    ended = played.ledger.round(3).ended_in
+    tidied(played, 0, ended + DEPTH - 1 - len(played.ledger.events))
+    assert played.tools[0].memory.through == 2
+    tidied(played, 0, ended + DEPTH - len(played.ledger.events))
+    assert played.tools[0].memory.through == 3
+
+
+class Killed(BaseException):
+    """SIGKILL here."""
+
+
+def test_a_kill_at_every_write_and_every_pin_comes_to_the_same(played: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, store = played.ledger.study(), played.store(2)
+    moments: set[tuple[str, str]] = set()
+
+    def dying(name: str, real: Callable[..., Any], mortal: Callable[..., bool]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            for moment in ("before", "after"):
+                if moment == "after":
+                    result = real(*arguments)
+                if mortal(*arguments) and (where := (f"{name} {arguments[1:] if name == 'write' else arguments}", moment)) not in moments:
+                    moments.add(where)
+                    raise Killed
+            return result
+
+        return call
+
+    writes = dying("write", Journal._rows, lambda self, statement, *rest: self._name == "2.sqlite" and not statement.startswith("SELECT"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "_rows", writes)
+        for name in ("pin", "unpin"):
+            patched.setattr(store, name, dying(name, getattr(store, name), lambda *rest: True))
+        while True:
+            try:
+                tidied(played, 2, at=0)
+                break
+            except Killed:
+                played.restart(2)
+    assert len(moments) > 20
+    tools = played.tools[2]
+    tidied(played, 0)
+    assert store.pins == played.store(0).pins == {cid for _, cid in pinned(tools, study)}
+    others = [{key for key in each.memory.sizes() if not key.endswith("release")} for each in (tools, played.tools[0])]
+    assert others[0] == others[1]
+
+
+@pytest.mark.skipif("DEFEDBIO_HUNDRED_ROUNDS" not in os.environ, reason="takes minutes")
+def test_a_hundred_rounds_of_which_twenty_are_void(tmp_path: Path) -> None:
+    """What is on the IPFS node is what the catalogue says, whatever was void when, and the journal does not grow."""
+    world = InProcess(tmp_path, frame_of({"preprocessing": None, "rounds": 80}))
+    phases = (Phase.OPEN, Phase.COMMITTED, Phase.REVEALED, Phase.FROZEN, Phase.AGGREGATED, Phase.DECRYPTED)
+    sizes = []
+    for number in range(1, 101):
+        if number % 5:
+            world.play(reached(number, Phase.FINALISED))
+        else:
+            world.play(reached(number, phases[number // 5 % len(phases)]))
+            void(world, number)
+        for index in range(4):
+            adopted(world, index)
+            tidied(world, index)
+        sizes.append(sum(world.tools[0].memory.sizes().values()))
+    study = world.ledger.study()
+    assert (len(study.rounds), len(study.finalised)) == (100, 80) and study.complete
+    for index in range(4):
+        tools, store = world.tools[index], world.store(index)
+        store.collect_garbage()
+        assert store.blobs.keys() == store.pins == {cid for _, cid in pinned(tools, study)}
+        assert store.pins == {blob.cid for view in study.finalised for blob in round_blobs(tools.frame, view) if blob.kept}
+    assert sizes[-1] - sizes[9] <= 90 * 400, "what stays of a round is that its share was released"
+    world.close()
+
+
+# -- never twice ---------------------------------------------------------------------------------------------------------------------------
+
+ONCE = ("commit", "reveal", "release_share", "declare_privacy")
+ACTIONS = (
+    act.PrepareUpdate(1),
+    act.Commit(1),
+    act.Reveal(1),
+    act.CheckUpdates(1),
+    act.ComputeAggregate(1),
+    act.ReleaseShare(1),
+    act.CombineShares(1),
+    act.AttestModel(1),
+)
+
+
+def take_back(world: InProcess, phase: Phase) -> None:
+    """A reorganisation after which the round has just entered this phase."""
+    events = world.ledger.events
+    entered = [at for at, event in enumerate(events) if isinstance(event, ev.PhaseEntered) and event.phase == phase and event.round == 1]
+    if entered:
+        del events[entered[0] + 1 :]
+        world.ledger.done = {key: receipt for key, receipt in world.ledger.done.items() if receipt.block <= len(events)}
+
+
+def another_set(world: InProcess) -> None:
+    """One after which fewer updates were frozen."""
+    view = world.ledger.study().rounds.get(1)
+    if view is not None and view.frozen and not view.aggregates:
+        at = next(at for at, event in enumerate(world.ledger.events) if isinstance(event, ev.SetFrozen))
+        frozen = world.ledger.events[at]
+        assert isinstance(frozen, ev.SetFrozen)
+        world.ledger.events[at] = replace(frozen, set=BitSet.of(0, 1, 2))
+
+
+def post_own(world: InProcess, index: int) -> None:
+    """Its product is posted, whichever it is."""
+    view = world.ledger.study().rounds.get(1)
+    if view is not None and view.phase == Phase.FROZEN:
+        own = world.tools[index].memory.get(kinds.AGGREGATE, view)
+        if own is not None:
+            world.recorder(0).post_aggregate(f"of {index}: {own['root']}", 1, bytes.fromhex(own["root"]), own["cid"])
+
+
+STEPS = st.one_of(
+    st.just("tidy"),
+    st.just("restart"),
+    st.just("turn"),
+    st.just("another set"),
+    st.just("post"),
+    st.sampled_from((Phase.OPEN, Phase.COMMITTED, Phase.REVEALED, Phase.FROZEN, Phase.AGGREGATED, Phase.DECRYPTED)),
+    st.sampled_from(ACTIONS),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(steps=st.lists(STEPS, min_size=2, max_size=7))
+def test_nothing_is_done_a_second_time_and_differently(
+    finished: Recorded, tmp_path_factory: pytest.TempPathFactory, steps: list[Any]
+) -> None:
+    """P5: whatever is forgotten, repeated, taken back and ended in between, one commitment, one reveal, one release of a round."""
+    world = finished.again(tmp_path_factory.mktemp("again") / "world")
+    try:
+        for step in steps:
+            match step:
+                case "tidy":
+                    tidied(world, 2)
+                case "restart":
+                    world.restart(2)
+                case "another set":
+                    another_set(world)
+                case "post":
+                    post_own(world, 2)
+                case Phase():
+                    take_back(world, step)
+                case _:
+                    try:
+                        if step == "turn":
+                            world.step(2)
+                        elif 1 in world.ledger.study().rounds:
+                            perform(world.tools[2], world.ledger.study(), step)
+                    except (DefedError, KeyError):
+                        pass  # it may be refused, and never done differently
+        for function in ONCE:
+            assert len({args for args in world.ledger.calls(function, PEOPLE[2]) if args[0] == 1}) <= 1, function
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("phase", [Phase.OPEN, Phase.COMMITTED, Phase.REVEALED, Phase.FROZEN, Phase.AGGREGATED, Phase.DECRYPTED])
+def test_a_forgotten_round_that_comes_back_is_sat_out(finished: Recorded, tmp_path: Path, phase: Phase) -> None:
+    world = finished.again(tmp_path / "world")
+    tidied(world, 2)
+    sent = len(world.ledger.sent)
+    take_back(world, phase)
+    world.restart(2)
+    assert world.next_action(2) is None
+    for action in ACTIONS:
+        with pytest.raises(DefedError):
+            perform(world.tools[2], world.ledger.study(), action)
+    assert len(world.ledger.sent) == sent
+    world.close()
+
+
+def test_a_release_is_refused_by_the_number_alone(finished: Recorded, tmp_path: Path) -> None:
+    """Of two that hold a second release back, either suffices."""
+    world = finished.again(tmp_path / "world")
+    tidied(world, 2)
+    tools, view = world.tools[2], world.ledger.round(1)
+    tools.memory.drop(["round/1/release"])
+    with pytest.raises(InternalFault, match="round 1 is forgotten here"):
+        tools.memory.put_once(kinds.RELEASE, view, {"aggregate": "ab"})
+    world.close()
+
+
+# -- pure ----------------------------------------------------------------------------------------------------------------------------------
+
+
+def ended(number: int, phase: Phase = Phase.VOIDED) -> RoundView:
+    return RoundView(number, 1, 0, 0, PEOPLE[0], phase, ended_in=10 * number)
+
+
+@given(
+    st.lists(st.sampled_from((Phase.VOIDED, Phase.FINALISED)), max_size=6),
+    st.integers(0, 100),
+    st.sets(st.integers(1, 6)),
+    st.integers(0, 6),
+    st.booleans(),
+)
+def test_rounds_are_forgotten_in_order_and_for_good(phases: list[Phase], at: int, looked: set[int], through: int, has: bool) -> None:
+    study = StudyView(1, rounds={number: ended(number, phase) for number, phase in enumerate(phases, 1)})
+    standing = retention.Standing(through, frozenset(looked), has)
+    now = retention.forgettable(study, standing, at, 0)
+    assert now >= through
+    for number in range(through + 1, now + 1):
+        view = study.rounds[number]
+        assert at - view.ended_in >= DEPTH and (view.phase == Phase.VOIDED or number in looked)
+    assert retention.forgettable(study, replace(standing, through=now), at, 0) == now
+    assert retention.forgettable(study, standing, at + 5, 0) >= now, "what is deep gets deeper"
+
+
+def test_a_running_round_is_not_forgotten() -> None:
+    study = StudyView(1, rounds={1: replace(ended(1), phase=Phase.REVEALED, ended_in=0)})
+    assert retention.forgettable(study, retention.Standing(0, frozenset(), True), 10**6, 0) == 0
+
+
+def test_a_study_is_over_when_no_node_goes_on() -> None:
+    voids = StudyView(1, max_voids=2, rounds={1: ended(1), 2: ended(2)})
+    assert retention.over(voids, QUORUM, False)
+    one = replace(voids, rounds={1: ended(1)})
+    assert not retention.over(one, QUORUM, False) and retention.over(one, QUORUM, True)
+    assert not retention.over(replace(voids, rounds={**voids.rounds, 3: replace(ended(3), phase=Phase.OPEN)}), QUORUM, False)
+
+
+def test_in_a_forgotten_round_only_its_end_is_decided() -> None:
+    role = Role(PEOPLE[0], 0, 1, QUORUM)
+    late = Clock(NOW + 10**6, 10**6)
+    for phase in (Phase.OPEN, Phase.COMMITTED, Phase.REVEALED, Phase.FROZEN, Phase.AGGREGATED, Phase.DECRYPTED):
+        study = StudyView(1, participants=PEOPLE, rounds={1: replace(ended(1), phase=phase, deadline=NOW + 60)})
+        assert decide(role, study, Facts(forgotten=True), Clock(NOW, 10**6)) is None
+        assert decide(role, study, Facts(forgotten=True), late) == act.Advance(1)
+
+
+def test_the_facts_of_a_forgotten_round_say_so(finished: Recorded, tmp_path: Path) -> None:
+    world = finished.again(tmp_path / "world")
+    assert not facts_of(world.tools[2], world.ledger.study()).forgotten
+    tidied(world, 2)
+    assert facts_of(world.tools[2], world.ledger.study()).forgotten
+    world.close()
