@@ -75,6 +75,16 @@ def say(*lines: str) -> None:
         console.print(plain(line), soft_wrap=True)
 
 
+def amount(size: int) -> str:
+    """A number of bytes for a reader: 512 B, 2.5 kB, 31 MB."""
+    shown = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if shown < 1000 or unit == "GB":
+            return f"{shown:.3g} {unit}" if shown < 1000 else f"{shown:,.0f} {unit}"
+        shown /= 1000
+    raise AssertionError
+
+
 def plain(value: object) -> Text:
     """Text as it is: others' names and CIDs may neither style nor steer the terminal."""
     return Text(printable(str(value)))

@@ -31,6 +31,7 @@ COMMANDS = {
     "data": "Check local data. Nothing of it is sent anywhere, no value is printed.",
     "run": "Follow the chain and take part until the study ends. Safe to stop and start at any time: it goes on where its journal ends.",
     "top": "Show the organisation's own state in a study: round, own part, work, gas money, privacy budget, peers. Ctrl-C ends it.",
+    "storage": "What the organisation keeps of a study, and for how long.",
     "round": "Rounds: list them, show one's whole record.",
     "model": "Global models: list, fetch, check, apply, tune and export them.",
     "verify": "Re-check commitments, set, updates, proofs, product, opening, model and model bytes. Exit code 4 when a check fails.",

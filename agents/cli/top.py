@@ -14,7 +14,20 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from defedbio.cli.common import HOME, NETWORK, HomeOption, IpfsOption, JsonOption, NetworkOption, RpcOption, connect, console, emit, plain
+from defedbio.cli.common import (
+    HOME,
+    NETWORK,
+    HomeOption,
+    IpfsOption,
+    JsonOption,
+    NetworkOption,
+    RpcOption,
+    amount,
+    connect,
+    console,
+    emit,
+    plain,
+)
 from defedbio.config import DEFAULT_IPFS_API
 from defedbio.domain import Phase
 from defedbio.errors import ChainUnreachable
@@ -24,6 +37,7 @@ if TYPE_CHECKING:
     from defedbio.client.status import Status
 
 BAR = 24
+LARGEST = 4
 ENDED = {Phase.FINALISED.name.lower(), Phase.VOIDED.name.lower()}
 # What an organisation has done once it did its part of the phase, in the order of the phases.
 PARTS = ("committed", "revealed", "checked", "in_set", "released", "attested")
@@ -97,6 +111,7 @@ def _rows(status: Status, now: float) -> list[tuple[str, Any]]:
         ("transactions", "?" if status.transactions_pending is None else f"{status.transactions_pending} not mined"),
         ("gas money", _gas_money(status)),
         ("privacy", _privacy(status)),
+        ("journal", stored(status.journal)),
         ("IPFS peers", "?" if status.peers is None else str(status.peers)),
     ]
     if status.phases:
@@ -174,6 +189,14 @@ def _privacy(status: Status) -> str:
         return "encryption only" if status.name else "?"
     spent = status.epsilon_spent or 0.0
     return f"epsilon {spent:.4g} of {status.epsilon_budget:g} declared, {max(0.0, status.epsilon_budget - spent):.4g} left"
+
+
+def stored(sizes: dict[str, int] | None) -> str:
+    """What takes room in a journal, the largest first."""
+    if sizes is None:
+        return "?"
+    largest = sorted(sizes.items(), key=lambda entry: -entry[1])[:LARGEST]
+    return f"{amount(sum(sizes.values()))}" + (f": {', '.join(f'{kind} {amount(size)}' for kind, size in largest)}" if largest else "")
 
 
 def _phases(status: Status) -> Table:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from defedbio.client.simulation import SimulatedRound, Simulation
     from defedbio.client.specs import Spec
     from defedbio.client.status import States
+    from defedbio.client.storage import Storage
     from defedbio.client.studies import Studies
     from defedbio.nodes.watching.status import Status
     from defedbio.protocol.verify import Check
@@ -173,6 +174,12 @@ class Client:
         from defedbio.client.audits import Audit
 
         return Audit(self._session)
+
+    @cached_property
+    def storage(self) -> Storage:
+        from defedbio.client.storage import Storage
+
+        return Storage(self._session)
 
     @cached_property
     def explorer(self) -> Explorer:

@@ -1,4 +1,4 @@
-"""What more rounds cost a node: reading all events again after a start, the view, polling, the transactions of its journal."""
+"""What more rounds cost a node: reading all events again after a start, the view, polling, its journal."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ from benchmarks.explorer import chain
 from defedbio.chain.client import ChainClient
 from defedbio.chain.feed import EventFeed
 from defedbio.chain.snapshot import SnapshotFile
+from defedbio.crypto.merkle import keccak256
+from defedbio.protocol.catalogue import JSON, KEEP, KINDS, MODEL_BYTES, Filed
 from defedbio.protocol.decide import Clock, Facts, Role, decide
-from defedbio.protocol.journal import Journal
+from defedbio.protocol.effects.keeping import sizes_by_kind
+from defedbio.protocol.memory import Memory, open_journal
+from defedbio.protocol.retention import Needed, going
 from defedbio.protocol.view import StudyView, fold
 
-ENTRIES = 6  # transactions of a holder that is a member: commit, reveal, set, share, model, and in its turn a shared one
-ENTRY = {"raw": ["0x" + "ab" * 450], "data": "0x" + "cd" * 330, "hashes": ["0x" + "ef" * 32]}
+EFFECTS = ("commit", "reveal", "attest-set", "share", "model", "aggregate")  # of a holder that is a member; the last in its turn
+TRANSACTION = {"raw": ["0x" + "ab" * 450], "data": "0x" + "cd" * 330, "hashes": ["0x" + "ef" * 32], "nonce": 0}
+RECORD = {"cid": "bafkrei" + "a" * 52, "root": "ab" * 32, "proof": "cd" * 32, "set": "ef" * 32}
+BLOB, VARIATE, MODEL = bytes(61_000), bytes(80_000), bytes(40_000)  # of 10^4 parameters
+UNFORGOTTEN = 2  # rounds that are not deep enough yet
 REPEAT = 9
 
 
@@ -67,7 +74,7 @@ def _measure(folder: Path, rounds: int, members: int) -> dict[str, float]:
         "poll_s": median(polled),
         "restart_s": median(restarted),
         "saved_bytes": saved.stat().st_size if saved.exists() else 0,
-        "journal_bytes": _journal(folder / f"journal-{rounds}", rounds),
+        **_journal(folder / f"journal-{rounds}.sqlite", view),
     }
 
 
@@ -77,12 +84,29 @@ def _seconds(work: Any) -> float:
     return time.process_time() - started
 
 
-def _journal(path: Path, rounds: int) -> int:
-    """Bytes of a journal that keeps every transaction, which is what makes it grow; updates and aggregates go when a round ends."""
-    journal = Journal(path)
-    journal._db.execute("BEGIN")  # its size is measured, not its durability
-    for number in range(rounds * ENTRIES):
-        journal.put(f"round/{number // ENTRIES}/{number}", ENTRY)
-    journal._db.execute("COMMIT")
+def _journal(path: Path, study: StudyView) -> dict[str, float]:
+    """A key holder that is a member of a SCAFFOLD study writes an entry of every kind and its transactions in each round, and forgets the
+    rounds as a node does: the bytes of its journal at its largest and in the end, and CPU seconds to forget a round then."""
+    journal = open_journal(path)
+    journal._db.execute("PRAGMA synchronous=OFF")  # its size is measured, not its durability
+    memory, largest, forgotten = Memory(journal), 0, 0.0
+    of_rounds = [kind for kind in KINDS if kind.filed in (Filed.ROUND, Filed.START, Filed.SET)]
+    for number, view in sorted(study.rounds.items()):
+        for kind in of_rounds:
+            json = kind.codec is JSON
+            memory.put(kind, view, RECORD if json else VARIATE if kind is KEEP else BLOB, "control" if kind.parts else "")
+        memory.put(MODEL_BYTES, None, MODEL, keccak256(str(number).encode()).hex())
+        for effect in EFFECTS:
+            journal.put(f"round/{number}/{effect}/{'ab' * 32}", TRANSACTION)
+        largest = max(largest, path.stat().st_size)
+        through = number - UNFORGOTTEN
+        if through > 0:
+            needed = Needed(chain.address(0), {keccak256(str(n).encode()).hex() for n in range(through, number + 1)}, (), (), False)
+            started = time.process_time()
+            memory.forget(through, through)
+            memory.drop(list(going(study, memory.sizes(), through, needed)))
+            forgotten = time.process_time() - started
+    sizes = sizes_by_kind(memory.sizes())
+    running = sum(sizes[kind.name] for kind in (*of_rounds, MODEL_BYTES) if kind.codec is not JSON)
     journal.close()
-    return path.stat().st_size
+    return {"journal_bytes": path.stat().st_size, "journal_most": largest, "journal_blobs": running, "forget_s": forgotten}

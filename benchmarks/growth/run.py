@@ -97,7 +97,10 @@ def tables(report: dict[str, Any]) -> Iterator[str]:
             ("MB of the view", "view_bytes", 1e-6),
             ("µs to decide", "decide_s", 1e6),
             ("CPU ms to poll a quiet chain", "poll_s", 1e3),
-            ("MB of journal", "journal_bytes", 1e-6),
+            ("MB of journal in the end", "journal_bytes", 1e-6),
+            ("MB of it that are blobs of the last rounds", "journal_blobs", 1e-6),
+            ("MB of journal at its largest", "journal_most", 1e-6),
+            ("CPU ms to forget a round", "forget_s", 1e3),
         ):
             yield fit.row(title, {int(s): r[name] * scale for s, r in found.items()})
         yield ""

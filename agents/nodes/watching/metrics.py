@@ -69,6 +69,7 @@ class NodeMetrics:
         self._round_phase = gauge("round_phase", "1 for the phase that the newest round is in.", "phase")
         self._parts = gauge("round_organisations", "Organisations that have done this part of the newest round.", "part")
         self._rounds = gauge("rounds", "The study's ended rounds by outcome.", "outcome")
+        self._journal = gauge("journal_bytes", "Bytes of what the node keeps in its journal, by kind (docs/storage.md).", "kind")
         self._plain = {
             "study": gauge("study", "Number of the study that the node follows."),
             "round": gauge("round", "Number of the newest round."),
@@ -141,6 +142,10 @@ class NodeMetrics:
                 self._parts.labels(part).set(count)
             for outcome in ("finalised", "voided"):
                 self._rounds.labels(outcome).set(record[outcome])
+        if "journal" in record:
+            self._journal.clear()
+            for kind, size in record["journal"].items():
+                self._journal.labels(kind).set(size)
         if "ipfs_up" in record:
             self._ipfs.set(record["ipfs_up"])
             self._peers.set(record["peers"])

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 from defedbio.chain.accounts import keystore_address
 from defedbio.chain.feed import EventFeed
-from defedbio.config import Home
+from defedbio.config import JOURNAL, Home
 from defedbio.domain import Phase
 from defedbio.errors import NotFound
 from defedbio.nodes.watching.logs import LOG_FILE, last_records
-from defedbio.nodes.watching.probes import Findings, pending_transactions, read_metrics
+from defedbio.nodes.watching.probes import Findings, journal_sizes, pending_transactions, read_metrics
 from defedbio.nodes.watching.running import RunningAgent, running_agent
 from defedbio.nodes.watching.telling import epsilon_spent, organisations
 from defedbio.protocol.reading import Reader
@@ -84,6 +84,7 @@ class Status:
     epsilon_spent: float | None
     epsilon_budget: float | None
     peers: int | None
+    journal: dict[str, int] | None = None
     phases: tuple[dict[str, Any], ...] = ()
     notes: tuple[dict[str, Any], ...] = ()
     problems: tuple[str, ...] = ()
@@ -148,6 +149,7 @@ class StatusReader:
             epsilon_spent=epsilon_spent(view, self._address) if spec and spec.privacy else None,
             epsilon_budget=spec.privacy.epsilon if spec and spec.privacy else None,
             peers=int(peers) if peers is not None else self._ask_peers(agent, metrics, findings),
+            journal=self._journal(agent, metrics),
             phases=tuple(r for r in records if r["status"] in ("done", "failed") and "seconds" in r)[-SHOWN_PHASES:],
             notes=tuple(r for r in records if r.get("level") in ("warning", "error") or r["phase"] == "note")[-SHOWN_NOTES:],
             problems=tuple(findings.problems),
@@ -236,8 +238,15 @@ class StatusReader:
             self._costed = ended, sum(r.cost for r in receipts if r is not None) // max(1, len(ended))
         return self._costed[1]
 
+    def _journal(self, agent: RunningAgent | None, metrics: dict[str, float]) -> dict[str, int] | None:
+        """Bytes by kind of entry."""
+        if agent is None:
+            return journal_sizes(self._folder / JOURNAL)
+        named = {name.partition("/")[2]: int(size) for name, size in metrics.items() if name.startswith("journal_bytes/")}
+        return named or None
+
     def _pending(self, agent: RunningAgent | None, metrics: dict[str, float], findings: Findings) -> int | None:
         if agent is not None:
             pending = metrics.get("transactions_pending")
             return int(pending) if pending is not None else None
-        return findings.attempt("journal", lambda: pending_transactions(self._folder / "journal.sqlite", self._connection.client))
+        return findings.attempt("journal", lambda: pending_transactions(self._folder / JOURNAL, self._connection.client))

@@ -80,7 +80,7 @@ def test_the_list_loads_no_command() -> None:
 def test_a_completion_loads_no_more_than_help(words: str, environment: dict[str, str]) -> None:
     done = started("", {**environment, **completing(words)})
     *found, _ = done.stdout.splitlines()
-    assert found == {"st": ["study"], "study ": ["create", "show", "join"]}.get(words, found) and found
+    assert found == {"st": ["study", "storage"], "study ": ["create", "show", "join"]}.get(words, found) and found
     _, packages, modules = loaded(done)
     assert not packages & HEAVY and "defedbio.protocol" not in modules
 

@@ -36,6 +36,8 @@ METHODS = {
     "data check": "data.check",
     "run": "run",
     "top": "top",
+    "storage show": "storage.show",
+    "storage clean": "storage.clean",
     "round list": "round.list",
     "round show": "round.show",
     "model list": "model.list",
