@@ -95,7 +95,8 @@ def test_a_zip_without_updates_is_partly_verified(finished: Study, tmp_path: Pat
     )
     code, told, _ = check(finished, out, "--network", str(consortium.network_file), "--block", made["anchor"]["hash"])
     assert (code, told["verdict"]) == (1, "partly verified")
-    *updates, chain = told["not_possible"]
+    rounds, *updates, chain = told["not_possible"]
+    assert rounds == "rounds" and made["complete"] == [] and len(made["incomplete"]) == 3
     assert all(name.endswith(": updates") for name in updates) and len(updates) == 3 and chain == "chain"
 
 

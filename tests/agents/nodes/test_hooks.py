@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from defedbio.errors import InvalidInput
+from defedbio.nodes.watching import hooks
 from defedbio.nodes.watching.hooks import Hooks, Policy, document_of
 from defedbio.nodes.watching.receivers import Command, DeliveryFailed, WebHook, signature, signature_holds
 from defedbio.protocol.journal import Journal
@@ -174,6 +175,26 @@ def test_a_new_receiver_hears_nothing_of_the_past(server: Server, journal: Journ
 def test_the_same_event_told_again_after_a_reorganisation_is_sent_once(server: Server, journal: Journal, report: Reporter) -> None:
     tell(Hooks([WebHook(server.url, SECRET)], journal, report, since=0, policy=QUICK), event(1), {**event(1), "block": 105}, event(2))
     assert [server.next()["round"] for _ in range(2)] == [1, 2] and server.requests.empty()
+
+
+def test_one_number_stands_for_what_arrived(server: Server, tmp_path: Path, report: Reporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal does not grow with the events, and after a restart nothing is told twice that arrived, nor lost that did not."""
+    monkeypatch.setattr(hooks, "SETTLED_EACH", 4)
+    monkeypatch.setattr(hooks, "DEEP", 5)
+    path, lost = tmp_path / "settled.sqlite", 24
+    marks: list[int] = []
+    for start in (0, 20, 40):
+        journal = Journal(path)
+        server.answers = [*[200] * (lost - start - 1), *[500] * QUICK.tries] if start == 20 else []
+        tell(Hooks([WebHook(server.url, SECRET)], journal, report, since=0, policy=QUICK), *map(event, range(1, start + 21)))
+        marks.append(len(journal.sizes()))
+        journal.close()
+        rounds = [server.next()["round"] for _ in range(server.requests.qsize())]
+        fresh = [number for number in dict.fromkeys(rounds) if number > start]
+        assert fresh == list(range(start + 1, start + 21))
+        assert [number for number in dict.fromkeys(rounds) if number <= start] == ([lost] if start == 40 else [])
+    assert marks[0] < 12 and marks[1] > 12, "while one has not arrived, those after it are remembered one by one"
+    assert marks[2] < 20
 
 
 def dead() -> str:
