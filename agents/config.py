@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -27,7 +28,7 @@ class Home:
     """One organisation's folder.
 
     account.json                        Ethereum keystore v3
-    transport.json                      X25519 key, to which key shares are sealed
+    transport.json                      X25519 key, to which key shares are sealed (transport.next.json, .erase: while it is replaced)
     shares/CHAIN-REGISTRY-EPOCH.json    this holder's share of a threshold key
     studies/CHAIN-MANAGER-STUDY/        accepted.json (what the operator agreed to), journal.sqlite, events.json (read
                                         from the chain)
@@ -80,6 +81,24 @@ def private_folder(path: Path) -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         sync_folder(folder.parent)
     return path
+
+
+def erase(path: Path) -> None:
+    """Overwrite a file, take its name away, and make both durable; nothing to do if it is not there. What a disk, a file system or a
+    backup keeps of it elsewhere stays (docs/erasure.md).
+
+    Raises:
+        InvalidInput: if the disk refuses.
+    """
+    try:
+        with suppress(FileNotFoundError), path.open("r+b", buffering=0) as stream:
+            stream.write(os.urandom(path.stat().st_size))
+            os.fsync(stream.fileno())
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            sync_folder(path.parent)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be erased: {error.strerror}", "is it another user's? then try again") from None
 
 
 def sync_folder(path: Path) -> None:

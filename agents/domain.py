@@ -56,6 +56,7 @@ class KeyEpochStatus(IntEnum):
     PROPOSED = 1
     ACTIVE = 2
     REJECTED = 3
+    RETIRED = 4
 
 
 def check_hash32(value: bytes, what: str) -> bytes:

@@ -65,7 +65,7 @@ contract KeyRegistry is IKeyRegistry {
 
     /// @inheritdoc IKeyRegistry
     function confirm(KeyEpochId epoch, bytes32 transcriptHash) external {
-        (KeyEpoch storage state, uint256 position) = _asHolder(epoch);
+        (KeyEpoch storage state, uint256 position) = _asHolderOfProposed(epoch);
         // INVARIANT: a confirmation names the very transcript that the holder checked.
         require(
             transcriptHash == state.transcriptHash, KeyRegistryTranscriptMismatch(epoch, state.transcriptHash, transcriptHash)
@@ -86,11 +86,33 @@ contract KeyRegistry is IKeyRegistry {
 
     /// @inheritdoc IKeyRegistry
     function reject(KeyEpochId epoch, string calldata reason) external {
-        (KeyEpoch storage state,) = _asHolder(epoch);
+        (KeyEpoch storage state,) = _asHolderOfProposed(epoch);
         _checkLength(reason, MAX_REASON);
 
         state.status = KeyEpochStatus.Rejected;
         emit KeyEpochRejected(epoch, msg.sender, reason);
+    }
+
+    /// @inheritdoc IKeyRegistry
+    function retireShare(KeyEpochId epoch) external {
+        KeyEpoch storage state = _epochs[epoch];
+        KeyEpochStatus status = state.status;
+        require(
+            status == KeyEpochStatus.Active || status == KeyEpochStatus.Retired, KeyRegistryUnexpectedStatus(epoch, status)
+        );
+        uint256 position = _positionOfCaller(epoch);
+        uint256 retired = state.retired;
+        // INVARIANT: K3, no share is retired twice, and none comes back.
+        require(!retired.has(position), KeyRegistryAlreadyRetired(epoch, msg.sender));
+
+        retired = retired.add(position);
+        state.retired = uint16(retired);
+        emit KeyShareRetired(epoch, msg.sender, uint16(retired));
+
+        if (status == KeyEpochStatus.Active && state.holders.length - retired.size() < state.threshold) {
+            state.status = KeyEpochStatus.Retired;
+            emit KeyEpochRetired(epoch);
+        }
     }
 
     /// @inheritdoc IKeyRegistry
@@ -114,12 +136,17 @@ contract KeyRegistry is IKeyRegistry {
     }
 
     /// @dev The callers of `confirm` and `reject`: holders of an epoch that is still proposed.
-    function _asHolder(KeyEpochId epoch) private view returns (KeyEpoch storage state, uint256 position) {
+    function _asHolderOfProposed(KeyEpochId epoch) private view returns (KeyEpoch storage state, uint256 position) {
         state = _epochs[epoch];
         require(state.status == KeyEpochStatus.Proposed, KeyRegistryUnexpectedStatus(epoch, state.status));
+        position = _positionOfCaller(epoch);
+    }
+
+    /// @dev The caller's place among the epoch's holders, counted from 0.
+    function _positionOfCaller(KeyEpochId epoch) private view returns (uint256) {
         uint256 index = holderIndex[epoch][msg.sender];
         require(index != 0, KeyRegistryNotHolder(epoch, msg.sender));
-        position = index - 1;
+        return index - 1;
     }
 
     function _seat(KeyEpochId epoch, address[] calldata holders) private {

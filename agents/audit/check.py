@@ -279,7 +279,8 @@ def metrics_of(fetcher: Fetcher, record: Record) -> dict[int, Evaluation]:
 def _key(record: Record, transcript: CeremonyTranscript) -> str:
     confirmed = len(record.epoch.confirmations)
     of = f"{transcript.threshold} of {len(transcript.holders)} holders, {transcript.key.public_key.bits} bits"
-    return f"the transcript is the chain's and its proofs hold: {of}, {confirmed} confirmed"
+    left = f"; {len(record.epoch.left)} shares are left by their holders' word" if len(record.epoch.retired) else ""
+    return f"the transcript is the chain's and its proofs hold: {of}, {confirmed} confirmed{left}"
 
 
 def _wrong_files(files: Files, manifest: Manifest) -> Iterator[str]:

@@ -112,6 +112,7 @@ def epoch_of(number: int, events: Sequence[ev.Event]) -> tuple[KeyEpoch, ev.KeyE
         KeyEpochStatus.PROPOSED,
         proposal.modulus_bits,
         NO_ONE,
+        NO_ONE,
         proposal.modulus_hash,
         proposal.transcript_hash,
         proposal.holders,
@@ -125,6 +126,10 @@ def epoch_of(number: int, events: Sequence[ev.Event]) -> tuple[KeyEpoch, ev.KeyE
                 epoch = replace(epoch, status=KeyEpochStatus.ACTIVE)
             case ev.KeyEpochRejected(epoch=found) if found == number:
                 epoch = replace(epoch, status=KeyEpochStatus.REJECTED)
+            case ev.KeyShareRetired(epoch=found) if found == number and event.holder in epoch.holders:
+                epoch = replace(epoch, retired=epoch.retired.add(epoch.holders.index(event.holder)))
+            case ev.KeyEpochRetired(epoch=found) if found == number:
+                epoch = replace(epoch, status=KeyEpochStatus.RETIRED)
     return epoch, proposal
 
 

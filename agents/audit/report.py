@@ -15,7 +15,7 @@ from defedbio.chain import events as ev
 from defedbio.chain.network import CONTRACTS
 from defedbio.chain.values import StudyRules
 from defedbio.domain import WHOLE, BitSet, CeremonyKind, Phase
-from defedbio.network.describe import consent_to
+from defedbio.network.describe import consent_to, retired_before
 from defedbio.protocol.verify import Check
 from defedbio.text import printable
 
@@ -45,10 +45,11 @@ def document_of(evidence: Evidence, checks: Sequence[Check]) -> Document:
 
 
 def _consent(evidence: Evidence) -> str:
-    """What everyone who joined said yes to."""
+    """What everyone who joined said yes to, the key's holders as they were when the study was opened."""
     record = evidence.record
     assert record.view.rules is not None
-    return str(consent_to(record.view.id, record.view, record.view.rules, evidence.frame.spec, record.epoch, record.name_of))
+    retired = retired_before(record.view.id, record.epoch.epoch, record.events)
+    return str(consent_to(record.view.id, record.view, record.view.rules, evidence.frame.spec, record.epoch, record.name_of, retired))
 
 
 def _as_of(evidence: Evidence) -> str:
@@ -148,12 +149,19 @@ def _ceremony(evidence: Evidence) -> Section:
         ("Opens a sum", f"{epoch.threshold} of {len(epoch.holders)} holders together"),
         ("Modulus", f"{epoch.modulus_bits} bits, keccak256 0x{epoch.modulus_hash.hex()}"),
         ("Transcript", f"{printable(proposal.transcript_cid)}, keccak256 0x{epoch.transcript_hash.hex()}"),
+        ("Shares left", f"{len(epoch.left)} of {len(epoch.holders)}, by the word of those who say that they erased theirs"),
     )
     said: dict[str, str] = {}
+    erased: set[str] = set()
     for event in evidence.record.events:
         match event:
             case ev.KeyShareConfirmed(epoch=epoch.epoch):
                 said[event.holder] = f"checked and confirmed, {evidence.time(event)}"
+            case ev.KeyShareRetired(epoch=epoch.epoch):
+                said[event.holder] = f"{said.get(event.holder, '')}; erased it, {evidence.time(event)}".removeprefix("; ")
+                erased.add(event.holder)
+            case ev.ShareReleased() if event.holder in erased:
+                said[event.holder] += f"; RELEASED IT ALL THE SAME in round {event.round}, {evidence.time(event)}"
             case ev.KeyEpochRejected(epoch=epoch.epoch):
                 said[event.holder] = f"rejected, {evidence.time(event)}: {printable(event.reason)}"
     rows = tuple((str(i), evidence.who(holder), said.get(holder, "said nothing")) for i, holder in enumerate(epoch.holders, 1))

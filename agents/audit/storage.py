@@ -95,9 +95,9 @@ def _epoch(record: Record) -> Iterator[Word]:
     base = mapping_slot(EPOCHS, epoch.epoch)
     head = packed(
         *((int(epoch.proposer, 16), 160), (epoch.threshold, 8), (epoch.kind, 8), (epoch.status, 8)),
-        *((epoch.modulus_bits, 16), (epoch.confirmations.bits, 16)),
+        *((epoch.modulus_bits, 16), (epoch.confirmations.bits, 16), (epoch.retired.bits, 16)),
     )
-    yield Word("KeyRegistry", base, head, "key epoch and its confirmations")
+    yield Word("KeyRegistry", base, head, "key epoch, its confirmations and retired shares")
     yield Word("KeyRegistry", base + 1, int.from_bytes(epoch.modulus_hash, "big"), "modulus")
     yield Word("KeyRegistry", base + 2, int.from_bytes(epoch.transcript_hash, "big"), "key transcript")
     yield Word("KeyRegistry", base + 3, len(epoch.holders), "number of key holders")

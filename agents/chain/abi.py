@@ -26,7 +26,7 @@ Abi = dict[str, Any]
 
 ENUMS = {"Phase": Phase, "CeremonyKind": CeremonyKind, "KeyEpochStatus": KeyEpochStatus}
 STRUCTS = {"StudyRules": StudyRules, "WrongProduct": WrongProduct}
-BIT_MAPS = frozenset({"committed", "revealed", "absent", "frozen", "set", "refused", "confirmations", "posters"})
+BIT_MAPS = frozenset({"committed", "revealed", "absent", "frozen", "set", "refused", "confirmations", "retired", "posters"})
 _ERROR_STRING = bytes.fromhex("08c379a0")
 _PANIC = bytes.fromhex("4e487b71")
 

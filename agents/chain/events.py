@@ -107,6 +107,19 @@ class KeyEpochRejected(Event):
 
 
 @dataclass(frozen=True)
+class KeyShareRetired(Event):
+    ACTED = "holder"
+    epoch: int
+    holder: str
+    retired: BitSet
+
+
+@dataclass(frozen=True)
+class KeyEpochRetired(Event):
+    epoch: int
+
+
+@dataclass(frozen=True)
 class StudyOpened(Event):
     ACTED = "coordinator"
     study: int
@@ -310,6 +323,8 @@ EVENTS: tuple[type[Event], ...] = (
     KeyShareConfirmed,
     KeyEpochActivated,
     KeyEpochRejected,
+    KeyShareRetired,
+    KeyEpochRetired,
     StudyOpened,
     ParticipantsInvited,
     ParticipantEnrolled,

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 
 from defedbio.chain.client import ChainClient
-from defedbio.chain.events import Event, RoundOpened, fetch_events
+from defedbio.chain.events import Event, KeyShareRetired, RoundOpened, fetch_events
 from defedbio.chain.records import Head
 from defedbio.chain.snapshot import Snapshot, SnapshotFile
 from defedbio.errors import ChainUnreachable
@@ -36,8 +36,9 @@ class FeedState:
 class EventFeed:
     """Remembers the hash of the last block of each poll. A hash that is no longer the chain's sends it back to the newest that is.
 
-    With a `study` it keeps the events of that study and its rounds alone: what others may write without end takes no room. With a file
-    it starts from the events that are `saved` there, after it has read some of them again, and saves them there once there are many more.
+    With a `study` it keeps the events of that study and its rounds alone, and which shares of the key `epoch` were erased: what others may
+    write without end takes no room. With a file it starts from the events that are `saved` there, after it has read some of them again, and
+    saves them there once there are many more.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class EventFeed:
         start_block: int | None = None,
         confirmations: int | None = None,
         study: int | None = None,
+        epoch: int | None = None,
         saved: SnapshotFile | None = None,
     ) -> None:
         self._client = client
@@ -55,6 +57,7 @@ class EventFeed:
         self._marks: list[Head] = []
         self._events: tuple[Event, ...] = ()
         self._study = study
+        self._epoch = epoch
         self._rounds: set[int] = set()
         self._file = saved
         self._restored = saved is None
@@ -132,6 +135,8 @@ class EventFeed:
     def _wanted(self, event: Event) -> bool:
         if self._study is None:
             return True
+        if isinstance(event, KeyShareRetired):
+            return event.epoch == self._epoch
         ours = getattr(event, "study", 0) == self._study
         if ours and isinstance(event, RoundOpened):
             # A round that a reorganisation took away stays here: its number may come to another study, whose folds pass it over.

@@ -22,7 +22,8 @@ class Profile:
 
 @dataclass(frozen=True)
 class KeyEpoch:
-    """`holders[i]` holds the share at x = i + 1, and bit i of `confirmations` is its confirmation."""
+    """`holders[i]` holds the share at x = i + 1. Bit i of `confirmations` is its confirmation, and bit i of `retired` its word that it
+    erased that share (K3)."""
 
     epoch: int
     proposer: str
@@ -31,9 +32,15 @@ class KeyEpoch:
     status: KeyEpochStatus
     modulus_bits: int
     confirmations: BitSet
+    retired: BitSet
     modulus_hash: bytes
     transcript_hash: bytes
     holders: tuple[str, ...]
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """The holders that have not said that they erased their shares."""
+        return tuple(holder for position, holder in enumerate(self.holders) if position not in self.retired)
 
 
 @dataclass(frozen=True)

@@ -79,5 +79,7 @@ def show(
     """Show an epoch and check its public transcript."""
     shown = connect(network=network, rpc=rpc, ipfs=ipfs).ceremony.show(epoch)
     lines = [f"key epoch {epoch}: {shown.status}, {shown.threshold} of {len(shown.holders)}, {shown.bits} bits, transcript verified"]
-    lines += [f"  {holder.address} {'confirmed' if holder.confirmed else 'waiting'}" for holder in shown.holders]
+    lines += [f"  {h.address} {'retired' if h.retired else 'confirmed' if h.confirmed else 'waiting'}" for h in shown.holders]
+    if shown.left < len(shown.holders):
+        lines.append(f"{shown.left} shares are left of the {shown.threshold} that open a sum")
     emit(shown.as_dict(), json, lines)

@@ -33,13 +33,17 @@ class Confirmation(Value):
 
 @dataclass(frozen=True)
 class KeyHolder(Value):
+    """`retired` is its own word that it erased its share."""
+
     address: str
     confirmed: bool
+    retired: bool
 
 
 @dataclass(frozen=True)
 class Epoch(Value):
-    """A key epoch whose public transcript verifies: one that does not is an error, so `transcript_verified` is always True."""
+    """A key epoch whose public transcript verifies: one that does not is an error, so `transcript_verified` is always True. `left` counts
+    the holders that did not retire their shares; `threshold` of them open a sum."""
 
     epoch: int
     status: str
@@ -47,6 +51,7 @@ class Epoch(Value):
     bits: int
     holders: tuple[KeyHolder, ...]
     transcript_hash: str
+    left: int
     transcript_verified: bool = True
 
 
@@ -94,9 +99,10 @@ class Ceremonies:
             [holder.address for holder in client.ceremony.show(1).holders if not holder.confirmed]
         """
         state, transcript = self._session.reader().transcript(epoch)
-        holders = tuple(KeyHolder(h, i in state.confirmations) for i, h in enumerate(state.holders))
+        holders = tuple(KeyHolder(h, i in state.confirmations, i in state.retired) for i, h in enumerate(state.holders))
         bits = transcript.key.public_key.bits
-        return Epoch(epoch, state.status.name.lower(), state.threshold, bits, holders, hex_of(state.transcript_hash))
+        status, left = state.status.name.lower(), len(state.left)
+        return Epoch(epoch, status, state.threshold, bits, holders, hex_of(state.transcript_hash), left)
 
     def share_file(self, epoch: int) -> Path:
         """Where this organisation keeps its share of the epoch's key, encrypted.

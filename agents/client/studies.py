@@ -207,4 +207,6 @@ def _consent(connection: Reader, on_chain: Study, spec: StudySpec) -> Consent:
     from defedbio.network.describe import consent_to
 
     epoch = connection.keys.epoch_of(on_chain.key_epoch)
-    return consent_to(on_chain.study, on_chain, on_chain.rules, spec, epoch, connection.name_of)
+    return consent_to(
+        on_chain.study, on_chain, on_chain.rules, spec, epoch, connection.name_of, frozenset(epoch.holders) - frozenset(epoch.left)
+    )

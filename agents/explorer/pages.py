@@ -159,7 +159,7 @@ class Pages:
 
 def epoch_of(tables: Tables, number: int) -> dict[str, Any]:
     """A proposed key epoch and what became of it."""
-    state, confirmed, rejected = "proposed", set(), {}
+    state, confirmed, rejected, retired = "proposed", set(), {}, set()
     for event in tables.by_epoch.get(number, ()):
         match event:
             case ev.KeyEpochActivated():
@@ -168,4 +168,8 @@ def epoch_of(tables: Tables, number: int) -> dict[str, Any]:
                 state, rejected[event.holder] = "rejected", event.reason
             case ev.KeyShareConfirmed():
                 confirmed.add(event.holder)
-    return {"event": tables.epochs[number], "state": state, "confirmed": confirmed, "rejected": rejected}
+            case ev.KeyShareRetired():
+                retired.add(event.holder)
+            case ev.KeyEpochRetired():
+                state = "retired"
+    return {"event": tables.epochs[number], "state": state, "confirmed": confirmed, "rejected": rejected, "retired": retired}

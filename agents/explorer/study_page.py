@@ -12,7 +12,7 @@ from defedbio.explorer.index import Index
 from defedbio.explorer.lookups import Lookups
 from defedbio.explorer.render import size
 from defedbio.explorer.round_page import kind_of
-from defedbio.network.describe import consent_to
+from defedbio.network.describe import consent_to, retired_before
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.view import RoundView, StudyView
 from defedbio.web.paging import Numbers
@@ -50,9 +50,10 @@ def _words(study: StudyView, frame: StudyFrame, index: Index) -> str:
     """What everyone who joined said yes to."""
     with index.read() as tables:
         epoch = tables.epochs.get(study.key_epoch)
+        retired = retired_before(study.id, study.key_epoch, tables.by_epoch.get(study.key_epoch, ()))
     if epoch is None or study.rules is None:
         return ""
-    return str(consent_to(study.id, study, study.rules, frame.spec, epoch, index.name_of))
+    return str(consent_to(study.id, study, study.rules, frame.spec, epoch, index.name_of, retired))
 
 
 def _row(view: RoundView, frame: StudyFrame | None, lookups: Lookups, times: list[int | None]) -> dict[str, Any]:

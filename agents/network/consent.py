@@ -45,7 +45,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class KeyTerms:
-    """Who can open: any `threshold` of the `holders` together."""
+    """Who can open: any `threshold` of the `holders` together. The `retired` were holders, too, and say that they erased their shares."""
 
     epoch: int
     modulus_bits: int
@@ -53,6 +53,7 @@ class KeyTerms:
     proposer: Party
     threshold: int
     holders: tuple[Party, ...]
+    retired: tuple[Party, ...] = ()
 
     @property
     def dealt(self) -> bool:
@@ -227,6 +228,7 @@ def _holders(key: KeyTerms) -> list[str]:
     return [
         f"any {key.threshold} of these {len(key.holders)} key holders together, who could open a single update, too, if they agreed to:",
         *(f"  {_who(holder)}" for holder in key.holders),
+        *(f"  not {_who(holder)}, who says that it erased its share" for holder in key.retired),
     ]
 
 

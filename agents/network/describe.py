@@ -3,9 +3,10 @@ and rules from the chain."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Protocol
 
+from defedbio.chain.events import Event, KeyShareRetired, StudyOpened
 from defedbio.chain.values import StudyRules
 from defedbio.crypto.packing import Layout
 from defedbio.crypto.proofs import share as share_proof
@@ -50,10 +51,28 @@ class EpochFacts(Protocol):
     def holders(self) -> tuple[str, ...]: ...
 
 
+def retired_before(study: int, epoch: int, events: Iterable[Event]) -> frozenset[str]:
+    """The holders of the epoch that had retired their shares when the study was opened, by the chain's events in order."""
+    retired: set[str] = set()
+    for event in events:
+        if isinstance(event, StudyOpened) and event.study == study:
+            break
+        if isinstance(event, KeyShareRetired) and event.epoch == epoch:
+            retired.add(event.holder)
+    return frozenset(retired)
+
+
 def consent_to(
-    study: int, on_chain: StudyFacts, rules: StudyRules, spec: StudySpec, epoch: EpochFacts, name_of: Callable[[str], str]
+    study: int,
+    on_chain: StudyFacts,
+    rules: StudyRules,
+    spec: StudySpec,
+    epoch: EpochFacts,
+    name_of: Callable[[str], str],
+    retired: Collection[str] = (),
 ) -> Consent:
-    """All that one must know before one accepts the study. `name_of` says what an address calls itself."""
+    """All that one must know before one accepts the study. `name_of` says what an address calls itself; `retired` holders of the epoch
+    have erased their shares."""
 
     def party(address: str) -> Party:
         return Party(address, name_of(address))
@@ -86,7 +105,8 @@ def consent_to(
             ceremony=epoch.kind.name.lower(),
             proposer=party(epoch.proposer),
             threshold=epoch.threshold,
-            holders=tuple(map(party, epoch.holders)),
+            holders=tuple(party(holder) for holder in epoch.holders if holder not in retired),
+            retired=tuple(party(holder) for holder in epoch.holders if holder in retired),
         ),
         cohort=Cohort(rules.seats, rules.min_cohort, rules.least_share, tuple(map(party, spec.invited))),
         timing=Timing(

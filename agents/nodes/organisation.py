@@ -214,10 +214,11 @@ class OrganisationNode:
         frame = self.tools.frame
         events: tuple[Event, ...] = state.fresh
         if self._study is None or state.forked_at is not None:
-            self._study, events = StudyView(frame.study, frame.spec.max_voids), state.events
+            self._study, events = StudyView(frame.study, frame.spec.max_voids, key_epoch=frame.spec.key_epoch), state.events
         if events:
             self._pause = 0.0
             self._study = fold(self._study, events)
+            self._let_go(self._study)
             for told in round_events(events, self._study, self.tools.address, self._scope()):
                 self.tools.report.state(**told)
         self._tell_state(state, self._study)
@@ -229,6 +230,12 @@ class OrganisationNode:
             if view is not None:
                 self._tell(view)
         return self._study
+
+    def _let_go(self, study: StudyView) -> None:
+        """Forget the key share once the chain has it that this organisation erased it (K3): somebody did so beside this process."""
+        if self.tools.share is not None and self.tools.address in study.retired:
+            self.tools.share = None
+            self.tools.report.note("this organisation retired its key share: it opens nothing under that key any more", level="warning")
 
     def _tell(self, view: RoundView) -> None:
         self.tools.report.state(journal=dict(sizes_by_kind(self.tools.memory.sizes())))
@@ -249,7 +256,8 @@ class OrganisationNode:
     def role(self, study: StudyView) -> Role:
         enrolled = study.participants
         position = enrolled.index(self.tools.address) if self.tools.address in enrolled else None
-        return Role(self.tools.address, position, self.role_of_holder, self.tools.frame.key.threshold)
+        index, key = self.role_of_holder if self.tools.address not in study.retired else None, self.tools.frame.key
+        return Role(self.tools.address, position, index, key.threshold, key.holders - len(study.retired) < key.threshold)
 
     def clock(self, study: StudyView) -> Clock:
         return Clock(time.time(), time.monotonic() - self._seen_at)

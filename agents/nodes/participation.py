@@ -8,7 +8,7 @@ from pathlib import Path
 
 from defedbio.chain.feed import EventFeed
 from defedbio.chain.snapshot import SnapshotFile
-from defedbio.config import JOURNAL, Home
+from defedbio.config import JOURNAL, Home, erase
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.errors import InvalidInput, NotFound
 from defedbio.learning.custom import Maker
@@ -54,16 +54,21 @@ def assemble(
         connection.pin_agreed(study)
     enrolled = connection.studies.participant_index(study, address) > 0
     epoch = frame.spec.key_epoch
+    share_path = home.share(network.chain_id, network.contracts["KeyRegistry"], epoch)
     holder_index = connection.keys.holder_index(epoch, address) or None
+    if holder_index is not None and holder_index - 1 in connection.keys.epoch_of(epoch).retired:
+        # A backup can have brought it back (K3).
+        erase(share_path)
+        holder_index = None
+        connection.report.note(f"this organisation retired its share of key epoch {epoch}: it opens nothing under that key any more")
     if not enrolled and holder_index is None:
         raise NotFound(
-            f"{address} is neither enrolled in study {study} nor a holder of its key", f"run `defedbio study join {study}` first"
+            f"{address} is neither enrolled in study {study} nor a holder of a share of its key", f"run `defedbio study join {study}` first"
         )
     if enrolled and data is None:
         raise InvalidInput(f"study {study} needs this organisation's data", "pass --data FILE")
     if data is not None and not data.is_file():
         raise NotFound(f"no data file at {data}")
-    share_path = home.share(network.chain_id, network.contracts["KeyRegistry"], epoch)
     tools = replace(
         housekeeper(connection, home, frame, address, journal),
         dataset=_load(connection, frame, data) if enrolled and data is not None else None,
@@ -73,7 +78,7 @@ def assemble(
     )
     client = connection.client
     saved = SnapshotFile(folder / EVENTS_FILE, client.network, client.rpc_shown, study)
-    feed = EventFeed(client, confirmations=frame.confirmations, study=study, saved=saved)
+    feed = EventFeed(client, confirmations=frame.confirmations, study=study, epoch=epoch, saved=saved)
     return OrganisationNode(tools, feed, holder_index, options)
 
 

@@ -26,12 +26,14 @@ RECHECK_S = 5.0
 
 @dataclass(frozen=True)
 class Role:
-    """Who this node is in a study. `position` counts enrolments from 0, `holder_index` key shares from 1; None where it is neither."""
+    """Who this node is in a study. `position` counts enrolments from 0, `holder_index` key shares from 1; None where it is neither.
+    `key_ended` says that fewer shares of the key than `threshold` are left."""
 
     address: str
     position: int | None
     holder_index: int | None
     threshold: int
+    key_ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ def _start_next(role: Role, study: StudyView, clock: Clock) -> act.Action | None
         return None
     if study.complete:
         return act.Finish()
+    if role.key_ended:
+        return act.Halt(f"fewer than {role.threshold} shares of its key are left, so nothing under it can be opened any more")
     enrolled = len(study.participants)
     if enrolled < rules.seats and clock.now <= rules.enrol_until:
         return None

@@ -66,8 +66,8 @@ class Reader(Connection):
 
         on_chain, spec = self.spec(study)
         epoch, transcript = self.transcript(on_chain.key_epoch, self.studies.participants(study))
-        if epoch.status != KeyEpochStatus.ACTIVE:
-            raise InvalidInput(f"key epoch {on_chain.key_epoch} is {epoch.status.name.lower()}, not active")
+        if epoch.status not in (KeyEpochStatus.ACTIVE, KeyEpochStatus.RETIRED):
+            raise InvalidInput(f"key epoch {on_chain.key_epoch} is {epoch.status.name.lower()}: it was never active")
         network = self.client.network
         return StudyFrame(network.chain_id, network.contracts["RoundManager"], study, spec, transcript.key)
 

@@ -5,7 +5,8 @@ import {CeremonyKind, KeyEpochId, KeyEpochStatus} from "../types/RoundTypes.sol"
 
 /// @title Threshold key epochs
 /// @notice An epoch fixes the Paillier modulus, its holders and the threshold. It becomes active only when every holder
-/// has confirmed that it checked its share against the public transcript (K1); one holder's rejection ends it.
+/// has confirmed that it checked its share against the public transcript (K1); one holder's rejection ends it. A holder
+/// that erased its share says so here (K3); when fewer shares than the threshold are left, the epoch is retired.
 interface IKeyRegistry {
     struct KeyEpoch {
         address proposer;
@@ -14,6 +15,7 @@ interface IKeyRegistry {
         KeyEpochStatus status;
         uint16 modulusBits;
         uint16 confirmations; // bit i: holder at position i has confirmed
+        uint16 retired; // bit i: holder at position i has erased its share
         bytes32 modulusHash; // keccak256 of the big-endian modulus
         bytes32 transcriptHash; // keccak256 of the transcript's bytes
         address[] holders; // position i holds the share at x = i + 1
@@ -43,6 +45,15 @@ interface IKeyRegistry {
     /// @notice A holder rejected the epoch, which can no longer become active.
     event KeyEpochRejected(KeyEpochId indexed epoch, address indexed holder, string reason);
 
+    /// @notice A holder says that it has erased its share. Nobody can check that; a share that it releases later refutes
+    /// it.
+    /// @param retired bit map of all so far, this one included: bit i is the holder at position i, counted from 0
+    event KeyShareRetired(KeyEpochId indexed epoch, address indexed holder, uint16 retired);
+
+    /// @notice Fewer shares than the threshold are left: nothing under the epoch's key can be opened any more, and no study
+    /// can be opened under it.
+    event KeyEpochRetired(KeyEpochId indexed epoch);
+
     /// @notice An account is not a member. Raised by `propose` for the caller and for each of the holders it names.
     error KeyRegistryNotMember(address account);
 
@@ -59,17 +70,20 @@ interface IKeyRegistry {
     /// @notice A holder is named twice. Raised by `propose`.
     error KeyRegistryDuplicateHolder(address holder);
 
-    /// @notice The caller holds no share of the epoch. Raised by `confirm` and `reject`.
+    /// @notice The caller holds no share of the epoch. Raised by `confirm`, `reject` and `retireShare`.
     error KeyRegistryNotHolder(KeyEpochId epoch, address account);
 
-    /// @notice The epoch does not wait for its holders' word: it is active, rejected or was never proposed. Raised by
-    /// `confirm` and `reject`.
+    /// @notice The epoch is in no status for this. Raised by `confirm` and `reject` unless it is proposed, and by
+    /// `retireShare` unless it is active or retired: a share of an epoch that never became active counts for nothing.
     /// @param current status, `None` for an epoch that was never proposed
     error KeyRegistryUnexpectedStatus(KeyEpochId epoch, KeyEpochStatus current);
 
     /// @notice The caller has confirmed this epoch already. Raised by `confirm`. The confirmation stands; while the
     /// epoch is proposed the holder may still `reject`.
     error KeyRegistryAlreadyConfirmed(KeyEpochId epoch, address holder);
+
+    /// @notice The caller has said already that it erased its share. Raised by `retireShare`. That stands for ever.
+    error KeyRegistryAlreadyRetired(KeyEpochId epoch, address holder);
 
     /// @notice The holder names another transcript than the epoch's. Raised by `confirm`. Check the share against the
     /// transcript of the expected hash first.
@@ -108,13 +122,19 @@ interface IKeyRegistry {
     /// @notice A holder says that its share or the transcript is wrong, in at most 1024 bytes. Final.
     function reject(KeyEpochId epoch, string calldata reason) external;
 
+    /// @notice A holder says that it has erased its share of an active epoch, for ever. Fewer left than the threshold retire
+    /// the epoch.
+    /// @dev Taken at any time, whatever studies there are: the word is about what has happened, and refusing it would bring
+    /// no share back. Whether a study still needs the share is for the holder's software to look at, before it erases.
+    function retireShare(KeyEpochId epoch) external;
+
     /// @notice How many epochs were proposed. Their ids are 1 to this.
     function epochCount() external view returns (uint64);
 
     /// @notice The epoch as it is now; every field is zero for one that was never proposed.
     function epochOf(KeyEpochId epoch) external view returns (KeyEpoch memory);
 
-    /// @notice True once every holder has confirmed. An active epoch stays active.
+    /// @notice True once every holder has confirmed, and as long as at least the threshold of shares is left.
     function isActive(KeyEpochId epoch) external view returns (bool);
 
     /// @notice How many holders open a sum together (t); 0 for an epoch that was never proposed.

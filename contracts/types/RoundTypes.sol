@@ -29,7 +29,8 @@ enum KeyEpochStatus {
     None,
     Proposed,
     Active,
-    Rejected
+    Rejected,
+    Retired // fewer shares than the threshold are left
 }
 
 /// @notice How other organisations find a participant. The registry is the address book (R1).

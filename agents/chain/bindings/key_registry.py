@@ -42,6 +42,11 @@ class KeyRegistry:
     def reject(key: str, epoch: int, reason: str) -> Transaction:
         return Transaction(key, _call("reject", epoch, reason), "reject-share")
 
+    @staticmethod
+    def retire_share(key: str, epoch: int) -> Transaction:
+        """Say for ever that the account's share is erased."""
+        return Transaction(key, _call("retireShare", epoch), "retire-share")
+
     def epoch_of(self, epoch: int) -> KeyEpoch:
         """Raises NotFound for an epoch that was never proposed."""
         found = self._client.call(_call("epochOf", epoch))

@@ -142,6 +142,7 @@ def play(world: World, folder: Path) -> None:
                 moved = True
     for tools in members:
         tools.memory.journal.close()
+    world.clients[3].send(KeyRegistry.retire_share("retire", frame.spec.key_epoch))
     view = connection.study_view(study)
     assert view.complete and [r.phase for r in view.rounds.values()] == [Phase.VOIDED, Phase.FINALISED, Phase.FINALISED]
 

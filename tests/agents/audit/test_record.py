@@ -46,6 +46,15 @@ def test_what_the_events_of_a_study_say() -> None:
     assert record.study.enrolled == 3 and record.name_of(A) == ""
 
 
+def test_k3_which_shares_are_left_by_their_holders_words() -> None:
+    active = [(ev.KeyShareConfirmed, 1, who, BitSet(7)) for who in (A, B, C)] + [(ev.KeyEpochActivated, 1)]
+    said = [(ev.KeyShareRetired, 1, B, BitSet(7)), (ev.KeyShareRetired, 2, C, BitSet(7)), (ev.KeyShareRetired, 1, "0xD", BitSet(7))]
+    record = record_of(1, events(KEY, *active, OPENED, *ENROLLED, *said))
+    assert record.epoch.left == (A, C) and record.epoch.status == KeyEpochStatus.ACTIVE
+    ended = record_of(1, events(KEY, *active, OPENED, *ENROLLED, *said, (ev.KeyEpochRetired, 1)))
+    assert ended.epoch.status == KeyEpochStatus.RETIRED
+
+
 @pytest.mark.parametrize(
     "round_events",
     [

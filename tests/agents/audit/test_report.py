@@ -104,6 +104,8 @@ def test_the_report_tells_who_did_what_when(made: Made, world: World) -> None:
         "What never left",
         "4 of 4",
         "checked and confirmed",
+        "; erased it, ",
+        "3 of 4, by the word of those who say that they erased theirs",
         "one machine made the key",
         "its norm up to a small factor",
         "UpdateRevealed",

@@ -85,7 +85,13 @@ def test_other_structs() -> None:
     ]
     assert members("KeyRegistry", "KeyEpoch") == [
         *(("proposer", 0, 0, 20), ("threshold", 0, 20, 1), ("kind", 0, 21, 1), ("status", 0, 22, 1), ("modulusBits", 0, 23, 2)),
-        *(("confirmations", 0, 25, 2), ("modulusHash", 1, 0, 32), ("transcriptHash", 2, 0, 32), ("holders", 3, 0, 32)),
+        *(
+            ("confirmations", 0, 25, 2),
+            ("retired", 0, 27, 2),
+            ("modulusHash", 1, 0, 32),
+            ("transcriptHash", 2, 0, 32),
+            ("holders", 3, 0, 32),
+        ),
     ]
     assert ("transportKey", storage.TRANSPORT_KEY, 0, 32) in members("ParticipantRegistry", "Profile")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from defedbio.chain import events as ev
-from defedbio.domain import Phase
+from defedbio.domain import BitSet, Phase
 from defedbio.errors import NotFound
 from defedbio.learning.evaluation_sums import Evaluation
 from defedbio.web.paging import Numbers
@@ -102,6 +102,20 @@ def test_while_the_chain_is_away_pages_show_what_is_known(world: World) -> None:
     assert "not known now" in world.show("address", PEOPLE[0])
     assert "✗ out" in world.show("round", 1)
     assert "Studies" in world.show("network")
+
+
+def test_k3_who_retired_a_share_and_how_many_are_left(world: World) -> None:
+    keys = CONTRACTS["KeyRegistry"]
+    assert "left" not in world.show("network") and "erased" not in world.show("epoch", 1)
+    world.chain.emit(ev.KeyShareRetired, 1, PEOPLE[1], BitSet.of(1), contract=keys)
+    world.index.poll()
+    page = world.show("epoch", 1)
+    assert "2 shares are left" in page and page.count("erased since") == 1 and "2 of 3, 2 left" in world.show("network")
+    assert "erased" not in world.show("study", 1), "when it was opened, nobody had"
+    world.chain.emit(ev.KeyShareRetired, 1, PEOPLE[2], BitSet.of(1, 2), contract=keys)
+    world.chain.emit(ev.KeyEpochRetired, 1, contract=keys)
+    world.index.poll()
+    assert world.pages.epoch(1)["state"] == "retired"
 
 
 def test_long_lists_come_in_pages_newest_first(world: World) -> None:

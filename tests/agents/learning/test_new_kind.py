@@ -172,7 +172,7 @@ def test_a_bad_row_is_named_without_its_value(sequences: StudySpec, tmp_path: Pa
 
 
 def test_its_operators_read_what_it_is(sequences: StudySpec) -> None:
-    epoch = KeyEpoch(1, "", 2, CeremonyKind.DEALER, KeyEpochStatus.ACTIVE, 2048, BitSet(), bytes(32), bytes(32), ("",) * 3)
+    epoch = KeyEpoch(1, "", 2, CeremonyKind.DEALER, KeyEpochStatus.ACTIVE, 2048, BitSet(), BitSet(), bytes(32), bytes(32), ("",) * 3)
     on_chain = Study(1, "", 1, 0, 0, bytes(32), rules_of(sequences, 0))
     words = str(consent_to(1, on_chain, on_chain.rules, sequences, epoch, lambda _: "")).splitlines()
     assert "  features     DNA of 6 bases from 'dna', standardised over all organisations" in words

@@ -15,7 +15,7 @@ from defedbio.chain.abi import contract_abi
 from defedbio.chain.events import Event
 from defedbio.chain.feed import FeedState
 from defedbio.chain.records import Head
-from defedbio.domain import Phase
+from defedbio.domain import BitSet, Phase
 from defedbio.errors import ChainUnreachable, ContractRefused, DefedError, InternalFault, InvalidInput, StudyHalted, Unreachable
 from defedbio.nodes.organisation import MAX_SAME_REFUSALS, LoopOptions, OrganisationNode
 from defedbio.nodes.refusals import REFUSALS, Refusal
@@ -144,6 +144,21 @@ def test_a_race_is_given_time_until_what_was_lost_to_is_deep_enough_to_be_seen(t
     together.ledger.emit(ev.MemberAdmitted, PEOPLE[0], 5)
     together.recorder(0).refuse["open_round"] = ContractRefused("RoundManagerRoundRunning")
     with pytest.raises(ContractRefused, match="RoundRunning"):
+        made.turn()
+
+
+def test_k3_a_node_whose_share_was_retired_is_no_holder_any_more(together: InProcess) -> None:
+    made, _ = node(together)
+    assert made.role(made.refresh()).holder_index == 1 and made.tools.share is not None
+    together.ledger.emit(ev.KeyShareRetired, 2, PEOPLE[0], BitSet.of(0))
+    assert made.role(made.refresh()).holder_index == 1, "of another epoch"
+    together.ledger.emit(ev.KeyShareRetired, 1, PEOPLE[0], BitSet.of(0))
+    role = made.role(made.refresh())
+    assert (role.holder_index, role.position, role.key_ended) == (None, 0, False) and made.tools.share is None
+    together.ledger.emit(ev.KeyShareRetired, 1, PEOPLE[1], BitSet.of(0, 1))
+    assert made.role(made.refresh()).key_ended
+    assert sum("retired its key share" in str(note.get("message")) for note in together.notes) == 1
+    with pytest.raises(StudyHalted, match="fewer than 3 shares"):
         made.turn()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from defedbio.chain import events as ev
 from defedbio.chain.values import KeyEpoch, Study
 from defedbio.crypto import wire
 from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus
@@ -18,13 +19,13 @@ from defedbio.errors import InvalidSpec
 from defedbio.learning.plan import schedule
 from defedbio.network.connection import rules_of
 from defedbio.network.consent import Consent, Timing
-from defedbio.network.describe import WEIGHT, consent_to
+from defedbio.network.describe import WEIGHT, consent_to, retired_before
 from defedbio.protocol.evidence import round_blobs
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.view import RoundView
 from defedbio.spec import StudySpec
 from tests.agents.learning.test_possible import STUDIES
-from tests.agents.protocol.in_process import FEATURES, PEOPLE, PROVEN, QUORUM, STUDY, InProcess, frame, frame_of
+from tests.agents.protocol.in_process import FEATURES, PEOPLE, PROVEN, QUORUM, RULES, STUDY, InProcess, frame, frame_of
 
 EVERYTHING = {
     "statistics": {"bins": 8},
@@ -37,7 +38,7 @@ HOSTILE = "Royal Hospital\n  is opened    nothing\n  by whom      nobody \x1b[2J
 
 def asked(spec: StudySpec, kind: CeremonyKind = CeremonyKind.DEALER) -> Consent:
     """What `study join` shows of a study whose key the four people hold."""
-    epoch = KeyEpoch(1, PEOPLE[3], QUORUM, kind, KeyEpochStatus.ACTIVE, spec.modulus_bits, BitSet(), bytes(32), bytes(32), PEOPLE)
+    epoch = KeyEpoch(1, PEOPLE[3], QUORUM, kind, KeyEpochStatus.ACTIVE, spec.modulus_bits, BitSet(), BitSet(), bytes(32), bytes(32), PEOPLE)
     on_chain = Study(STUDY, PEOPLE[0], 1, 0, len(spec.invited), b"\xab" * 32, rules_of(spec, 1_700_000_000))
     return consent_to(STUDY, on_chain, on_chain.rules, spec, epoch, lambda who: "" if who == PEOPLE[1] else f"org {who[-1]}")
 
@@ -91,6 +92,24 @@ def test_who_opens_and_how_the_key_was_made_is_said() -> None:
         assert f"{who} ({called})" in text
     assert f"a dealer made it, proposed by {PEOPLE[3]}" in text and "whoever kept it reads every single update" in text
     assert "nobody ever had the whole key" in str(asked(frame().spec, CeremonyKind.DISTRIBUTED))
+
+
+def test_k3_holders_who_retired_their_shares_are_said_to_have() -> None:
+    spec = frame().spec
+    epoch = KeyEpoch(1, PEOPLE[3], 3, CeremonyKind.DEALER, KeyEpochStatus.ACTIVE, 2048, BitSet(), BitSet(), bytes(32), bytes(32), PEOPLE)
+    on_chain = Study(STUDY, PEOPLE[0], 1, 0, 0, b"\xab" * 32, rules_of(spec, 1_700_000_000))
+    consent = consent_to(STUDY, on_chain, on_chain.rules, spec, epoch, lambda who: "", {PEOPLE[2]})
+    assert [party.address for party in consent.key.holders] == [PEOPLE[0], PEOPLE[1], PEOPLE[3]]
+    text = str(consent)
+    assert "any 3 of these 3 key holders" in text and f"not {PEOPLE[2]} (no name), who says that it erased its share" in text
+    assert "erased" not in str(asked(spec))
+
+
+def test_k3_only_who_retired_before_the_study_was_opened_counts_as_that() -> None:
+    meta = ev.EventMeta(1, bytes(32), bytes(32), 0, "")
+    opened = ev.StudyOpened(STUDY, PEOPLE[0], 1, bytes(32), "cid", RULES, meta=meta)
+    retired = [ev.KeyShareRetired(epoch, who, BitSet(), meta=meta) for epoch, who in ((1, PEOPLE[0]), (2, PEOPLE[1]), (1, PEOPLE[2]))]
+    assert retired_before(STUDY, 1, [*retired[:2], opened, retired[2]]) == {PEOPLE[0]}
 
 
 def test_every_rule_is_said() -> None:

@@ -27,6 +27,15 @@ def role(position: int = 1, holder: int | None = 2) -> Role:
     return Role(PEOPLE[position], position, holder, 3)
 
 
+def test_k3_no_round_is_begun_under_a_key_of_which_too_few_shares_are_left() -> None:
+    ended, waited = replace(role(), key_ended=True), replace(NOW, waited=1e6)
+    assert isinstance(decide(ended, study(), Facts(), waited), act.Halt) and decide(role(), study(), Facts(), waited) == act.StartRound(1)
+    running = study(round_in(Phase.OPEN))
+    assert decide(ended, running, Facts(), NOW) == decide(role(), running, Facts(), NOW), "its deadline ends what cannot be opened"
+    complete = study(round_in(Phase.FINALISED, model_hash=ROOT), rules=replace(RULES, steps=1))
+    assert decide(ended, complete, Facts(adopted=True), waited) == act.Finish()
+
+
 def round_in(phase: Phase, **fields: object) -> RoundView:
     return replace(RoundView(1, 1, 0, 0, PEOPLE[0], phase=phase, deadline=5_060), **fields)
 

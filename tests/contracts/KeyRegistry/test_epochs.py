@@ -87,6 +87,39 @@ def test_K1_other_holders_need_another_epoch(consortium):
     assert consortium.keys.holderIndex(second, consortium.members[1]) == 1
 
 
+def test_K3_a_holder_retires_its_share_once_and_for_ever(consortium, refused):
+    epoch = consortium.active_key(consortium.members[:3], 2)
+    tx = consortium.keys.retireShare(epoch, {"from": consortium.members[1]})
+    assert (tx.events["KeyShareRetired"]["holder"], tx.events["KeyShareRetired"]["retired"]) == (consortium.members[1], 0b010)
+    assert consortium.keys.epochOf(epoch)["retired"] == 0b010 and consortium.keys.isActive(epoch)
+    with refused("KeyRegistryAlreadyRetired", epoch, consortium.members[1]):
+        consortium.keys.retireShare(epoch, {"from": consortium.members[1]})
+    with refused("KeyRegistryNotHolder", epoch, consortium.members[3]):
+        consortium.keys.retireShare(epoch, {"from": consortium.members[3]})
+
+
+def test_K3_an_epoch_ends_with_the_share_that_it_cannot_do_without(consortium, refused):
+    epoch = consortium.active_key(consortium.members[:3], 2)
+    consortium.keys.retireShare(epoch, {"from": consortium.members[0]})
+    consortium.open_study(epoch)
+    tx = consortium.keys.retireShare(epoch, {"from": consortium.members[2]})
+    assert tx.events["KeyEpochRetired"]["epoch"] == epoch
+    assert status(consortium, epoch) == KeyEpochStatus.RETIRED and not consortium.keys.isActive(epoch)
+    with refused("StudyRegistryKeyNotActive", epoch):
+        consortium.open_study(epoch)
+    last = consortium.keys.retireShare(epoch, {"from": consortium.members[1]})
+    assert "KeyEpochRetired" not in last.events and last.events["KeyShareRetired"]["retired"] == 0b111
+
+
+def test_K3_only_shares_that_count_are_retired(consortium, refused):
+    epoch = consortium.propose_key(consortium.members[:3], 2)
+    with refused("KeyRegistryUnexpectedStatus", epoch, KeyEpochStatus.PROPOSED):
+        consortium.keys.retireShare(epoch, {"from": consortium.members[0]})
+    consortium.keys.reject(epoch, "no", {"from": consortium.members[0]})
+    with refused("KeyRegistryUnexpectedStatus", epoch, KeyEpochStatus.REJECTED):
+        consortium.keys.retireShare(epoch, {"from": consortium.members[0]})
+
+
 @pytest.mark.parametrize(("holders", "threshold"), [(1, 1), (2, 1), (4, 2), (5, 2), (3, 4), (3, 0), (0, 0)])
 def test_R2_the_threshold_is_more_than_half_of_2_to_15_holders(consortium, refused, holders, threshold):
     with refused("KeyRegistryInvalidThreshold", threshold, holders):
