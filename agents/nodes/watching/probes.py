@@ -1,4 +1,4 @@
-"""Reads that may find nobody: a running agent's metrics, a journal that an agent may hold."""
+"""Reads that may find nobody: a running agent's metrics, a journal that is not there."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def read_metrics(url: str) -> dict[str, float]:
 
 
 def pending_transactions(journal: Path, client: ChainClient) -> int | None:
-    """How many journalled transactions are not mined, of a journal that no agent holds; None if one does. Opened to be read only."""
+    """How many journalled transactions are not mined; None if the journal cannot be read. Opened to be read only."""
     if not journal.exists():
         return 0
     try:
