@@ -50,6 +50,9 @@ def deal(connection: Connection, bits: int, threshold: int, holders: Sequence[st
 def confirm(connection: Connection, epoch: int, transport_private: bytes, path: Path, password: str) -> None:
     """Check this holder's share against the transcript, keep it encrypted at `path`, then confirm on chain; reject a wrong one there.
 
+    The chain is asked first what this holder has said already. Where it has, a share that is missing, as in a home from an older backup, is
+    had again, and nothing more is said, whatever is wrong with it (C7).
+
     Raises:
         BadTranscript, BlobMismatch, InvalidKey: after the rejection is on the chain.
         InvalidInput: if this account holds no share of the epoch or the epoch has ended.
@@ -59,18 +62,24 @@ def confirm(connection: Connection, epoch: int, transport_private: bytes, path: 
     on_chain = connection.keys.epoch_of(epoch)
     if position < 0:
         raise InvalidInput(f"{account} is no holder of key epoch {epoch}")
-    if on_chain.status != KeyEpochStatus.PROPOSED:
-        if path.exists() and on_chain.status == KeyEpochStatus.ACTIVE:
-            return
+    if position in on_chain.retired:
+        raise InvalidInput(f"this organisation retired its share of key epoch {epoch}: it does not come back")
+    if on_chain.status not in (KeyEpochStatus.PROPOSED, KeyEpochStatus.ACTIVE):
         raise InvalidInput(f"key epoch {epoch} is {on_chain.status.name.lower()}: there is nothing to confirm")
+    said = position in on_chain.confirmations
+    if said and path.exists():
+        return
     try:
         with connection.report.phase("check-share"):
             _, transcript = connection.transcript(epoch)
             share = open_share(transcript, position, transport_private)
     except (BadTranscript, BlobMismatch, InvalidKey) as error:
+        if said:
+            raise
         reason = f"{type(error).__name__}: {error.message}"[:200]
         connection.send(connection.keys.reject(f"epoch/{epoch}/reject/{account}", epoch, reason))
         raise
     connection.store.pin(connection.keys.proposal_of(epoch).transcript_cid)
     write_share(path, share, epoch, password)
-    connection.send(connection.keys.confirm(f"epoch/{epoch}/confirm/{account}", epoch, transcript.hash))
+    if not said:
+        connection.send(connection.keys.confirm(f"epoch/{epoch}/confirm/{account}", epoch, transcript.hash))

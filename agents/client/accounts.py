@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from defedbio.chain.accounts import create_keystore
 from defedbio.chain.values import Profile
-from defedbio.client.session import TRANSPORT_LABEL, Session
+from defedbio.client.session import Session
 from defedbio.client.values import Value
 from defedbio.config import write_private
 from defedbio.crypto.merkle import keccak256
@@ -55,8 +54,7 @@ class Accounts:
         Example:
             Client(password_file="password").account.new().address
         """
-        from defedbio.crypto.sealing import generate_transport_key
-        from defedbio.crypto.vault import seal_with_password
+        from defedbio.network.transport import new_transport_key
 
         home = self._session.home
         for path in (home.account, home.transport):
@@ -65,10 +63,9 @@ class Accounts:
         password = self._session.read_password(confirm=True)
         if len(password) < MIN_PASSWORD:
             raise InvalidInput(f"the password must have at least {MIN_PASSWORD} characters")
-        private, public = generate_transport_key(os.urandom)
-        box = seal_with_password(private, password, TRANSPORT_LABEL, os.urandom)
-        write_private(home.transport, {"format": TRANSPORT_LABEL, "public": public.hex(), "box": box})
-        return NewAccount(create_keystore(home.account, password), public.hex(), str(home.account))
+        document = new_transport_key(password)
+        write_private(home.transport, document)
+        return NewAccount(create_keystore(home.account, password), str(document["public"]), str(home.account))
 
     def show(self) -> Account:
         """The account's address and the public transport key. Needs no password.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from defedbio.client.doctor import Finding
     from defedbio.client.explorer import Explorer
     from defedbio.client.ipfs import Ipfs
+    from defedbio.client.keys import Keys
     from defedbio.client.models import Models
     from defedbio.client.modules import Modules
     from defedbio.client.rounds import Rounds
@@ -192,6 +193,12 @@ class Client:
         from defedbio.client.rounds import Rounds
 
         return Rounds(self._session)
+
+    @cached_property
+    def key(self) -> Keys:
+        from defedbio.client.keys import Keys
+
+        return Keys(self._session)
 
     def doctor(self) -> list[Finding]:
         """What is installed, reachable, mismatched; what cannot be reached is a finding of level error and raises nothing.

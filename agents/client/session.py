@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from defedbio.protocol.journal import Journal
     from defedbio.protocol.reading import Reader
 
-TRANSPORT_LABEL = "defedbio-transport/1"
 IMPATIENCE_SECONDS = 5.0
 ACCOUNT_HINT = "run `defedbio account new` first"
 
@@ -97,9 +96,9 @@ class Session:
         return str(self._transport()["public"])
 
     def transport_private(self) -> bytes:
-        from defedbio.crypto.vault import open_with_password
+        from defedbio.network.transport import private_transport_key
 
-        return open_with_password(self._transport()["box"], self.password, TRANSPORT_LABEL)
+        return private_transport_key(self._transport(), self.password)
 
     def _transport(self) -> dict[str, Any]:
         return read_json(self.home.transport, "transport key", ACCOUNT_HINT, {"public": str, "box": dict})

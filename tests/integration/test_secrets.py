@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from defedbio.chain.accounts import load_account
-from defedbio.client.session import TRANSPORT_LABEL
 from defedbio.crypto.vault import open_with_password
+from defedbio.network.transport import TRANSPORT_LABEL
 from scripts.consortium import Consortium
 from tests.adversary.canaries import Canaries
 from tests.adversary.frame import Attack

@@ -128,6 +128,8 @@ def test_account_is_never_overwritten(consortium: Consortium) -> None:
         ["ceremony", "deal"],
         ["ceremony", "confirm"],
         ["ceremony", "show"],
+        ["key", "list"],
+        ["key", "destroy"],
         ["study", "create"],
         ["study", "show"],
         ["study", "join"],

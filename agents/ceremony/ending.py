@@ -1,0 +1,137 @@
+"""Ending a holder's share of a key (K3): erased at home first, then said on the chain, for ever.
+
+In this order the chain never says what has not happened. A process that is killed on the way leaves a share that is gone and not yet
+recorded as that, and the same command goes on from there: each step looks at what is, and does nothing where nothing is left to do.
+
+The share's file is not the only way to the share. The key's transcript, which is public, holds every share sealed to its holder's transport
+key, so that key goes as well: a new one is published first, so that others' next dealings are sealed to it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from defedbio.chain.bindings.participant_registry import ParticipantRegistry
+from defedbio.chain.events import KeyEpochProposed, StudyOpened, block_time, fetch_events
+from defedbio.chain.values import KeyEpoch
+from defedbio.config import Home, erase, read_json, sync_folder, write_private
+from defedbio.domain import KeyEpochStatus
+from defedbio.errors import BlobUnavailable, InvalidInput, PeerFault
+from defedbio.network.transport import new_transport_key, published_transport_key
+from defedbio.protocol.reading import Reader
+
+DEFAULT_RETENTION_DAYS = 30
+_DAY_SECONDS = 86_400
+_FIELDS = {"public": str, "box": dict}
+
+
+@dataclass(frozen=True)
+class StudyUnder:
+    """A study under a key epoch. `needs` says in words why its rounds may have to be opened still; empty where they need not."""
+
+    study: int
+    needs: str
+
+
+def studies_under(connection: Reader, epoch: int) -> list[StudyUnder]:
+    """Every study that was opened under the epoch, by the chain's newest block."""
+    client = connection.client
+    head = client.head()
+    opened = fetch_events(client, client.network.deploy_block, head.number, kinds=[StudyOpened])
+    mine = [event.study for event in opened if isinstance(event, StudyOpened) and event.key_epoch == epoch]
+    return [StudyUnder(study, _need(connection, study, head.timestamp)) for study in mine]
+
+
+def check_seat(connection: Reader, epoch: int, account: str) -> KeyEpoch:
+    """The epoch, in which the account holds a share that counts.
+
+    Raises:
+        InvalidInput: if it holds none, or the epoch never became active. NotFound: for an unknown epoch.
+    """
+    on_chain = connection.keys.epoch_of(epoch)
+    if account not in on_chain.holders:
+        raise InvalidInput(f"{account} is no holder of key epoch {epoch}")
+    if on_chain.status not in (KeyEpochStatus.ACTIVE, KeyEpochStatus.RETIRED):
+        hint = (
+            "reject it by not confirming, or wait"
+            if on_chain.status == KeyEpochStatus.PROPOSED
+            else "delete the share's file if it is there"
+        )
+        raise InvalidInput(f"key epoch {epoch} is {on_chain.status.name.lower()}, not active: a share of it opens nothing", hint)
+    return on_chain
+
+
+def destroy(connection: Reader, home: Home, epoch: int, password: str) -> None:
+    """Replace the transport key, erase the share, record that on the chain. Whether a study needs it still is for the caller to look at.
+
+    Raises:
+        InvalidInput: as `check_seat`, or while the old transport key is needed for another epoch.
+    """
+    account = connection.client.address
+    on_chain = check_seat(connection, epoch, account)
+    network = connection.client.network
+    sealed_to = connection.transcript(epoch)[1].holders[on_chain.holders.index(account)].transport_key.hex()
+    _replace_transport_key(connection, home, epoch, sealed_to, password)
+    erase(home.share(network.chain_id, network.contracts["KeyRegistry"], epoch))
+    if account in on_chain.left:
+        connection.send(connection.keys.retire_share(f"epoch/{epoch}/retire/{account}", epoch))
+
+
+def _need(connection: Reader, study: int, now: int) -> str:
+    view = connection.study_view(study)
+    if not view.complete or view.head is None or view.rules is None:
+        steps = view.rules.steps if view.rules else 0
+        return f"it is not complete: {len(view.finalised)} of {steps} rounds are final"
+    ended = block_time(connection.client, connection.finalisation(view.head.id))
+    until = ended + _retention_days(connection, study) * _DAY_SECONDS
+    if now >= until:
+        return ""
+    return f"its rounds are kept until {datetime.fromtimestamp(until, UTC):%Y-%m-%d}, so that they can be verified"
+
+
+def _retention_days(connection: Reader, study: int) -> int:
+    try:
+        spec = connection.spec(study)[1]
+    except (BlobUnavailable, PeerFault):
+        return DEFAULT_RETENTION_DAYS
+    return int(getattr(spec, "retention_days", DEFAULT_RETENTION_DAYS))
+
+
+def _replace_transport_key(connection: Reader, home: Home, epoch: int, sealed_to: str, password: str) -> None:
+    """Have another transport key than the one that the share was sealed to, here and in the profile, and erase that."""
+    fresh, old = home.transport.with_name("transport.next.json"), home.transport.with_name("transport.erase")
+    current = read_json(home.transport, "transport key", "restore it from a backup", _FIELDS)["public"]
+    if current == sealed_to:
+        _check_unneeded(connection, home, epoch)
+        if not fresh.exists():
+            write_private(fresh, new_transport_key(password))
+        public = str(read_json(fresh, "new transport key", "delete it, then try again", _FIELDS)["public"])
+        account = connection.client.address
+        if published_transport_key(connection, account) != public:
+            profile = replace(connection.registry.profile_of(account), transport_key=bytes.fromhex(public))
+            connection.send(ParticipantRegistry.register(f"transport/{public}", profile))
+        if not old.exists():
+            os.link(home.transport, old)
+        os.replace(fresh, home.transport)
+        sync_folder(home.root)
+    erase(old)
+
+
+def _check_unneeded(connection: Reader, home: Home, epoch: int) -> None:
+    """Raises InvalidInput if the share of another epoch is not in the home yet, and so is to be had with the transport key alone."""
+    client, account = connection.client, connection.client.address
+    proposed = fetch_events(client, client.network.deploy_block, client.head().number, kinds=[KeyEpochProposed])
+    for event in proposed:
+        if not isinstance(event, KeyEpochProposed) or account not in event.holders or event.epoch == epoch:
+            continue
+        on_chain = connection.keys.epoch_of(event.epoch)
+        waits = on_chain.status == KeyEpochStatus.PROPOSED and on_chain.holders.index(account) not in on_chain.confirmations
+        path = home.share(client.network.chain_id, client.network.contracts["KeyRegistry"], event.epoch)
+        lost = on_chain.status == KeyEpochStatus.ACTIVE and account in on_chain.left and not path.exists()
+        if waits or lost:
+            raise InvalidInput(
+                f"the share of key epoch {event.epoch} may be sealed to the transport key that has to go, and is not here yet",
+                f"run `defedbio ceremony confirm --epoch {event.epoch}` first",
+            )
