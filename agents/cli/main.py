@@ -37,6 +37,8 @@ COMMANDS = {
     "model": "Global models: list, fetch, check, apply, tune and export them.",
     "verify": "Re-check commitments, set, updates, proofs, product, opening, model and model bytes. Exit code 4 when a check fails.",
     "audit": "Evidence: a bundle for a regulator, and its check with no network.",
+    "backup": "Write the organisation's folder into one sealed file, while agents run. IPFS blobs and logs are left out.",
+    "restore": "Make the organisation's folder from a backup. What began before, its agent sits out.",
     "explorer": "Serve a read-only web page of members, studies, rounds and blobs, live, from the chain and IPFS. Ctrl-C ends it.",
 }
 

@@ -23,6 +23,7 @@ from defedbio.report import Sink
 if TYPE_CHECKING:
     from defedbio.client.accounts import Accounts, Registration
     from defedbio.client.audits import Audit
+    from defedbio.client.backups import Backup, Restoration
     from defedbio.client.ceremonies import Ceremonies
     from defedbio.client.data import Data
     from defedbio.client.doctor import Finding
@@ -199,6 +200,36 @@ class Client:
         from defedbio.client.keys import Keys
 
         return Keys(self._session)
+
+    def backup(self, file: StrPath) -> Backup:
+        """Write the home into one file, sealed under the account's password (mode 0600), while agents run; without IPFS blobs and logs.
+
+        Raises:
+            InvalidInput: if the file is there or cannot be written. NotFound: without an account. WrongPassword.
+
+        Example:
+            client.backup("/mnt/safe/2026-01-31.backup").bytes
+        """
+        from defedbio.client.backups import back_up
+
+        return back_up(self._session, Path(file))
+
+    def restore(self, file: StrPath, *, replace: bool = False) -> Restoration:
+        """Make the home as a backup has it, without what the chain says is over since. Its agents sit out what began before (C7).
+
+        Args:
+            replace: move a home that is there aside. Its agents must be stopped.
+
+        Raises:
+            InvalidInput: if there is a home and no `replace`, or an agent works in it. WrongPassword, InvalidKey: by the backup's fault.
+                Unreachable: if the chain cannot be asked.
+
+        Example:
+            client.restore("/mnt/safe/2026-01-31.backup").left_out
+        """
+        from defedbio.client.backups import restore
+
+        return restore(self._session, Path(file), replace)
 
     def doctor(self) -> list[Finding]:
         """What is installed, reachable, mismatched; what cannot be reached is a finding of level error and raises nothing.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.journal import Journal
 from defedbio.protocol.memory import Memory
 from defedbio.protocol.reading import Reader
+from defedbio.protocol.restored import restored
 from defedbio.protocol.tools import Tools
 
 EVENTS_FILE = "events.json"  # in a study's folder
@@ -69,12 +71,20 @@ def assemble(
         raise InvalidInput(f"study {study} needs this organisation's data", "pass --data FILE")
     if data is not None and not data.is_file():
         raise NotFound(f"no data file at {data}")
+    past = restored(journal, connection.rounds.round_count)
+    if past is not None:
+        when = datetime.fromtimestamp(past.made_at, UTC).isoformat()
+        connection.report.note(
+            f"the journal is from a backup of {when}: in rounds up to {past.through}, which began before it was restored, this node "
+            "sends no update and releases no share"
+        )
     tools = replace(
         housekeeper(connection, home, frame, address, journal),
         dataset=_load(connection, frame, data) if enrolled and data is not None else None,
         installed=_installed(home, frame) if enrolled else {},
         share=load_share(share_path, epoch, frame.key, password) if holder_index else None,
         arithmetic=arithmetic,
+        sits_out_through=past.through if past is not None else 0,
     )
     client = connection.client
     saved = SnapshotFile(folder / EVENTS_FILE, client.network, client.rpc_shown, study)

@@ -209,6 +209,15 @@ LACKING = Kind("lacking", Filed.STUDY, JSON, "the finalised rounds of which blob
 LET_GO = Kind(
     "let-go", Filed.STUDY, JSON, "that the retention is over and the study's blobs are unpinned", "keeping", Goes.STAYS, "one entry"
 )
+RESTORED = Kind(
+    "restored",
+    Filed.STUDY,
+    JSON,
+    "that the journal is from a backup, and up to which round it does not know what the node did (C7)",
+    "every step of a round",
+    Goes.STAYS,
+    "in these rounds nothing leaves the node for ever",
+)
 TRANSACTION = Kind(
     "transaction",
     Filed.EFFECT,
@@ -232,7 +241,7 @@ KINDS: tuple[Kind[Any], ...] = (
     *(UPDATE, UPDATE_BLOB, KEEP, SITS_OUT, PUBLISHED, CHECKED),
     *(AGGREGATE, AGGREGATE_BLOB, WEIGHED_PRODUCTS, RELEASE, SHARE, SHARE_BLOB, WITHHELD, WEIGHED_SHARES, REFUSED_SHARES),
     *(COMBINING, PART, PARTS, OPENINGS, OPENING, MODEL, ADOPTED, PINS, KEPT),
-    *(MODEL_BYTES, CHARGED, FORGOTTEN, LACKING, LET_GO, TRANSACTION, HOOK),
+    *(MODEL_BYTES, CHARGED, FORGOTTEN, LACKING, LET_GO, RESTORED, TRANSACTION, HOOK),
 )
 
 

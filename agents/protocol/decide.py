@@ -44,9 +44,9 @@ class Facts:
     `checked_ago` is the seconds since it last tried. `stopped` says that the study's early stopping ended its training with this round,
     `private` that this round's update costs privacy, which has to be declared. `aggregate` and `opening` are what this node itself
     computed, as it would post them. The sum has so many `ciphertexts`; `parts_refused` says that posted parts of its opening do not hold,
-    `withheld` that this node's one release of the round went to another aggregate. Of the holders that others accuse it has `weighed` the
-    shares itself; it `refused` those of these holders. It looked at the `products` of others that are not its own. `idle` says that it sat
-    the round before out of its own accord. A `forgotten` round is over for this node, whatever the chain makes of it.
+    `withheld` that this node's one release of the round went to another aggregate, or may have. Of the holders that others accuse it has
+    `weighed` the shares itself; it `refused` those of these holders. It looked at the `products` of others that are not its own. `idle`
+    says that it sat the round before out of its own accord. A `forgotten` round is over for this node, whatever the chain makes of it.
     """
 
     prepared: bool = False

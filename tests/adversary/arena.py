@@ -36,6 +36,7 @@ from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.journal import Journal
 from defedbio.protocol.memory import Memory
 from defedbio.protocol.reading import Reader
+from defedbio.protocol.restored import restored
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.verify import Check, verify_round
 from defedbio.protocol.view import RoundView, StudyView, fold
@@ -134,6 +135,7 @@ class Arena:
     at_the_door: Callable[[Arena, bytes], None] = lambda _arena, _hash: None
     ahead: float = field(init=False)
     memory: MemoryNetwork = field(default_factory=MemoryNetwork)
+    transport_keys: dict[str, bytes] = field(default_factory=dict, repr=False)
     members: list[Member] = field(default_factory=list)
     study: int = 0
     frame: StudyFrame = field(init=False)
@@ -172,7 +174,7 @@ class Arena:
         return _dealt(self.quorum, len(self.key_holders))
 
     def _make_key(self) -> int:
-        keys = {member.address: os.urandom(32) for member in self.members}
+        self.transport_keys = keys = {member.address: os.urandom(32) for member in self.members}
         for member in self.members:
             (address,) = member.store.identity().multiaddrs
             profile = Profile(f"member {member.position}", "", sealing.transport_public(keys[member.address]), address)
@@ -249,6 +251,7 @@ class Arena:
     def _make_node(self, member: Member) -> None:
         report = Reporter(member.notes.append)
         reader = self.reader(member, report)
+        past = restored(member.journal, reader.rounds.round_count)
         member.tools = Tools(
             frame=self.frame,
             address=member.address,
@@ -259,12 +262,13 @@ class Arena:
             report=report,
             dataset=dataset(member.position, COLUMNS) if member.position < self.organisations else None,
             share=self._dealt[1][member.holder - 1] if member.holder else None,
+            sits_out_through=past.through if past is not None else 0,
         )
         member.tools.__dict__["table"] = table()
         stop = Unhurried()
         member.node = ArenaNode(
             member.tools,
-            EventFeed(member.client, study=self.study),
+            EventFeed(member.client, study=self.study, epoch=self.frame.spec.key_epoch),
             member.holder,
             LoopOptions(poll_seconds=0.01, patience=60.0),
             stop,

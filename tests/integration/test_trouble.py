@@ -130,6 +130,8 @@ def test_account_is_never_overwritten(consortium: Consortium) -> None:
         ["ceremony", "show"],
         ["key", "list"],
         ["key", "destroy"],
+        ["backup"],
+        ["restore"],
         ["study", "create"],
         ["study", "show"],
         ["study", "join"],

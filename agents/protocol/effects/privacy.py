@@ -2,7 +2,9 @@
 
 What is charged is what was published: of a round that ended before this node revealed its update, a commitment is all that left
 it, and the charge is free for the next round. Once it was published, the charge stays, whatever becomes of the round: a ciphertext cannot
-be called back, and the budget must hold against whoever opens it one day (decision 0054).
+be called back, and the budget must hold against whoever opens it one day (decision 0054). A journal that was restored from a backup
+does not know what was published after it: there every round in which the chain shows a declaration or a commitment of this organisation is
+charged and stays so (C7).
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ def charge(tools: Tools, study: StudyView, view: RoundView) -> None:
     charged = _charged(tools)
     if _name(view) in charged:
         return
-    free = {_name(r) for r in study.rounds.values() if r.phase.ended and not _published(tools, r)}
+    charged += [name for r in _forgotten(tools, study) if (name := _name(r)) not in charged]
+    free = {_name(r) for r in study.rounds.values() if r.phase.ended and not _published(tools, r) and not tools.unaccounted(r)}
     charged = [name for name in charged if name not in free]
     total = loss_after(tools.frame.spec, len(charged) + 1).epsilon_total
     # A loss or a budget that is no number is a budget that is spent.
@@ -58,6 +61,12 @@ def declare(tools: Tools, view: RoundView) -> None:
     key = f"round/{view.id}/privacy/{count}"
     tools.send(RoundManager.declare_privacy(key, view.id, loss.epsilon_round, loss.epsilon_total, loss.delta), round=view.id)
     tools.report.note(f"privacy: epsilon {loss.epsilon_total:.4g} so far, at delta {loss.delta:g}", round=view.id)
+
+
+def _forgotten(tools: Tools, study: StudyView) -> list[RoundView]:
+    """The rounds from before a restore in which this organisation may have published an update, by what the chain shows of it."""
+    mine = (r for _, r in sorted(study.rounds.items()) if tools.address in r.privacy or tools.address in r.commitments)
+    return [r for r in mine if tools.unaccounted(r) and tools.frame.privacy(r) is not None]
 
 
 def _published(tools: Tools, view: RoundView) -> bool:

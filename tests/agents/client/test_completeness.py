@@ -29,6 +29,8 @@ METHODS = {
     "ceremony show": "ceremony.show",
     "key list": "key.list",
     "key destroy": "key.destroy",
+    "backup": "backup",
+    "restore": "restore",
     "study create": "study.create",
     "study show": "study.show",
     "study join": "study.join",

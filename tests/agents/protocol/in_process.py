@@ -32,6 +32,7 @@ from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.memory import Memory, open_journal
 from defedbio.protocol.perform import facts_of, perform
+from defedbio.protocol.restored import mark, restored
 from defedbio.protocol.sets import refused_by
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.view import Dispute, Post, RoundView, StudyView, fold
@@ -424,6 +425,16 @@ class InProcess:
         self.tools[index].memory.journal.close()
         self.tools[index] = self._make(index, self.store(index))
         return self.tools[index]
+
+    def from_backup(self, index: int, journal: bytes) -> Tools:
+        """What a new process has on a journal that was restored from a backup now."""
+        self.tools[index].journal.close()
+        (self.folder / f"{index}.sqlite").write_bytes(journal)
+        made = self.restart(index)
+        mark(made.journal, 1_700_000_000)
+        past = restored(made.journal, lambda: len(self.ledger.study().rounds))
+        made.sits_out_through = past.through if past is not None else 0
+        return made
 
     def store(self, index: int) -> MemoryStore:
         found = self.tools[index].store

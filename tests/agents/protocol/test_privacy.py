@@ -15,6 +15,7 @@ from defedbio.domain import Phase
 from defedbio.errors import ChainUnreachable, InvalidInput, InvalidSpec
 from defedbio.learning.privacy.budget import Loss, loss_after
 from defedbio.protocol import actions as act
+from defedbio.protocol.journal import snapshot
 from defedbio.protocol.perform import perform
 from defedbio.protocol.verify import verify_round
 from defedbio.spec.privacy import privacy_from
@@ -212,3 +213,22 @@ def test_a_loss_that_the_contract_cannot_hold_is_refused(values: tuple[float, fl
 def test_units_are_rounded_up() -> None:
     assert privacy_units(1.0000001, 2.5, 1e-5) == (1_000_001, 2_500_000, 10**13)
     assert privacy_units(1e-9, 1e-9, 1e-30) == (1, 1, 1)
+
+
+def test_c7_what_was_spent_after_a_backup_stays_spent(tmp_path: Path) -> None:
+    world = _world(tmp_path, 2, "record")
+    losses = [loss_after(world.study.spec, rounds).epsilon_total for rounds in (1, 2)]
+    world.play(reached(1, Phase.OPEN))
+    early = snapshot(tmp_path / "2.sqlite")
+    world.play(reached(1, Phase.REVEALED))
+    world.recorder(0).advance("deadline", 1)
+    world.from_backup(2, early)
+    study = world.play(lambda study: 2 in study.rounds and PEOPLE[2] in study.rounds[2].privacy)
+    declared = [study.rounds[number].privacy[PEOPLE[2]].epsilon_total for number in (1, 2)]
+    assert declared == pytest.approx(losses, abs=2e-6), "the voided round's update had left the node"
+    world.recorder(0).advance("deadline", 2)
+    world.play(lambda study: 3 in study.rounds)
+    world.step(2)
+    assert world.step(2) is False and PEOPLE[2] not in world.ledger.round(3).privacy
+    assert any("the privacy budget is spent" in str(note.get("message")) for note in world.notes)
+    world.close()

@@ -1,0 +1,229 @@
+"""Homes that come back from backups, and shares that must not."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from defedbio.ceremony import dealer, ending
+from defedbio.chain.events import KeyShareRetired
+from defedbio.client.keys import Keys
+from defedbio.config import Home, write_private
+from defedbio.crypto.ceremony import open_share
+from defedbio.crypto.sealing import transport_public
+from defedbio.crypto.vault import seal_with_password
+from defedbio.domain import KeyEpochStatus, Phase
+from defedbio.errors import ChainUnreachable, InvalidInput, InvalidKey, StudyHalted
+from defedbio.network.shares import write_share
+from defedbio.network.transport import TRANSPORT_LABEL, private_transport_key, published_transport_key
+from defedbio.protocol.journal import snapshot
+from defedbio.protocol.reading import Reader
+from defedbio.protocol.restored import mark
+from tests.adversary.arena import Arena, Member, reached
+from tests.adversary.frame import Attack
+
+MakeArena = Callable[..., Arena]
+PASSWORD, CHEAP = "a long password", 2
+
+
+def from_backup(arena: Arena, member: Member, journal: bytes) -> None:
+    """Start a member's node on a journal from a backup, as `defedbio restore` leaves it."""
+    member.journal.close()
+    (arena.folder / f"{member.position}.sqlite").write_bytes(journal)
+    arena.restart(member)
+    mark(member.journal, 1_700_000_000)
+    arena.restart(member)
+
+
+def play_alone(member: Member) -> None:
+    for _ in range(20):
+        member.node.turn()
+
+
+def test_a_share_that_left_a_node_before_its_home_was_restored(attack: Attack, arena: Arena) -> None:
+    attack.by("an operator in good faith, or whoever has it restore a backup at the right moment")
+    holder, others = arena.members[1], [member for member in arena.members if member.position != 1]
+    arena.play(reached(1, Phase.AGGREGATED), who=arena.members)
+    early, before = snapshot(arena.folder / "1.sqlite"), set(holder.store.blobs)
+    with attack.sends("a backup from before the holder's release, after its share has left the node, and its transaction has not"):
+
+        class Cut:
+            def send(self, transaction: Any) -> Any:
+                if transaction.call.function == "releaseShare":
+                    raise ChainUnreachable("the power is cut here")
+                return holder.client.send(transaction)
+
+        holder.tools.chain = Cut()
+        with pytest.raises(ChainUnreachable):
+            play_alone(holder)
+        assert holder.journal.get("round/1/share"), "its share is in its IPFS node"
+        left = set(holder.store.blobs) - before
+        from_backup(arena, holder, early)
+    with attack.seen("by the holder's node, which finds that the round began before it was restored, and sits out what it may have sent"):
+        arena.play(reached(1, Phase.FINALISED), who=arena.members)
+        assert holder.tools.sits_out_through == 1 and holder.journal.get("round/1/release") is None
+    with attack.works("the round is opened by the three others, with the restored organisation's update in the sum"):
+        assert {share.holder for share in arena.round(1).shares} == {member.address for member in others}
+        assert len(arena.round(1).frozen) == 4 and all(check.ok for check in arena.verify(1))
+    with attack.unlearnt("a second share of the holder in that round, whatever it would have been of"):
+        assert left and not [share for share in arena.round(1).shares if share.holder == holder.address]
+        arena.check_opened()
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@contextmanager
+def killed_after_one_effect(patch: pytest.MonkeyPatch, connection: Reader) -> Iterator[None]:
+    """Whatever is done inside is killed right after the first thing that it does to disk or chain."""
+
+    def deadly(effect: Callable[..., Any], counts: Callable[..., bool] = lambda *args: True) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            real = counts(*args)
+            done = effect(*args, **kwargs)
+            if real:
+                raise Killed
+            return done
+
+        return call
+
+    with patch.context() as within:
+        within.setattr(ending, "write_private", deadly(ending.write_private))
+        within.setattr(ending, "erase", deadly(ending.erase, lambda path: path.exists()))
+        within.setattr(os, "link", deadly(os.link, lambda source, target: Path(target).suffix == ".erase"))
+        within.setattr(os, "replace", deadly(os.replace, lambda source, target: Path(source).name == "transport.next.json"))
+        within.setattr(connection, "send", deadly(connection.send))
+        yield
+
+
+def home_of(arena: Arena, member: Member, folder: Path) -> Home:
+    """A holder's home with its transport key and its share."""
+    home, private = Home(folder / f"home {member.position}"), arena.transport_keys[member.address]
+    box = seal_with_password(private, PASSWORD, TRANSPORT_LABEL, os.urandom, CHEAP)
+    write_private(home.transport, {"format": TRANSPORT_LABEL, "public": transport_public(private).hex(), "box": box})
+    assert member.tools.share is not None
+    write_share(share_of(arena, home), member.tools.share, arena.frame.spec.key_epoch, PASSWORD)
+    return home
+
+
+def as_session(arena: Arena, member: Member, home: Home) -> Any:
+    """A member's login as the client has it."""
+
+    @contextmanager
+    def signing() -> Iterator[Reader]:
+        yield arena.reader(member)
+
+    return SimpleNamespace(
+        reader=lambda: arena.reader(member),
+        own_address=lambda: member.address,
+        home=home,
+        network=arena.network,
+        signing=signing,
+        password=PASSWORD,
+    )
+
+
+def share_of(arena: Arena, home: Home) -> Path:
+    return home.share(arena.network.chain_id, arena.network.contracts["KeyRegistry"], arena.frame.spec.key_epoch)
+
+
+def retirements(arena: Arena) -> list[str]:
+    return [event.holder for event in arena.events() if isinstance(event, KeyShareRetired)]
+
+
+def opens(arena: Arena, home: Home, member: Member, transcript: Any) -> bool:
+    """Whether the home can come to the member's share, by its file or from the public transcript."""
+    if share_of(arena, home).exists():
+        return True
+    for path in home.root.glob("transport*"):
+        try:
+            private = private_transport_key(json.loads(path.read_bytes()), PASSWORD)
+            open_share(transcript, arena.key_holders.index(member), private)
+        except (InvalidKey, ValueError):
+            continue
+        return True
+    return False
+
+
+def test_a_share_that_is_said_to_be_erased_and_is_not(
+    attack: Attack, make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(seal_with_password, "__defaults__", (CHEAP,))
+    arena = make_arena(changes={"rounds": 2})
+    epoch = arena.frame.spec.key_epoch
+    victim, second = arena.members[3], arena.members[2]
+    connection = arena.reader(victim)
+    on_chain, transcript = connection.transcript(epoch)
+    monkeypatch.setattr(Reader, "transcript", lambda self, number, others=(): (on_chain, transcript))
+    home = home_of(arena, victim, tmp_path)
+    attack.by("whoever cuts the power of a holder while it destroys its share, at any moment, or restores its backup afterwards")
+    arena.play(reached(1, Phase.COMMITTED))
+    kills = 0
+    with attack.sends("a kill after each thing that the command does, and the command again"):
+        while True:
+            try:
+                with killed_after_one_effect(monkeypatch, connection):
+                    ending.destroy(connection, home, epoch, PASSWORD)
+            except Killed:
+                kills += 1
+                assert not (retirements(arena) and opens(arena, home, victim, transcript)), "the chain never says what has not happened"
+                assert published_transport_key(connection, victim.address), "others find a key to seal to at any time"
+                continue
+            break
+        assert kills == 7 and retirements(arena) == [victim.address]
+        assert not opens(arena, home, victim, transcript) and sorted(p.name for p in home.root.iterdir()) == ["shares", "transport.json"]
+    with attack.seen("by its running node, which lets go of the share and says so, and by everyone on the chain"):
+        arena.play(reached(1, Phase.FINALISED))
+        assert victim.tools.share is None and victim.messages().count("retired its key share") == 1
+        assert connection.keys.epoch_of(epoch).left == tuple(member.address for member in arena.members[:3])
+        assert victim.address not in {share.holder for share in arena.round(1).shares}
+        with pytest.raises(InvalidInput, match="does not come back"):
+            dealer.confirm(connection, epoch, arena.transport_keys[victim.address], share_of(arena, home), PASSWORD)
+    with attack.works("the round finalises with its update, opened by the three others; after the next such word no other begins"):
+        assert 3 in arena.round(1).frozen and all(check.ok for check in arena.verify(1))
+        sent = arena.reader(second).client.head().number
+        lost = tmp_path / "a share that a backup was too old for.json"
+        dealer.confirm(arena.reader(second), epoch, arena.transport_keys[second.address], lost, PASSWORD)
+        assert lost.exists() and arena.reader(second).client.head().number == sent, "had again, and nothing more is said"
+        keys = Keys(as_session(arena, second, home_of(arena, second, tmp_path)))
+        (before,) = keys.list()
+        assert (before.here, before.retired, before.left) == (True, False, 3)
+        assert not keys.destroy(epoch).done and not keys.destroy(epoch, confirm=lambda ending: not ending.opens_nothing_after).done
+        with pytest.raises(InvalidInput, match="study 1: it is not complete"):
+            keys.destroy(epoch, accept=True)
+        assert keys.list() == [before], "nothing has happened yet"
+        assert keys.destroy(epoch, accept=True, even_if_needed=True).left == 2
+        (after,) = keys.list()
+        assert not after.here and after.retired and keys.destroy(epoch).done, "a second time there is nothing to do"
+        assert connection.keys.epoch_of(epoch).status == KeyEpochStatus.RETIRED
+        with pytest.raises(StudyHalted, match="fewer than 3 shares of its key are left"):
+            arena.play(reached(2, Phase.OPEN))
+    with attack.unlearnt("anything with the share, which another transport key does not open"):
+        assert not opens(arena, home, victim, transcript)
+        arena.check_opened()
+
+
+def test_a_key_that_is_destroyed_while_its_studies_run(attack: Attack, arena: Arena) -> None:
+    epoch = arena.frame.spec.key_epoch
+    connection = arena.reader(arena.members[0])
+    attack.by("an operator in a hurry, whose share the other holders may need")
+    with attack.sends("the end of a share while a study under its key runs, and before its rounds have been kept for as long as agreed"):
+        (running,) = ending.studies_under(connection, epoch)
+        arena.play(lambda study: study.complete)
+        (kept,) = ending.studies_under(connection, epoch)
+    with attack.seen("by the operator, to whom the command says which study needs it and why, and refuses"):
+        assert running.needs == "it is not complete: 0 of 1 rounds are final"
+        assert kept.needs.startswith("its rounds are kept until 20")
+    with attack.works("the same once the study is complete and its time is over"):
+        arena.skip(ending.DEFAULT_RETENTION_DAYS * 24 * 3600)
+        assert [under.needs for under in ending.studies_under(connection, epoch)] == [""]
+    with attack.unlearnt("anything: nothing was sent"):
+        assert retirements(arena) == []
