@@ -28,7 +28,8 @@ def prove(n: int, p: int, q: int) -> tuple[int, ...]:
         raise InvalidKey("the modulus is not the product of two different primes that are 3 modulo 4")
     hashed = targets(n)
     inverse = numbers.invert(q, p)
-    of_p, of_q = (numbers.powmod_bases([y % prime for y in hashed], (prime + 1) // 4, prime) for prime in (p, q))
+    # One by one: for lists the kernel keeps what it works out of a modulus, and these are secret.
+    of_p, of_q = ([numbers.powmod(y, (prime + 1) // 4, prime) for y in hashed] for prime in (p, q))
     roots = []
     for x_p, x_q in zip(of_p, of_q, strict=True):
         if numbers.jacobi(x_p, p) != numbers.jacobi(x_q, q):

@@ -9,7 +9,7 @@ from math import gcd, prod
 
 import pytest
 
-from defedbio.crypto import numbers
+from defedbio.crypto import kernel, numbers
 from defedbio.crypto.proofs import factors, two_primes
 from defedbio.crypto.proofs.factors import FactorsProof
 from defedbio.crypto.proofs.ffdhe import OFFSETS, ffdhe, with_order_above
@@ -35,6 +35,16 @@ def roots(small) -> tuple[int, ...]:
 @pytest.fixture(scope="module")
 def proof(small) -> FactorsProof:
     return factors.prove(small.key.n, small.p, small.q, os.urandom)
+
+
+def test_nothing_of_the_primes_is_kept(small, monkeypatch) -> None:
+    """The kernel keeps what it works out of a modulus as long as the process lives."""
+    kept: list[int] = []
+    genuine = kernel.modulus
+    monkeypatch.setattr(kernel, "modulus", lambda n, pairs=False: (kept.append(n), genuine(n, pairs))[1])
+    two_primes.prove(small.key.n, small.p, small.q)
+    factors.prove(small.key.n, small.p, small.q, os.urandom)
+    assert not {small.p, small.q} & set(kept)
 
 
 def test_the_groups_are_those_of_the_rfc() -> None:
