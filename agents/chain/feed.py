@@ -101,6 +101,11 @@ class EventFeed:
             return FeedState(self._events, self._events if restored else fetched, forked_at, head, latest)
         raise ChainUnreachable("the chain is reorganised faster than it can be read", "the next attempt starts from what stands")
 
+    def forget(self) -> None:
+        """Let the next feed read all from the chain: what is saved may be what an Ethereum node left out or made up."""
+        if self._file is not None:
+            self._file.remove()
+
     def _restore(self) -> bool:
         """Start from what is saved, if that is the chain's; whether the next events are the first that anybody gets of this feed."""
         if self._restored:
@@ -114,7 +119,7 @@ class EventFeed:
         return True
 
     def _stands(self, saved: Snapshot) -> bool:
-        """Whether the snapshot's last block is the chain's, and its events of some blocks drawn at random are.
+        """Whether the snapshot's last block is the chain's, and its events of the blocks around one drawn at random are.
 
         An Ethereum node that once left an event out would be believed for ever otherwise.
         """
@@ -122,7 +127,8 @@ class EventFeed:
         if not self._start <= saved.head.number <= deep or self._client.block(saved.head.number) != saved.head:
             return False
         self._rounds = {e.round for e in saved.events if isinstance(e, RoundOpened)}
-        first = self._start + secrets.randbelow(max(saved.head.number - self._start - _LOOKED_AT, 0) + 1)
+        drawn = self._start + secrets.randbelow(saved.head.number - self._start + 1)
+        first = max(self._start, min(drawn - _LOOKED_AT // 2, saved.head.number - _LOOKED_AT + 1))
         last = min(first + _LOOKED_AT - 1, saved.head.number)
         told = [e for e in fetch_events(self._client, first, last) if self._wanted(e)]
         return told == [e for e in saved.events if first <= e.meta.block <= last]

@@ -78,6 +78,13 @@ class SnapshotFile:
         except InvalidInput as error:
             log.warning("events are not saved: %s", error.message)
 
+    def remove(self) -> None:
+        """Have nothing saved."""
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("the saved events %s cannot be removed: %s", self._path, type(error).__name__)
+
 
 def _row(event: Event) -> list[Any]:
     meta = event.meta

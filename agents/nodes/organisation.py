@@ -102,6 +102,10 @@ class OrganisationNode:
                 report.note(f"{error.message}; again in {backoff:.0f} s", level="warning", retry=away, waiting=True, **first)
                 self.stop.wait(backoff)
                 backoff = min(2 * backoff, self.options.longest_backoff)
+            except Exception:
+                # Events that the Ethereum node left out or made up may be why: saved, they would end every start.
+                self.feed.forget()
+                raise
         return False
 
     def turn(self) -> bool:

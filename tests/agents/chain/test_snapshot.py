@@ -129,6 +129,31 @@ def test_events_that_are_not_the_chain_s_are_read_again(connect: Connect, saved:
         caplog.clear()
 
 
+@pytest.mark.parametrize("late", [0, -1], ids=["first", "last"])
+def test_every_block_may_be_looked_at(connect: Connect, saved: Saved, anvil: Anvil, monkeypatch: pytest.MonkeyPatch, late: int) -> None:
+    """An event left out of the first block with one, or of the block that the saved events end at."""
+    start = EventFeed(connect()).poll().events[0].meta.block
+    anvil.mine(200)
+    connect(4).send(ParticipantRegistry.register("late", Profile("late", "", b"\x07" * 32, "")))
+    state = EventFeed(connect(), start).poll()
+    assert state.events[-1].meta.block == state.head.number
+    saved().save(Snapshot(state.head, tuple(event for event in state.events if event != state.events[late])))
+    monkeypatch.setattr(feeds.secrets, "randbelow", lambda bound: late % bound)
+    assert EventFeed(connect(), start, saved=saved()).poll().events == state.events
+
+
+def test_what_is_forgotten_is_read_again(connect: Connect, saved: Saved, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    feed = EventFeed(connect(), saved=saved())
+    feed.poll()
+    feed.forget()
+    feed.forget()
+    assert saved().load() is None and not caplog.text
+    (tmp_path / "events.json").mkdir()
+    feed.forget()
+    assert "cannot be removed" in caplog.text
+    EventFeed(connect()).forget()
+
+
 def test_a_block_that_was_reorganised_away_or_is_too_young_does_not_count(connect: Connect, saved: Saved, anvil: Anvil) -> None:
     """C1"""
     snapshot = anvil.rpc("evm_snapshot")

@@ -33,6 +33,7 @@ class Feed:
     forked_at: int | None = None
     confirmations: int = 0
     polls: int = 0
+    forgotten: int = 0
     _told: int = 0
 
     @property
@@ -48,6 +49,9 @@ class Feed:
         fresh, self._told = events[self._told :], len(events)
         head, latest = (Head(number, bytes(32), 0) for number in (len(events) - self.confirmations, len(events)))
         return FeedState(events, fresh, fork, head, latest)
+
+    def forget(self) -> None:
+        self.forgotten += 1
 
 
 @pytest.fixture
@@ -249,6 +253,21 @@ def test_c1_a_reorganisation_folds_again(together: InProcess) -> None:
     feed.forked_at = len(together.ledger.events)
     assert PEOPLE[2] not in made.refresh().rounds[1].commitments
     assert made.refresh() == together.ledger.study()
+
+
+def test_c1_an_invented_event_that_ends_the_node_is_not_kept(together: InProcess) -> None:
+    """The Ethereum node says what no contract does, which would end every start from saved events. Its silence says nothing of them."""
+    made, feed = node(together)
+    feed.trouble = [ChainUnreachable("away") for _ in range(100)]
+    with pytest.raises(Unreachable):
+        made.run()
+    assert feed.forgotten == 0
+    feed.trouble = []
+    together.recorder(3).open_round("first", 1)
+    together.ledger.events.append(ev.ParticipantReturned(1, PEOPLE[2], 0, meta=together.ledger.events[-1].meta))
+    with pytest.raises(InvalidInput, match="position -1"):
+        made.run()
+    assert feed.forgotten == 1
 
 
 def test_p7_the_node_stops_after_max_voids(together: InProcess) -> None:
