@@ -15,7 +15,8 @@ from defedbio.errors import ChainUnreachable
 _MOST_MARKS = 256
 _MOST_ATTEMPTS = 5
 _SAVED_EVERY = 1000  # events
-_LOOKED_AT = 64  # blocks of a snapshot that are read again
+# A snapshot's blocks that are read again: as many as hold so many events, which one request asks about.
+_LOOKED_FOR, _LEAST_LOOKED_AT, _MOST_LOOKED_AT = 500, 64, 2000
 
 log = logging.getLogger(__name__)
 
@@ -127,9 +128,11 @@ class EventFeed:
         if not self._start <= saved.head.number <= deep or self._client.block(saved.head.number) != saved.head:
             return False
         self._rounds = {e.round for e in saved.events if isinstance(e, RoundOpened)}
-        drawn = self._start + secrets.randbelow(saved.head.number - self._start + 1)
-        first = max(self._start, min(drawn - _LOOKED_AT // 2, saved.head.number - _LOOKED_AT + 1))
-        last = min(first + _LOOKED_AT - 1, saved.head.number)
+        blocks = saved.head.number - self._start + 1
+        width = min(max(_LEAST_LOOKED_AT, _LOOKED_FOR * blocks // max(len(saved.events), 1)), _MOST_LOOKED_AT)
+        drawn = self._start + secrets.randbelow(blocks)
+        first = max(self._start, min(drawn - width // 2, saved.head.number - width + 1))
+        last = min(first + width - 1, saved.head.number)
         told = [e for e in fetch_events(self._client, first, last) if self._wanted(e)]
         return told == [e for e in saved.events if first <= e.meta.block <= last]
 
