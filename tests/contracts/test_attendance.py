@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from brownie import compile_source
 
-from scripts.export_abi import ROOT
+from tests.contracts.harness import harness
 
 HARNESS = """
 contract Harness {
@@ -22,9 +21,7 @@ EVERYONE = 2**256 - 1
 
 @pytest.fixture(scope="module")
 def attendance(module_isolation, accounts):
-    parts = [(ROOT / "contracts" / "libraries" / f"{name}.sol").read_text() for name in ("BitSet", "Attendance")]
-    source = parts[0] + "".join(line for line in parts[1].splitlines(keepends=True) if not line.startswith(("// SPDX", "import", "pragma")))
-    return accounts[0].deploy(compile_source(source + HARNESS, solc_version="0.8.30").Harness)
+    return harness(accounts[0], "Attendance", HARNESS)
 
 
 def test_P1_three_sums_in_a_row_without_an_update_and_one_with_it(attendance):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from brownie import compile_source
 
-from scripts.export_abi import ROOT
+from tests.contracts.harness import harness
 
 HARNESS = """
 contract Harness {
@@ -29,8 +28,7 @@ ALL = 2**256 - 1
 
 @pytest.fixture(scope="module")
 def sets(module_isolation, accounts):
-    source = (ROOT / "contracts" / "libraries" / "BitSet.sol").read_text() + HARNESS
-    return accounts[0].deploy(compile_source(source, solc_version="0.8.30").Harness)
+    return harness(accounts[0], "BitSet", HARNESS)
 
 
 def examples():

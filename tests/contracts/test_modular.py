@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-import re
 
 import pytest
-from brownie import compile_source
 
-from scripts.export_abi import ROOT
+from tests.contracts.harness import harness
 
 HARNESS = """
 contract Harness {
@@ -33,11 +31,7 @@ contract Harness {
 
 @pytest.fixture(scope="module")
 def modular(module_isolation, accounts):
-    math = (ROOT / "node_modules" / "@openzeppelin" / "contracts" / "utils" / "math").resolve()
-    source = (ROOT / "contracts" / "libraries" / "Modular.sol").read_text() + HARNESS
-    parts = [(math.parent / "Panic.sol").read_text(), (math / "SafeCast.sol").read_text(), (math / "Math.sol").read_text(), source]
-    joined = "\n".join(re.sub(r"^import [^;]*;|^pragma [^;]*;|^// SPDX.*$", "", part, flags=re.MULTILINE) for part in parts)
-    return accounts[0].deploy(compile_source("pragma solidity 0.8.30;\n" + joined, solc_version="0.8.30").Harness)
+    return harness(accounts[0], "Modular", HARNESS)
 
 
 def number(value: int, words: int) -> bytes:
