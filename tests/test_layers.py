@@ -14,6 +14,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -74,10 +75,20 @@ def module_name(path: str) -> str:
     return f"{FOLDERS.get(top, top)}.{rest.replace('/', '.')}"
 
 
+@cache
+def parsed(source: str) -> ast.AST:
+    return ast.parse(source)
+
+
+@cache
+def nodes(tree: ast.AST) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree))
+
+
 def imports(tree: ast.AST, path: str) -> Iterator[tuple[int, str]]:
     """(line, dotted name) of everything a file imports; relative names made absolute, `from a import b` as a.b, import_module too."""
     package = module_name(path).split(".")[:-1]
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             # The bare package gives the client to whoever asks it for one.
             yield from ((node.lineno, "defedbio.Client" if alias.name == "defedbio" else alias.name) for alias in node.names)
@@ -93,7 +104,7 @@ def imports(tree: ast.AST, path: str) -> Iterator[tuple[int, str]]:
 
 def resources(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """(line, package) wherever a file reads what lies in a package."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             if called in ("files", "PackageLoader"):
@@ -102,7 +113,7 @@ def resources(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def computed(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """(line, call) of imports and readings whose name is not written where it can be read, so that no layer can be told."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Call):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             constant = bool(node.args) and isinstance(node.args[0], ast.Constant)
@@ -113,7 +124,7 @@ def computed(tree: ast.AST) -> Iterator[tuple[int, str]]:
 def when_asked(tree: ast.AST) -> set[int]:
     """Lines that do not run when the module is imported: those of functions, and those for the type checker."""
     waiting: set[int] = set()
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         typing_only = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
         if isinstance(node, ast.FunctionDef) or typing_only:
             waiting |= {line for part in node.body for line in range(part.lineno, (part.end_lineno or part.lineno) + 1)}
@@ -122,7 +133,7 @@ def when_asked(tree: ast.AST) -> set[int]:
 
 def violations(source: str, path: str) -> list[str]:
     """Each breach of the layers in one file, as `path:line: what`."""
-    tree = ast.parse(source, path)
+    tree = parsed(source)
     layer = layer_of(module_name(path))
     assert layer is not None, f"{path} is in no layer"
     found = []
@@ -142,7 +153,7 @@ def violations(source: str, path: str) -> list[str]:
             found.append(f"{path}:{line}: {foreign} belongs to {DOORS[foreign]}")
     if path not in LOADERS:
         found += [f"{path}:{line}: {called} of a name that is made when it runs" for line, called in computed(tree)]
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Name) and node.id in UNSAFE_CALLS:
             found.append(f"{path}:{node.lineno}: {node.id} runs text as code")
         if (
@@ -160,7 +171,7 @@ def graph() -> dict[str, set[str]]:
     names = {module_name(path).removesuffix(".__init__"): path for path in sources()}
     found: dict[str, set[str]] = {}
     for module, path in names.items():
-        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"), path)
+        tree = parsed((ROOT / path).read_text(encoding="utf-8"))
         wanted = [name for line, name in imports(tree, path) if not (path == DOOR and line in when_asked(tree))]
         found[module] = {name if name in names else name.rpartition(".")[0] for name in wanted} & names.keys() - {module}
     return found
@@ -201,9 +212,7 @@ def test_no_module_needs_itself_in_a_circle() -> None:
 
 
 def test_nobody_imports_by_a_folders_name() -> None:
-    tops = {
-        path: {name.partition(".")[0] for _, name in imports(ast.parse((ROOT / path).read_text("utf-8")), path)} for path in elsewhere()
-    }
+    tops = {path: {name.partition(".")[0] for _, name in imports(parsed((ROOT / path).read_text("utf-8")), path)} for path in elsewhere()}
     assert [path for path, names in tops.items() if names & FOLDERS.keys()] == []
 
 
