@@ -25,6 +25,7 @@ def test_a_rounds_seconds_add_up() -> None:
     phases = {"train": 1.0, "share": 2.0, "commit": 0.5}
     run = {"agents": 6.0, "ipfs": 1.0, "chain": 1.0, "wall": 5.0}
     report = {
+        "options": {"organisations": 4},
         "encrypted": {
             "phases": {name: {"seconds": s, "gas": 10.0, "received": 1e6, "sent": 0.0} for name, s in phases.items()},
             "rounds": [run, run],
@@ -38,3 +39,4 @@ def test_a_rounds_seconds_add_up() -> None:
     assert "| **round** | 5.00 | 100 | 3.00 | 0.00 | 30 |" in printed
     assert "| ratio | 2.5 | 2.0 |" in printed
     assert "add 3.00 s a round (4.00 CPU s), 1.5 times the plain round" in printed
+    assert "a round would take about 2.2 s, a plain one 0.8 s" in printed, "a quarter of 7 CPU s and 0.5 s until mined; a quarter of 3"

@@ -428,11 +428,11 @@ class InProcess:
 
     def from_backup(self, index: int, journal: bytes) -> Tools:
         """What a new process has on a journal that was restored from a backup now."""
-        self.tools[index].journal.close()
+        self.tools[index].memory.journal.close()
         (self.folder / f"{index}.sqlite").write_bytes(journal)
         made = self.restart(index)
-        mark(made.journal, 1_700_000_000)
-        past = restored(made.journal, lambda: len(self.ledger.study().rounds))
+        mark(made.memory.journal, 1_700_000_000)
+        past = restored(made.memory.journal, lambda: len(self.ledger.study().rounds))
         made.sits_out_through = past.through if past is not None else 0
         return made
 
