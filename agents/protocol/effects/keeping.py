@@ -45,6 +45,7 @@ def tidy(tools: Tools, study: StudyView, head: Head, done: Housekeeping) -> bool
     Raises:
         Unreachable: when chain or IPFS node do not answer.
     """
+    _look_again_if_restored(tools, study)
     if (view := _unkept(tools, study)) is not None:
         keep(tools, view)
         return True
@@ -55,7 +56,7 @@ def tidy(tools: Tools, study: StudyView, head: Head, done: Housekeeping) -> bool
         return True
     if let_go_due(tools, study, head):
         let_go(tools, study)
-        done.garbage = True
+        done.garbage, done.again = True, ()
         return True
     now = time.monotonic()
     if not done.again and now - done.looked_at >= AGAIN_SECONDS:
@@ -182,6 +183,17 @@ def pinned(tools: Tools, study: StudyView) -> Iterator[tuple[str, str]]:
 
 def _fetch(tools: Tools, blob: Wanted, seconds: float) -> bytes:
     return tools.fetcher.peers.fetch(blob.cid, blob.owner, blob.most, seconds, blob.others)
+
+
+def _look_again_if_restored(tools: Tools, study: StudyView) -> None:
+    """A backup holds no blobs (C7): what its journal says is pinned may not be in the IPFS node that the home has now."""
+    memory = tools.memory
+    record = memory.get(kinds.RESTORED)
+    if record is None or record.get("looked") or memory.get(kinds.LET_GO) is not None:
+        return
+    memory.put(kinds.LACKING, None, {"rounds": [view.id for view in study.finalised if view.id <= memory.through]})
+    memory.drop([key for key in memory.sizes() if kinds.KEPT.round_of(key) is not None])
+    memory.put(kinds.RESTORED, None, {**record, "looked": True})
 
 
 def _unkept(tools: Tools, study: StudyView) -> RoundView | None:

@@ -26,6 +26,7 @@ from defedbio.protocol.effects.keeping import Housekeeping, pinned, tidy
 from defedbio.protocol.evidence import round_blobs, whole
 from defedbio.protocol.journal import Journal
 from defedbio.protocol.perform import facts_of, perform
+from defedbio.protocol.restored import mark
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.verify import verify_round
 from defedbio.protocol.view import RoundView, StudyView
@@ -173,6 +174,23 @@ def test_a_node_that_was_away_keeps_it_later(played: InProcess) -> None:
     assert {blob.owner for blob in blobs if blob.cid not in store.pins} <= {PEOPLE[3]}, "nobody else had these"
 
 
+def test_a_restored_node_pins_again_what_its_lost_ipfs_node_held(played: InProcess) -> None:
+    adopted(played, 0)
+    tidied(played, 0)
+    tools = played.tools[0]
+    held = {cid for _, cid in pinned(tools, played.ledger.study())}
+    assert held and all(tools.store.is_pinned(cid) for cid in held)
+    for cid in held:
+        tools.store.unpin(cid)
+    mark(tools.memory.journal, 1)
+    tidied(played, 0)
+    assert {cid for cid in held if not tools.store.is_pinned(cid)} == set()
+    assert tools.memory.get(kinds.LACKING) == {"rounds": []}
+    sizes = tools.memory.sizes()
+    tidied(played, 0)
+    assert tools.memory.sizes() == sizes, "it looks once a restore"
+
+
 def test_what_is_not_what_the_chain_says_is_not_pinned_nor_ever_unpinned(played: InProcess) -> None:
     """A poster names the CID of something else that this organisation keeps: of another study, say."""
     tools, store = played.tools[1], played.store(1)
@@ -215,6 +233,20 @@ def test_a_study_is_let_go_when_its_retention_is_over(played: InProcess) -> None
     assert store.pins == {tools.agreed[1]}, "but for what another study rests on"
     assert list(pinned(tools, study)) == []
     assert tidied(played, 0, at=end) == 0 and played.next_action(0) == act.Finish()
+
+
+def test_what_was_to_be_looked_for_again_is_not_once_all_is_let_go(played: InProcess) -> None:
+    tools, store, study = played.tools[0], played.store(0), played.ledger.study()
+    assert study.latest is not None
+    tidied(played, 0)
+    lost = next(blob.cid for blob in round_blobs(tools.frame, study.rounds[1]) if blob.kept)
+    tools.memory.put(kinds.KEPT, study.rounds[1], {"missing": [lost], "wrong": []})
+    store.unpin(lost)
+    late = head(played, at=retention.retained_until(study.latest.ended_in, 30))
+    done = Housekeeping(again=(1,))
+    while tidy(tools, study, late, done):
+        pass
+    assert tools.memory.get(kinds.LET_GO) is not None and not store.pins
 
 
 def test_nothing_is_let_go_while_a_study_can_go_on(finished: Recorded, tmp_path: Path) -> None:
