@@ -49,7 +49,8 @@ def back_up(home: Home, account: str, password: str, target: Path) -> Made:
     is whole or not there, and durable when this returns.
 
     Raises:
-        InvalidInput: if the file is there, or cannot be written. NotFound: if its folder is not there.
+        InvalidInput: if the file is there, cannot be written, or the home holds what `unpacked` does not take.
+        NotFound: if its folder is not there.
     """
     if not target.parent.is_dir():
         raise NotFound(f"there is no folder {target.parent}", "make it first")
@@ -110,7 +111,10 @@ def unpacked(source: Any, folder: Path) -> Made:
 def _files(home: Home) -> Iterator[tuple[str, Path]]:
     for pattern in (*JOURNALS, *DOCUMENTS):
         for path in sorted(home.root.glob(pattern)):
-            yield path.relative_to(home.root).as_posix(), path
+            name = path.relative_to(home.root).as_posix()
+            if _KNOWN.fullmatch(name) is None or not path.is_file():
+                raise InvalidInput(f"{path} is no file of this software's, so that no backup would be restored", "move it elsewhere")
+            yield name, path
 
 
 def _add(archive: tarfile.TarFile, name: str, raw: bytes) -> None:
