@@ -72,8 +72,7 @@ def destroy(connection: Reader, home: Home, epoch: int, password: str) -> None:
     account = connection.client.address
     on_chain = check_seat(connection, epoch, account)
     network = connection.client.network
-    sealed_to = connection.transcript(epoch)[1].holders[on_chain.holders.index(account)].transport_key.hex()
-    _replace_transport_key(connection, home, epoch, sealed_to, password)
+    _replace_transport_key(connection, home, epoch, _sealed_to(connection, on_chain, account), password)
     erase(home.share(network.chain_id, network.contracts["KeyRegistry"], epoch))
     if account in on_chain.left:
         connection.send(connection.keys.retire_share(f"epoch/{epoch}/retire/{account}", epoch))
@@ -99,11 +98,21 @@ def _retention_days(connection: Reader, study: int) -> int:
     return int(getattr(spec, "retention_days", DEFAULT_RETENTION_DAYS))
 
 
-def _replace_transport_key(connection: Reader, home: Home, epoch: int, sealed_to: str, password: str) -> None:
+def _sealed_to(connection: Reader, on_chain: KeyEpoch, account: str) -> str | None:
+    """The transport key that the account's share was sealed to. None where nobody has the transcript, as after the retention of the key's
+    studies: then it may be the one that is here."""
+    try:
+        transcript = connection.transcript(on_chain.epoch)[1]
+    except BlobUnavailable:
+        return None
+    return transcript.holders[on_chain.holders.index(account)].transport_key.hex()
+
+
+def _replace_transport_key(connection: Reader, home: Home, epoch: int, sealed_to: str | None, password: str) -> None:
     """Have another transport key than the one that the share was sealed to, here and in the profile, and erase that."""
     fresh, old = home.transport.with_name("transport.next.json"), home.transport.with_name("transport.erase")
     current = read_json(home.transport, "transport key", "restore it from a backup", _FIELDS)["public"]
-    if current == sealed_to:
+    if sealed_to in (None, current):
         _check_unneeded(connection, home, epoch)
         if not fresh.exists():
             write_private(fresh, new_transport_key(password))
@@ -129,7 +138,8 @@ def _check_unneeded(connection: Reader, home: Home, epoch: int) -> None:
         on_chain = connection.keys.epoch_of(event.epoch)
         waits = on_chain.status == KeyEpochStatus.PROPOSED and on_chain.holders.index(account) not in on_chain.confirmations
         path = home.share(client.network.chain_id, client.network.contracts["KeyRegistry"], event.epoch)
-        lost = on_chain.status == KeyEpochStatus.ACTIVE and account in on_chain.left and not path.exists()
+        usable = on_chain.status in (KeyEpochStatus.PROPOSED, KeyEpochStatus.ACTIVE)
+        lost = usable and account in on_chain.left and not path.exists()
         if waits or lost:
             raise InvalidInput(
                 f"the share of key epoch {event.epoch} may be sealed to the transport key that has to go, and is not here yet",
