@@ -34,6 +34,7 @@ class Home:
                                         from the chain)
     modules/SHA256.py                   torch modules that the operator allowed
     tx.sqlite                           transactions outside studies, so that none is sent twice
+    restored.json                       where the home is from a backup: of when
     ipfs/                               the embedded node's repository
     """
 
@@ -58,6 +59,10 @@ class Home:
     @property
     def transactions(self) -> Path:
         return self.root / "tx.sqlite"
+
+    @property
+    def restored(self) -> Path:
+        return self.root / "restored.json"
 
     def share(self, chain_id: int, registry: str, epoch: int) -> Path:
         return self.root / "shares" / f"{chain_id}-{registry.lower()}-{epoch}.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from defedbio.chain.feed import EventFeed
 from defedbio.chain.snapshot import SnapshotFile
-from defedbio.config import JOURNAL, Home, erase
+from defedbio.config import JOURNAL, Home, erase, read_json
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.errors import InvalidInput, NotFound
 from defedbio.learning.custom import Maker
@@ -71,7 +71,7 @@ def assemble(
         raise InvalidInput(f"study {study} needs this organisation's data", "pass --data FILE")
     if data is not None and not data.is_file():
         raise NotFound(f"no data file at {data}")
-    past = restored(journal, connection.rounds.round_count)
+    past = restored(journal, connection.rounds.round_count, _made_at(home))
     if past is not None:
         when = datetime.fromtimestamp(past.made_at, UTC).isoformat()
         connection.report.note(
@@ -90,6 +90,13 @@ def assemble(
     saved = SnapshotFile(folder / EVENTS_FILE, client.network, client.rpc_shown, study)
     feed = EventFeed(client, confirmations=frame.confirmations, study=study, epoch=epoch, saved=saved)
     return OrganisationNode(tools, feed, holder_index, options)
+
+
+def _made_at(home: Home) -> int | None:
+    """When the backup was made that the home is from, in unix seconds; None for a home that never was restored."""
+    if not home.restored.exists():
+        return None
+    return int(read_json(home.restored, "record of the restore", "", {"made_at": int})["made_at"])
 
 
 def housekeeper(connection: Reader, home: Home, frame: StudyFrame, address: str, journal: Journal) -> Tools:

@@ -57,6 +57,8 @@ def restore(home: Home, source: Path, password: str, connect: Callable[[], Conne
                     opened.check()
                     if journal.parent != staged:
                         mark(opened, backup.made_at)
+            # A study that was joined after the backup has no journal here to say so.
+            write_private(Home(staged).restored, {"made_at": backup.made_at})
             if there:
                 os.rename(root, kept)
             os.rename(staged, root)

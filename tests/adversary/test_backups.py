@@ -20,10 +20,14 @@ from defedbio.crypto.ceremony import open_share
 from defedbio.crypto.sealing import transport_public
 from defedbio.crypto.vault import seal_with_password
 from defedbio.domain import KeyEpochStatus, Phase
-from defedbio.errors import ChainUnreachable, InvalidInput, InvalidKey, StudyHalted
+from defedbio.errors import BlobUnavailable, ChainUnreachable, InvalidInput, InvalidKey, StudyHalted
+from defedbio.network.acceptance import accept
 from defedbio.network.shares import write_share
 from defedbio.network.transport import TRANSPORT_LABEL, private_transport_key, published_transport_key
+from defedbio.nodes.organisation import LoopOptions
+from defedbio.nodes.participation import assemble
 from defedbio.protocol.journal import snapshot
+from defedbio.protocol.memory import open_journal
 from defedbio.protocol.reading import Reader
 from defedbio.protocol.restored import mark
 from tests.adversary.arena import Arena, Member, reached
@@ -75,6 +79,34 @@ def test_a_share_that_left_a_node_before_its_home_was_restored(attack: Attack, a
     with attack.unlearnt("a second share of the holder in that round, whatever it would have been of"):
         assert left and not [share for share in arena.round(1).shares if share.holder == holder.address]
         arena.check_opened()
+
+
+def test_a_study_that_a_restored_home_has_no_journal_of(attack: Attack, make_arena: MakeArena, tmp_path: Path) -> None:
+    arena = make_arena(holders=3, quorum=3, outside=1)
+    holder, network = arena.members[-1], arena.network
+    assert holder.holder and holder.position >= arena.organisations
+    others = arena.members[:-1]
+    attack.by("an operator in good faith, or whoever has it restore a backup that is older than its part in the study")
+    arena.play(reached(1, Phase.AGGREGATED))
+    reader, home, journal = arena.reader(holder), Home(tmp_path / "restored"), open_journal(tmp_path / "new.sqlite")
+    with attack.sends("a home from before the study was joined, where it is joined again while a round runs"):
+        write_private(home.restored, {"made_at": 1_700_000_000})
+        folder = home.study(network.chain_id, network.contracts["RoundManager"], arena.study)
+        accept(folder, arena.study, reader.spec(arena.study)[0].spec_hash)
+        assert holder.tools.share is not None
+        write_share(share_of(arena, home), holder.tools.share, arena.frame.spec.key_epoch, PASSWORD)
+        node = assemble(reader, home, arena.study, None, PASSWORD, journal, LoopOptions(poll_seconds=0.0))
+    with attack.seen("by its node, for which the new journal is of a restored home, and the round one that began before"):
+        for _ in range(20):
+            node.turn()
+        assert node.tools.sits_out_through == 1 and journal.get("round/1/release") is None
+    with attack.works("the round is opened by the three others"):
+        arena.play(reached(1, Phase.FINALISED), who=others)
+        assert all(check.ok for check in arena.verify(1))
+    with attack.unlearnt("a share of the holder in that round, in which it may have released another"):
+        assert not [share for share in arena.round(1).shares if share.holder == holder.address]
+        arena.check_opened()
+    journal.close()
 
 
 class Killed(BaseException):
@@ -227,3 +259,28 @@ def test_a_key_that_is_destroyed_while_its_studies_run(attack: Attack, arena: Ar
         assert [under.needs for under in ending.studies_under(connection, epoch)] == [""]
     with attack.unlearnt("anything: nothing was sent"):
         assert retirements(arena) == []
+
+
+def test_a_key_that_is_destroyed_when_its_transcript_is_gone(
+    attack: Attack, arena: Arena, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(seal_with_password, "__defaults__", (CHEAP,))
+    epoch, holder = arena.frame.spec.key_epoch, arena.members[1]
+    connection = arena.reader(holder)
+    _, transcript = connection.transcript(epoch)
+    home = home_of(arena, holder, tmp_path)
+    attack.by("whoever keeps a copy of the key's transcript, and no longer gives it to its holders")
+    with attack.sends("nothing, when a holder asks for the transcript after the retention, to end its share"):
+
+        def gone(self: Reader, number: int, others: Any = ()) -> Any:
+            raise BlobUnavailable("nobody has it any more")
+
+        monkeypatch.setattr(Reader, "transcript", gone)
+    with attack.seen("by the command, which then takes the transport key that is here for the one that the share was sealed to"):
+        before = published_transport_key(connection, holder.address)
+        ending.destroy(connection, home, epoch, PASSWORD)
+        assert published_transport_key(connection, holder.address) not in ("", before)
+    with attack.works("the end of the share, on record"):
+        assert retirements(arena) == [holder.address]
+    with attack.unlearnt("the share, with the copy and all that is left in the holder's home"):
+        assert not opens(arena, home, holder, transcript)

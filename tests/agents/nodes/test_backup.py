@@ -127,7 +127,8 @@ def world(made: Home, tmp_path: Path) -> World:
 
 
 def contents(home: Path) -> dict[str, bytes]:
-    documents = (p for p in home.rglob("*") if p.is_file() and p.suffix in (".json", ".py"))
+    """The documents of a home, but for what its restore adds."""
+    documents = (p for p in home.rglob("*") if p.is_file() and p.suffix in (".json", ".py") and p.name != "restored.json")
     return {p.relative_to(home).as_posix(): p.read_bytes() for p in documents}
 
 
@@ -144,6 +145,7 @@ def test_a_home_comes_back_with_its_journals_marked(world: World) -> None:
     done = world.restore()
     again = world.folder / "again"
     assert contents(again) == contents(world.home.root) and done.left_out == () and done.kept is None
+    assert json.loads((again / "restored.json").read_bytes()) == {"made_at": done.backup.made_at}, "for studies joined after the backup"
     journal = again / world.study.relative_to(world.home.root) / "journal.sqlite"
     assert value_of(journal, "round/1/release") == {"aggregate": "aa"} == value_of(again / "tx.sqlite", "round/1/release")
     opened = Journal(journal)
@@ -366,3 +368,11 @@ def test_a_sealed_reader_ends_where_the_file_does(world: World) -> None:
         reader = SealedReader(stream, PASSWORD, FORMAT)
         reader.finish()
         assert len(reader.read(1 << 30)) > 0 and reader.read(1) == b""
+
+
+@pytest.mark.parametrize("name", ["shares/a copy of 1.json", "studies/1 (old)/accepted.json", "transport.old.json"])
+def test_what_no_restore_would_take_is_told_when_the_backup_is_made(world: World, name: str) -> None:
+    write_private(world.home.root / name, {})
+    with pytest.raises(InvalidInput, match="no file of this software's"):
+        world.back_up()
+    assert [path.name for path in world.folder.iterdir()] == ["home"]

@@ -113,3 +113,31 @@ def test_c7_the_chain_is_asked_once_after_each_restore(tmp_path: Path) -> None:
     mark(journal, MADE_AT + 1)
     assert restored(journal, newest.__next__) == Restored(MADE_AT + 1, 9), "of a backup that was of a restored home"
     journal.close()
+
+
+def test_c7_a_journal_that_is_begun_anew_in_a_restored_home_is_of_that_home(tmp_path: Path) -> None:
+    world = InProcess(tmp_path, frame_of({"preprocessing": None}))
+    world.play(reached(1, Phase.COMMITTED))
+    world.tools[ONE].memory.journal.close()
+    (tmp_path / f"{ONE}.sqlite").unlink()  # its study was joined after the backup
+    tools = world.restart(ONE)
+    past = restored(tools.memory.journal, lambda: 1, MADE_AT)
+    assert past == Restored(MADE_AT, 1) == restored(tools.memory.journal, lambda: 2, MADE_AT)
+    tools.sits_out_through = past.through
+    before = len(world.ledger.sent)
+    world.play(reached(1, Phase.COMMITTED), who=(ONE,))
+    assert not FORBIDDEN.intersection(function for function, *_ in world.ledger.sent[before:])
+    world.close()
+
+
+def test_c7_a_chain_that_is_behind_does_not_say_less_than_the_journal_knows(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    mark(journal, MADE_AT)
+    assert restored(journal, lambda: 7) == Restored(MADE_AT, 7)
+    mark(journal, MADE_AT + 1)
+    mark(journal, MADE_AT + 2)
+    assert restored(journal, lambda: 5) == Restored(MADE_AT + 2, 7), "what an earlier restore sat out stays so"
+    journal.put("round/9/release", {"aggregate": "aa"})
+    mark(journal, MADE_AT + 3)
+    assert restored(journal, lambda: 5) == Restored(MADE_AT + 3, 9), "it has been in that round"
+    journal.close()
