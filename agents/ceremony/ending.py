@@ -21,9 +21,9 @@ from defedbio.domain import KeyEpochStatus
 from defedbio.errors import BlobUnavailable, InvalidInput, PeerFault
 from defedbio.network.transport import new_transport_key, published_transport_key
 from defedbio.protocol.reading import Reader
+from defedbio.protocol.retention import retained_until
+from defedbio.spec import DEFAULT_RETENTION_DAYS
 
-DEFAULT_RETENTION_DAYS = 30
-_DAY_SECONDS = 86_400
 _FIELDS = {"public": str, "box": dict}
 
 
@@ -35,13 +35,24 @@ class StudyUnder:
     needs: str
 
 
-def studies_under(connection: Reader, epoch: int) -> list[StudyUnder]:
-    """Every study that was opened under the epoch, by the chain's newest block."""
+def opened_under(connection: Reader, epoch: int) -> list[int]:
+    """The studies that were opened under the epoch."""
     client = connection.client
-    head = client.head()
-    opened = fetch_events(client, client.network.deploy_block, head.number, kinds=[StudyOpened])
-    mine = [event.study for event in opened if isinstance(event, StudyOpened) and event.key_epoch == epoch]
-    return [StudyUnder(study, _need(connection, study, head.timestamp)) for study in mine]
+    opened = fetch_events(client, client.network.deploy_block, client.head().number, kinds=[StudyOpened])
+    return [event.study for event in opened if isinstance(event, StudyOpened) and event.key_epoch == epoch]
+
+
+def studies_under(connection: Reader, epoch: int) -> list[StudyUnder]:
+    """The same, with what they need by the time of the chain's newest block."""
+    now = connection.client.head().timestamp
+    return [StudyUnder(study, _need(connection, study, now)) for study in opened_under(connection, epoch)]
+
+
+def seats_of(connection: Reader, account: str) -> list[int]:
+    """The key epochs in which the account has a seat, whatever became of them."""
+    client = connection.client
+    proposed = fetch_events(client, client.network.deploy_block, client.head().number, kinds=[KeyEpochProposed])
+    return [event.epoch for event in proposed if isinstance(event, KeyEpochProposed) and account in event.holders]
 
 
 def check_seat(connection: Reader, epoch: int, account: str) -> KeyEpoch:
@@ -84,7 +95,7 @@ def _need(connection: Reader, study: int, now: int) -> str:
         steps = view.rules.steps if view.rules else 0
         return f"it is not complete: {len(view.finalised)} of {steps} rounds are final"
     ended = block_time(connection.client, connection.finalisation(view.head.id))
-    until = ended + _retention_days(connection, study) * _DAY_SECONDS
+    until = retained_until(ended, _retention_days(connection, study))
     if now >= until:
         return ""
     return f"its rounds are kept until {datetime.fromtimestamp(until, UTC):%Y-%m-%d}, so that they can be verified"
@@ -92,10 +103,9 @@ def _need(connection: Reader, study: int, now: int) -> str:
 
 def _retention_days(connection: Reader, study: int) -> int:
     try:
-        spec = connection.spec(study)[1]
+        return connection.spec(study)[1].retention_days
     except (BlobUnavailable, PeerFault):
         return DEFAULT_RETENTION_DAYS
-    return int(getattr(spec, "retention_days", DEFAULT_RETENTION_DAYS))
 
 
 def _sealed_to(connection: Reader, on_chain: KeyEpoch, account: str) -> str | None:
@@ -131,17 +141,16 @@ def _replace_transport_key(connection: Reader, home: Home, epoch: int, sealed_to
 def _check_unneeded(connection: Reader, home: Home, epoch: int) -> None:
     """Raises InvalidInput if the share of another epoch is not in the home yet, and so is to be had with the transport key alone."""
     client, account = connection.client, connection.client.address
-    proposed = fetch_events(client, client.network.deploy_block, client.head().number, kinds=[KeyEpochProposed])
-    for event in proposed:
-        if not isinstance(event, KeyEpochProposed) or account not in event.holders or event.epoch == epoch:
+    for other in seats_of(connection, account):
+        if other == epoch:
             continue
-        on_chain = connection.keys.epoch_of(event.epoch)
+        on_chain = connection.keys.epoch_of(other)
         waits = on_chain.status == KeyEpochStatus.PROPOSED and on_chain.holders.index(account) not in on_chain.confirmations
-        path = home.share(client.network.chain_id, client.network.contracts["KeyRegistry"], event.epoch)
+        path = home.share(client.network.chain_id, client.network.contracts["KeyRegistry"], other)
         usable = on_chain.status in (KeyEpochStatus.PROPOSED, KeyEpochStatus.ACTIVE)
         lost = usable and account in on_chain.left and not path.exists()
         if waits or lost:
             raise InvalidInput(
-                f"the share of key epoch {event.epoch} may be sealed to the transport key that has to go, and is not here yet",
-                f"run `defedbio ceremony confirm --epoch {event.epoch}` first",
+                f"the share of key epoch {other} may be sealed to the transport key that has to go, and is not here yet",
+                f"run `defedbio ceremony confirm --epoch {other}` first",
             )

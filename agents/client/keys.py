@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from defedbio.ceremony import ending
-from defedbio.chain.events import KeyEpochProposed, fetch_events
 from defedbio.client.session import Session
 from defedbio.client.values import Value
 from defedbio.domain import KeyEpochStatus
@@ -67,10 +66,7 @@ class Keys:
             [share.epoch for share in client.key.list() if share.here and share.left <= share.threshold]
         """
         connection, account = self._session.reader(), self._session.own_address()
-        client = connection.client
-        proposed = fetch_events(client, client.network.deploy_block, client.head().number, kinds=[KeyEpochProposed])
-        mine = [event.epoch for event in proposed if isinstance(event, KeyEpochProposed) and account in event.holders]
-        return [self._share(connection, epoch, account) for epoch in mine]
+        return [self._share(connection, epoch, account) for epoch in ending.seats_of(connection, account)]
 
     def destroy(self, epoch: int, *, accept: bool = False, confirm: Confirm | None = None, even_if_needed: bool = False) -> Ending:
         """Erase the own share of a key for ever, with the transport key that it was sealed to, and record that on the chain. What a backup,
@@ -121,10 +117,10 @@ class Keys:
 
     def _check_idle(self, connection: Reader, epoch: int) -> None:
         network = self._session.network
-        for under in ending.studies_under(connection, epoch):
-            folder = self._session.home.study(network.chain_id, network.contracts["RoundManager"], under.study)
+        for study in ending.opened_under(connection, epoch):
+            folder = self._session.home.study(network.chain_id, network.contracts["RoundManager"], study)
             if running_agent(folder) is not None:
-                raise InvalidInput(f"the agent of study {under.study} runs with this share", "stop it first")
+                raise InvalidInput(f"the agent of study {study} runs with this share", "stop it first")
 
     def _file(self, epoch: int) -> Path:
         network = self._session.network

@@ -17,7 +17,7 @@ from defedbio.learning.data import open_adapter
 from defedbio.learning.data.port import Dataset
 from defedbio.network.acceptance import check_accepted
 from defedbio.network.modules import allowed
-from defedbio.network.shares import load_share
+from defedbio.network.shares import load_share, retired
 from defedbio.nodes.organisation import LoopOptions, OrganisationNode
 from defedbio.nodes.watching.metered import MeteredStore
 from defedbio.nodes.watching.probes import has_let_go
@@ -58,7 +58,7 @@ def assemble(
     epoch = frame.spec.key_epoch
     share_path = home.share(network.chain_id, network.contracts["KeyRegistry"], epoch)
     holder_index = connection.keys.holder_index(epoch, address) or None
-    if holder_index is not None and holder_index - 1 in connection.keys.epoch_of(epoch).retired:
+    if holder_index is not None and retired(connection, epoch, address):
         # A backup can have brought it back (K3).
         erase(share_path)
         holder_index = None

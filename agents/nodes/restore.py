@@ -16,7 +16,7 @@ from defedbio.errors import InvalidInput, InvalidKey, NotFound
 from defedbio.network.connection import Connection
 from defedbio.network.shares import retired
 from defedbio.network.transport import new_transport_key, published_transport_key
-from defedbio.nodes.backup import FORMAT, Made, unpacked
+from defedbio.nodes.backup import FORMAT, JOURNALS, Made, unpacked
 from defedbio.protocol.journal import Journal, held
 from defedbio.protocol.restored import mark
 
@@ -104,7 +104,7 @@ def _settle(home: Home, backup: Made, password: str, connection: Connection) -> 
 
 
 def _journals(root: Path) -> list[Path]:
-    return [path for pattern in ("tx.sqlite", "studies/*/journal.sqlite") for path in sorted(root.glob(pattern))]
+    return [path for pattern in JOURNALS for path in sorted(root.glob(pattern))]
 
 
 def _beside(root: Path, what: str) -> Path:

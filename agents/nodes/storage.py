@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from defedbio.config import JOURNAL, Home
 from defedbio.nodes.participation import housekeeper
-from defedbio.nodes.watching.probes import Findings, has_let_go, journal_sizes, read_metrics
+from defedbio.nodes.watching.probes import Findings, has_let_go, journal_sizes, journal_sizes_told, read_metrics
 from defedbio.nodes.watching.running import running_agent
 from defedbio.protocol import retention
 from defedbio.protocol.effects.keeping import Housekeeping, tidy
@@ -59,16 +59,12 @@ def stored(connection: Reader, home: Home, study: int) -> Stored:
     days = frame.spec.retention_days
     return Stored(
         study,
-        journal_sizes(folder / JOURNAL) if agent is None else _journal_of(metrics),
+        journal_sizes(folder / JOURNAL) if agent is None else journal_sizes_told(metrics),
         {kind: (counts[kind], sizes[kind]) for kind in counts},
         days,
         None if ended is None else retention.retained_until(ended, days),
         let_go,
     )
-
-
-def _journal_of(metrics: dict[str, float]) -> dict[str, int] | None:
-    return {name.partition("/")[2]: int(size) for name, size in metrics.items() if name.startswith("journal_bytes/")} or None
 
 
 def clean(connection: Reader, home: Home, study: int, address: str) -> int:

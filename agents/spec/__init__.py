@@ -38,6 +38,7 @@ from defedbio.spec.quantisation import NORM_PROOF_SLACK, RotatedSpec, quantisati
 from defedbio.spec.tasks import BinarySpec, MulticlassSpec, MultitaskSpec, RegressionSpec, SurvivalSpec, TaskSpec, task_from
 
 __all__ = [
+    "DEFAULT_RETENTION_DAYS",
     "NORM_PROOF_SLACK",
     "BinarySpec",
     "Category",
@@ -69,6 +70,7 @@ __all__ = [
 ]
 
 MAX_SPEC_BYTES = 1 << 22
+DEFAULT_RETENTION_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
         "proofs": document.get("proofs", "required") == "required",
         "confirmations": document.get("confirmations"),
         "max_voids": document.get("max_voids", 3),
-        "retention_days": document.get("retention_days", 30),
+        "retention_days": document.get("retention_days", DEFAULT_RETENTION_DAYS),
     }
 
 

@@ -87,6 +87,11 @@ def journal_sizes(journal: Path) -> dict[str, int] | None:
         return None
 
 
+def journal_sizes_told(metrics: dict[str, float]) -> dict[str, int] | None:
+    """The same by the metrics of the agent that holds it; None where they do not say."""
+    return {name.partition("/")[2]: int(size) for name, size in metrics.items() if name.startswith("journal_bytes/")} or None
+
+
 def has_let_go(journal: Path) -> bool:
     """Whether this organisation keeps nothing any more of the study that the journal is of. One that is held is of a study that goes on."""
     if not journal.exists():

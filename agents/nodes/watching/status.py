@@ -13,7 +13,7 @@ from defedbio.config import JOURNAL, Home
 from defedbio.domain import Phase
 from defedbio.errors import NotFound
 from defedbio.nodes.watching.logs import LOG_FILE, last_records
-from defedbio.nodes.watching.probes import Findings, journal_sizes, pending_transactions, read_metrics
+from defedbio.nodes.watching.probes import Findings, journal_sizes, journal_sizes_told, pending_transactions, read_metrics
 from defedbio.nodes.watching.running import RunningAgent, running_agent
 from defedbio.nodes.watching.telling import epsilon_spent, organisations
 from defedbio.protocol.reading import Reader
@@ -242,8 +242,7 @@ class StatusReader:
         """Bytes by kind of entry."""
         if agent is None:
             return journal_sizes(self._folder / JOURNAL)
-        named = {name.partition("/")[2]: int(size) for name, size in metrics.items() if name.startswith("journal_bytes/")}
-        return named or None
+        return journal_sizes_told(metrics)
 
     def _pending(self, agent: RunningAgent | None, metrics: dict[str, float], findings: Findings) -> int | None:
         if agent is not None:

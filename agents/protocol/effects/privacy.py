@@ -29,7 +29,7 @@ def charge(tools: Tools, study: StudyView, view: RoundView) -> None:
     charged = _charged(tools)
     if _name(view) in charged:
         return
-    charged += [name for r in _forgotten(tools, study) if (name := _name(r)) not in charged]
+    charged += [name for r in _unaccounted(tools, study) if (name := _name(r)) not in charged]
     free = {_name(r) for r in study.rounds.values() if r.phase.ended and not _published(tools, r) and not tools.unaccounted(r)}
     charged = [name for name in charged if name not in free]
     total = loss_after(tools.frame.spec, len(charged) + 1).epsilon_total
@@ -63,7 +63,7 @@ def declare(tools: Tools, view: RoundView) -> None:
     tools.report.note(f"privacy: epsilon {loss.epsilon_total:.4g} so far, at delta {loss.delta:g}", round=view.id)
 
 
-def _forgotten(tools: Tools, study: StudyView) -> list[RoundView]:
+def _unaccounted(tools: Tools, study: StudyView) -> list[RoundView]:
     """The rounds from before a restore in which this organisation may have published an update, by what the chain shows of it."""
     mine = (r for _, r in sorted(study.rounds.items()) if tools.address in r.privacy or tools.address in r.commitments)
     return [r for r in mine if tools.unaccounted(r) and tools.frame.privacy(r) is not None]
