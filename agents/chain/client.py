@@ -140,8 +140,19 @@ class ChainClient:
         """
         return self._rpc.ask("eth_getTransactionCount", checksum(address), "latest", read=as_count)
 
-    def call(self, call: Call) -> Any:
-        """What a view function returns: the value, or a tuple of several.
+    def syncing(self) -> bool:
+        """Whether the endpoint says of itself that it is behind the chain. One that does not tell is taken for one that is not.
+
+        Raises:
+            ChainUnreachable: if there is no answer.
+        """
+        try:
+            return self._rpc("eth_syncing", read=lambda answer: answer is not False)
+        except RpcError:
+            return False
+
+    def call(self, call: Call, block: int | None = None) -> Any:
+        """What a view function returns: the value, or a tuple of several. By the newest block, or by that of the given number.
 
         Raises:
             ContractRefused: if it reverts.
@@ -152,7 +163,8 @@ class ChainClient:
         if self.account is not None:
             request["from"] = self.address
         try:
-            return self._rpc("eth_call", request, "latest", read=lambda answer: decode_answer(call, as_bytes(answer)))
+            when = "latest" if block is None else hex(block)
+            return self._rpc("eth_call", request, when, read=lambda answer: decode_answer(call, as_bytes(answer)))
         except RpcError as error:
             reason = revert_data(error)
             if reason is None:
@@ -172,6 +184,11 @@ class ChainClient:
         """
         call = transaction.call
         return self._sending().send(transaction.key, self.network.contracts[call.contract], encode_call(call), 0)
+
+    def self_transfer(self, key: str) -> Receipt:
+        """Have a transaction from the account to itself mined that moves nothing. Whatever the chain held when it was signed is in a block
+        before it, or in its own: who sees it mined sees all of that. `key` and errors as in `send`."""
+        return self._sending().send(key, self.address, b"", 0)
 
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         """Receipt of a mined transaction, None while there is none."""

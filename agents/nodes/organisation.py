@@ -28,6 +28,7 @@ from defedbio.protocol import actions as act
 from defedbio.protocol.decide import Clock, Role, decide
 from defedbio.protocol.effects.keeping import Housekeeping, sizes_by_kind, tidy
 from defedbio.protocol.perform import facts_of, perform
+from defedbio.protocol.restored import Settling
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.view import RoundView, StudyView, fold
 
@@ -52,11 +53,14 @@ class LoopOptions:
 
 @dataclass
 class OrganisationNode:
+    """`settling` finds out, for a journal from a backup, which rounds to sit out; None where that is known."""
+
     tools: Tools
     feed: EventFeed
     role_of_holder: int | None
     options: LoopOptions = LoopOptions()
     stop: threading.Event = field(default_factory=threading.Event)
+    settling: Settling | None = None
     _study: StudyView | None = None
     _seen: tuple[int, Phase] | None = None
     _seen_at: float = 0.0
@@ -114,6 +118,7 @@ class OrganisationNode:
         What another organisation did costs this one a step of the running round at most, and never ends the node. Where no deadline bounds
         the trying, errors are raised.
         """
+        self._settle()
         study = self.refresh()
         action = decide(self.role(study), study, facts_of(self.tools, study), self.clock(study))
         if isinstance(action, act.Finish | act.Halt) and self._tidy(study):
@@ -162,6 +167,13 @@ class OrganisationNode:
             self._give_up(study, action, fault)
         self.stop.wait(self.options.poll_seconds)
         return False
+
+    def _settle(self) -> None:
+        """Learn which rounds began before the journal was restored. Before that, nothing that counts once leaves the node (C7)."""
+        if self.settling is None or (through := self.settling.attempt()) is None:
+            return
+        self.tools.sits_out_through, self.settling = through, None
+        self.tools.report.note(sitting_out(through))
 
     def _tidy(self, study: StudyView) -> bool:
         """Do a piece of housekeeping, if one is due, now that nobody waits for this node."""
@@ -265,6 +277,11 @@ class OrganisationNode:
 
     def clock(self, study: StudyView) -> Clock:
         return Clock(time.time(), time.monotonic() - self._seen_at)
+
+
+def sitting_out(through: int) -> str:
+    """In words, what a home from a backup does in the rounds that it cannot account for."""
+    return f"in rounds up to {through}, which began before it was restored, this node sends no update and releases no share"
 
 
 def _round_of(study: StudyView, action: act.Action) -> dict[str, int]:

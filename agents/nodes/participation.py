@@ -18,7 +18,7 @@ from defedbio.learning.data.port import Dataset
 from defedbio.network.acceptance import check_accepted
 from defedbio.network.modules import allowed
 from defedbio.network.shares import load_share, retired
-from defedbio.nodes.organisation import LoopOptions, OrganisationNode
+from defedbio.nodes.organisation import LoopOptions, OrganisationNode, sitting_out
 from defedbio.nodes.watching.metered import MeteredStore
 from defedbio.nodes.watching.probes import has_let_go
 from defedbio.protocol.catalogue import LET_GO
@@ -26,7 +26,7 @@ from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.journal import Journal
 from defedbio.protocol.memory import Memory
 from defedbio.protocol.reading import Reader
-from defedbio.protocol.restored import restored
+from defedbio.protocol.restored import Restored, Settling, restored
 from defedbio.protocol.tools import Tools
 
 EVENTS_FILE = "events.json"  # in a study's folder
@@ -71,13 +71,9 @@ def assemble(
         raise InvalidInput(f"study {study} needs this organisation's data", "pass --data FILE")
     if data is not None and not data.is_file():
         raise NotFound(f"no data file at {data}")
-    past = restored(journal, connection.rounds.round_count, _made_at(home))
+    past = restored(journal, _made_at(home))
     if past is not None:
-        when = datetime.fromtimestamp(past.made_at, UTC).isoformat()
-        connection.report.note(
-            f"the journal is from a backup of {when}: in rounds up to {past.through}, which began before it was restored, this node "
-            "sends no update and releases no share"
-        )
+        connection.report.note(_told(past))
     tools = replace(
         housekeeper(connection, home, frame, address, journal),
         dataset=_load(connection, frame, data) if enrolled and data is not None else None,
@@ -89,7 +85,20 @@ def assemble(
     client = connection.client
     saved = SnapshotFile(folder / EVENTS_FILE, client.network, client.rpc_shown, study)
     feed = EventFeed(client, confirmations=frame.confirmations, study=study, epoch=epoch, saved=saved)
-    return OrganisationNode(tools, feed, holder_index, options)
+    node = OrganisationNode(tools, feed, holder_index, options)
+    if tools.sits_out_through is None:
+        node.settling = Settling(journal, client, connection.rounds, connection.report, frame.confirmations)
+    return node
+
+
+def _told(past: Restored) -> str:
+    when = datetime.fromtimestamp(past.made_at, UTC).isoformat()
+    if past.through is not None:
+        return f"the journal is from a backup of {when}: {sitting_out(past.through)}"
+    return (
+        f"the journal is from a backup of {when}: until a transaction of its own is mined, which shows that the Ethereum node is not "
+        "behind, this node sends no update and releases no share"
+    )
 
 
 def _made_at(home: Home) -> int | None:

@@ -73,7 +73,7 @@ _KEYS = {
     Filed.SET: r"round/(?P<round>\d+)/[0-9a-f]{16}/NAME",
     Filed.STUDY: r"study/NAME",
     Filed.MODEL: r"NAME/[0-9a-f]{64}",
-    Filed.EFFECT: rf"round/(?P<round>\d+)/(?:come-back|(?:{_EFFECTS})/.+)|study/\d+/open/(?P<before>\d+)",
+    Filed.EFFECT: rf"round/(?P<round>\d+)/(?:come-back|(?:{_EFFECTS})/.+)|study/\d+/open/(?P<before>\d+)|restored/\w+",
     Filed.RECEIVER: r"NAME/[0-9a-f]{32}(?:/.+)?",
 }
 

@@ -39,7 +39,8 @@ class Tools:
     """`dataset` and `share` are None where the node has none. `agreed` are the CIDs of spec and key transcript; `shared()` gives those on
     which other studies of this organisation rest. `arithmetic` computes lists of powers. `updates`
     caches the ciphertexts of the round at hand by (round, its start, name of the reveal), `aggregates` this node's own product of them by
-    the basis of its round. In rounds up to `sits_out_through` the journal does not know what this organisation did (C7): none is 0."""
+    the basis of its round. In rounds up to `sits_out_through` the journal does not know what this organisation did (C7): none is 0, and
+    any may be while it is None."""
 
     frame: StudyFrame
     address: str
@@ -54,7 +55,7 @@ class Tools:
     agreed: tuple[str, ...] = ()
     shared: Callable[[], frozenset[str]] = frozenset
     rand: Rand = os.urandom
-    sits_out_through: int = 0
+    sits_out_through: int | None = 0
     arithmetic: Arithmetic = ONE_THREAD
     updates: dict[tuple[int, str, str], list[int]] = field(default_factory=dict, repr=False)
     aggregates: dict[str, list[int]] = field(default_factory=dict, repr=False)
@@ -75,8 +76,8 @@ class Tools:
         return self.store.add(blob)
 
     def unaccounted(self, view: RoundView) -> bool:
-        """Whether the round began before the journal was restored from a backup (C7)."""
-        return view.id <= self.sits_out_through
+        """Whether the round began, or may have begun, before the journal was restored from a backup (C7)."""
+        return self.sits_out_through is None or view.id <= self.sits_out_through
 
     def kept(self, study: StudyView) -> dict[str, npt.NDArray[np.float64]]:
         """What this organisation kept of its newest contribution that a finalised round counted (SCAFFOLD's own control variate)."""

@@ -36,7 +36,7 @@ from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.journal import Journal
 from defedbio.protocol.memory import Memory
 from defedbio.protocol.reading import Reader
-from defedbio.protocol.restored import restored
+from defedbio.protocol.restored import Settling, restored
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.verify import Check, verify_round
 from defedbio.protocol.view import RoundView, StudyView, fold
@@ -251,7 +251,7 @@ class Arena:
     def _make_node(self, member: Member) -> None:
         report = Reporter(member.notes.append)
         reader = self.reader(member, report)
-        past = restored(member.journal, reader.rounds.round_count)
+        past = restored(member.journal)
         member.tools = Tools(
             frame=self.frame,
             address=member.address,
@@ -274,6 +274,8 @@ class Arena:
             stop,
             arena=self,
         )
+        if member.tools.sits_out_through is None:
+            member.node.settling = Settling(member.journal, member.client, reader.rounds, report, self.frame.confirmations)
 
     def reader(self, member: Member, report: Reporter | None = None) -> Reader:
         """What a member, or an auditor with its node, reads chain and blobs by."""

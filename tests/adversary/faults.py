@@ -45,29 +45,39 @@ def restart(process: Process, start: Callable[[], Process]) -> Process:
 @dataclass
 class FaultyRpc:
     """A node between a client and Anvil that can lie, refuse or hang. `lie(method, answer)` gives what is answered in place of Anvil's
-    answer; `hangs` names methods that get no answer until `heal`; `calls` counts what was asked."""
+    answer; `hangs` names methods that get no answer until `heal`; `calls` counts what was asked. With a `tip` it is a node that is behind:
+    it passes transactions on, and knows no block after that one."""
 
     behind: str
     url: str = ""
     lie: Callable[[str, Answer], Answer] | None = None
     hangs: set[str] = field(default_factory=set)
+    tip: int | None = None
     calls: dict[str, int] = field(default_factory=dict)
     healed: threading.Event = field(default_factory=threading.Event)
 
     def heal(self) -> None:
         """Answer truly from now on, what hangs included."""
-        self.lie = None
+        self.lie = self.tip = None
         self.hangs.clear()
         self.healed.set()
 
     def answer(self, body: bytes) -> bytes:
-        method = str(json.loads(body).get("method", ""))
+        asked = json.loads(body)
+        method = str(asked.get("method", ""))
         self.calls[method] = self.calls.get(method, 0) + 1
         if method in self.hangs:
             self.healed.wait()
+        if self.tip is not None:
+            asked["params"] = [hex(self.tip) if param in ("latest", "pending") else param for param in asked["params"]]
+            body = json.dumps(asked).encode()
         request = urllib.request.Request(self.behind, body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request) as response:
             raw: bytes = response.read()
+        if self.tip is not None and method == "eth_getTransactionReceipt":
+            answer = json.loads(raw)
+            if (mined := answer.get("result")) and int(mined["blockNumber"], 16) > self.tip:
+                raw = json.dumps({**answer, "result": None}).encode()
         return json.dumps(self.lie(method, json.loads(raw))).encode() if self.lie else raw
 
 

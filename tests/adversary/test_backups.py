@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,24 +26,26 @@ from defedbio.network.shares import write_share
 from defedbio.network.transport import TRANSPORT_LABEL, private_transport_key, published_transport_key
 from defedbio.nodes.organisation import LoopOptions
 from defedbio.nodes.participation import assemble
-from defedbio.protocol.journal import snapshot
+from defedbio.protocol.journal import Journal, snapshot
 from defedbio.protocol.memory import open_journal
 from defedbio.protocol.reading import Reader
 from defedbio.protocol.restored import mark
 from tests.adversary.arena import Arena, Member, reached
+from tests.adversary.faults import faulty_rpc
 from tests.adversary.frame import Attack
 
 MakeArena = Callable[..., Arena]
 PASSWORD, CHEAP = "a long password", 2
 
 
-def from_backup(arena: Arena, member: Member, journal: bytes) -> None:
+def from_backup(arena: Arena, member: Member, journal: bytes, rpc: str = "", **options: Any) -> None:
     """Start a member's node on a journal from a backup, as `defedbio restore` leaves it."""
     member.journal.close()
-    (arena.folder / f"{member.position}.sqlite").write_bytes(journal)
-    arena.restart(member)
-    mark(member.journal, 1_700_000_000)
-    arena.restart(member)
+    path = arena.folder / f"{member.position}.sqlite"
+    path.write_bytes(journal)
+    with closing(Journal(path)) as opened:
+        mark(opened, 1_700_000_000)
+    arena.restart(member, rpc, **options)
 
 
 def play_alone(member: Member) -> None:
@@ -78,6 +80,39 @@ def test_a_share_that_left_a_node_before_its_home_was_restored(attack: Attack, a
         assert len(arena.round(1).frozen) == 4 and all(check.ok for check in arena.verify(1))
     with attack.unlearnt("a second share of the holder in that round, whatever it would have been of"):
         assert left and not [share for share in arena.round(1).shares if share.holder == holder.address]
+        arena.check_opened()
+
+
+def test_a_home_that_is_restored_behind_an_ethereum_node_that_is_behind(attack: Attack, arena: Arena) -> None:
+    attack.by("whoever runs the endpoint of one organisation and leaves out the newest blocks, or an operator whose node has not caught up")
+    holder = arena.members[1]
+    unopened = holder.client.head().number
+    arena.play(reached(1, Phase.AGGREGATED), who=arena.members)
+    early, multiplied = snapshot(arena.folder / "1.sqlite"), holder.client.head().number
+    while not any(share.holder == holder.address for share in arena.round(1).shares):
+        arena.step(holder)
+    with faulty_rpc(arena.anvil) as faulty:
+        with attack.sends(
+            "to a home from before its release, a chain that ends before the round, and then one that ends before its release"
+        ):
+            faulty.tip = unopened
+            from_backup(arena, holder, early, faulty.url, wait_seconds=0.2)
+            assert arena.reader(holder).rounds.round_count() == 0, "by this chain no round had begun"
+            for faulty.tip in (unopened, multiplied):
+                with pytest.raises(ChainUnreachable, match="this home is from a backup"):
+                    holder.node.turn()
+            study = holder.node.refresh()
+            assert study.rounds[1].phase == Phase.AGGREGATED and not study.rounds[1].shares, "it would be the holder's turn"
+        with attack.seen("by its node, whose own transaction is not mined there: until it is, no round counts as begun after the restore"):
+            assert holder.tools.sits_out_through is None and holder.journal.get("round/1/release") is None
+        with attack.works("the round, and its node in the next one, once its Ethereum node has caught up"):
+            faulty.heal()
+            arena.play(reached(1, Phase.FINALISED), who=arena.members)
+            assert holder.tools.sits_out_through == 1 and "in rounds up to 1" in holder.messages()
+            assert len(arena.round(1).frozen) == 4 and all(check.ok for check in arena.verify(1))
+    with attack.unlearnt("a second share of the holder"):
+        assert holder.journal.get("round/1/share") is None
+        assert [share.holder for share in arena.round(1).shares].count(holder.address) == 1
         arena.check_opened()
 
 

@@ -96,9 +96,9 @@ class RoundManager:
         """P8. Move on or void a round whose deadline has passed."""
         return _transaction("advance", key, "advance", round)
 
-    def round_count(self) -> int:
-        """The number of the newest round of all studies, 0 before the first."""
-        return int(self._client.call(_call("roundCount")))
+    def round_count(self, block: int | None = None) -> int:
+        """The number of the newest round of all studies, 0 before the first; by the chain's newest block, or by that of this number."""
+        return int(self._client.call(_call("roundCount"), block))
 
     def round_of(self, round: int) -> Round:
         """Raises NotFound for a round that was never opened."""

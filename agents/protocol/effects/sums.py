@@ -47,7 +47,7 @@ def release_share(tools: Tools, view: RoundView) -> None:
         raise InternalFault("asked to release a share without holding one")
     # INVARIANT: a journal from a backup does not know of the release that may have been made after it (C7).
     if tools.unaccounted(view):
-        raise InternalFault(f"asked to release a share in round {view.id}, which began before the journal was restored")
+        raise InternalFault(f"asked to release a share in round {view.id}, which may have begun before the journal was restored")
     root = bytes.fromhex(tools.memory.require(kinds.AGGREGATE, view)["root"])
     release = {
         "chain": frame.chain_id,

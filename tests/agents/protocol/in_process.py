@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.memory import Memory, open_journal
 from defedbio.protocol.perform import facts_of, perform
-from defedbio.protocol.restored import mark, restored
+from defedbio.protocol.restored import Settling, mark
 from defedbio.protocol.sets import refused_by
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.view import Dispute, Post, RoundView, StudyView, fold
@@ -432,9 +433,19 @@ class InProcess:
         (self.folder / f"{index}.sqlite").write_bytes(journal)
         made = self.restart(index)
         mark(made.memory.journal, 1_700_000_000)
-        past = restored(made.memory.journal, lambda: len(self.ledger.study().rounds))
-        made.sits_out_through = past.through if past is not None else 0
+        made.sits_out_through = Settling(made.memory.journal, *self.caught_up(), made.report, 0).attempt()
         return made
+
+    def caught_up(self) -> tuple[Any, Any]:
+        """A chain that is not behind, and its count of rounds."""
+        receipt = Receipt(bytes(32), 1, bytes(32), "", 21_000, 1, ())
+        chain = SimpleNamespace(
+            syncing=lambda: False,
+            self_transfer=lambda _key: receipt,
+            receipt=lambda _hash: receipt,
+            head=lambda: Head(1, bytes(32), 1),
+        )
+        return chain, SimpleNamespace(round_count=lambda _block: len(self.ledger.study().rounds))
 
     def store(self, index: int) -> MemoryStore:
         found = self.tools[index].store
