@@ -8,10 +8,12 @@ from pathlib import Path
 
 from defedbio.crypto import numbers
 from defedbio.crypto.ceremony import Holder, open_share, run_dealer
+from defedbio.crypto.sealing import transport_public
 from defedbio.domain import CeremonyKind, KeyEpochStatus
 from defedbio.errors import BadTranscript, BlobMismatch, InvalidInput, InvalidKey
 from defedbio.network.connection import Connection
 from defedbio.network.shares import write_share
+from defedbio.network.transport import published_transport_key
 
 
 def deal(connection: Connection, bits: int, threshold: int, holders: Sequence[str]) -> int:
@@ -54,8 +56,9 @@ def confirm(connection: Connection, epoch: int, transport_private: bytes, path: 
     had again, and nothing more is said, whatever is wrong with it (C7).
 
     Raises:
-        BadTranscript, BlobMismatch, InvalidKey: after the rejection is on the chain.
-        InvalidInput: if this account holds no share of the epoch or the epoch has ended.
+        BadTranscript, BlobMismatch, InvalidKey: after the rejection is on the chain, unless this holder confirmed the share before.
+        InvalidInput: if this account holds no share of the epoch, the epoch has ended, or this home's transport key is not the published
+            one, so that whatever is dealt cannot be opened here.
     """
     account = connection.client.address
     position = connection.keys.holder_index(epoch, account) - 1
@@ -72,6 +75,7 @@ def confirm(connection: Connection, epoch: int, transport_private: bytes, path: 
     try:
         with connection.report.phase("check-share"):
             _, transcript = connection.transcript(epoch)
+            _check_sealed_to(connection, account, epoch, transcript.holders[position].transport_key, transport_public(transport_private))
             share = open_share(transcript, position, transport_private)
     except (BadTranscript, BlobMismatch, InvalidKey) as error:
         if said:
@@ -83,3 +87,19 @@ def confirm(connection: Connection, epoch: int, transport_private: bytes, path: 
     write_share(path, share, epoch, password)
     if not said:
         connection.send(connection.keys.confirm(f"epoch/{epoch}/confirm/{account}", epoch, transcript.hash))
+
+
+def _check_sealed_to(connection: Connection, account: str, epoch: int, sealed_to: bytes, own: bytes) -> None:
+    """Raises InvalidKey for a share that is sealed to another transport key than the own, InvalidInput if the own is not published."""
+    if sealed_to == own:
+        return
+    if published_transport_key(connection, account) != own.hex():
+        raise InvalidInput(
+            f"the transport key of this home is not the one that this organisation has published, and does not open its share of key epoch "
+            f"{epoch}",
+            "is this the right home? If it is from a backup, run `defedbio register`; what is dealt from then on can be opened",
+        )
+    raise InvalidKey(
+        f"the share of key epoch {epoch} is sealed to another transport key than this organisation has published now",
+        "nobody can open it here: if it was not confirmed, have the key dealt again; if it was, only a backup that holds it has it",
+    )
