@@ -49,6 +49,10 @@ class Home:
         return self.root / "transport.json"
 
     @property
+    def next_transport(self) -> Path:
+        return self.root / "transport.next.json"
+
+    @property
     def ipfs(self) -> Path:
         return self.root / "ipfs"
 

@@ -120,7 +120,7 @@ def _sealed_to(connection: Reader, on_chain: KeyEpoch, account: str) -> str | No
 
 def _replace_transport_key(connection: Reader, home: Home, epoch: int, sealed_to: str | None, password: str) -> None:
     """Have another transport key than the one that the share was sealed to, here and in the profile, and erase that."""
-    fresh, old = home.transport.with_name("transport.next.json"), home.transport.with_name("transport.erase")
+    fresh, old = home.next_transport, home.transport.with_name("transport.erase")
     current = read_json(home.transport, "transport key", "restore it from a backup", _FIELDS)["public"]
     if sealed_to in (None, current):
         _check_unneeded(connection, home, epoch)

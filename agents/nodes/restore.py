@@ -12,7 +12,7 @@ from pathlib import Path
 from defedbio.chain.accounts import keystore_address
 from defedbio.config import Home, erase, private_folder, read_json, sync_folder, write_private
 from defedbio.crypto.sealed_file import SealedReader
-from defedbio.errors import InvalidInput, InvalidKey, NotFound
+from defedbio.errors import ChainUnreachable, InvalidInput, InvalidKey, NotFound
 from defedbio.network.connection import Connection
 from defedbio.network.shares import retired
 from defedbio.network.transport import new_transport_key, published_transport_key
@@ -85,6 +85,10 @@ def _settle(home: Home, backup: Made, password: str, connection: Connection) -> 
 
     A share that was retired since stays erased, and so does a transport key that was replaced: it opens every share that was sealed to it.
     """
+    if connection.client.syncing():
+        raise ChainUnreachable(
+            "the Ethereum node is still syncing, and so cannot tell which shares and keys of the backup are over", "let it catch up first"
+        )
     if not home.account.exists() or keystore_address(home.account) != backup.account:
         raise InvalidKey("the backup's account is not the one that it names")
     network = connection.client.network
@@ -96,11 +100,31 @@ def _settle(home: Home, backup: Made, password: str, connection: Connection) -> 
         elif retired(connection, int(number), backup.account):
             erase(path)
             yield f"the share of key epoch {number}: this organisation retired it"
-    public = str(read_json(home.transport, "transport key", "", {"public": str, "box": dict})["public"])
-    published = published_transport_key(connection, backup.account)
-    if published not in ("", public):
-        write_private(home.transport, new_transport_key(password), replace=True)
-        yield "the transport key: another was published since. A new one is made; publish it with `defedbio register`"
+    yield from _settle_transport_key(home, published_transport_key(connection, backup.account), password)
+
+
+def _settle_transport_key(home: Home, published: str, password: str) -> Iterator[str]:
+    """Leave one transport key: the published one, if the backup holds it. That may be the next, of a backup that was made while
+    `key destroy` replaced the one that is there."""
+    following = home.next_transport
+    if published in ("", _public(home.transport)):
+        erase(following)
+        return
+    erase(home.transport)
+    if following.exists() and _public(following) == published:
+        os.rename(following, home.transport)
+        sync_folder(home.root)
+        return
+    erase(following)
+    write_private(home.transport, new_transport_key(password))
+    yield (
+        "the transport key: another was published since. A new one is made; publish it with `defedbio register`. A share that was sealed "
+        "to one before, and is not in the backup, cannot be had again"
+    )
+
+
+def _public(path: Path) -> str:
+    return str(read_json(path, "transport key", "", {"public": str, "box": dict})["public"])
 
 
 def _journals(root: Path) -> list[Path]:

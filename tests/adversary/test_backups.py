@@ -17,6 +17,7 @@ from defedbio.chain.events import KeyShareRetired
 from defedbio.client.keys import Keys
 from defedbio.config import Home, write_private
 from defedbio.crypto.ceremony import open_share
+from defedbio.crypto.sealed_file import SealedWriter
 from defedbio.crypto.sealing import transport_public
 from defedbio.crypto.vault import seal_with_password
 from defedbio.domain import KeyEpochStatus, Phase
@@ -24,8 +25,10 @@ from defedbio.errors import BlobUnavailable, ChainUnreachable, InvalidInput, Inv
 from defedbio.network.acceptance import accept
 from defedbio.network.shares import write_share
 from defedbio.network.transport import TRANSPORT_LABEL, private_transport_key, published_transport_key
+from defedbio.nodes.backup import back_up
 from defedbio.nodes.organisation import LoopOptions
 from defedbio.nodes.participation import assemble
+from defedbio.nodes.restore import restore
 from defedbio.protocol.journal import Journal, snapshot
 from defedbio.protocol.memory import open_journal
 from defedbio.protocol.reading import Reader
@@ -202,6 +205,17 @@ def share_of(arena: Arena, home: Home) -> Path:
     return home.share(arena.network.chain_id, arena.network.contracts["KeyRegistry"], arena.frame.spec.key_epoch)
 
 
+def check_restored(connection: Reader, backup: Path, folder: Path) -> Home:
+    """The home from a backup that was made amid `key destroy`: with one transport key, the published one if the backup has it."""
+    restored = Home(folder)
+    done = restore(restored, backup, PASSWORD, lambda: connection)
+    assert [path.name for path in sorted(folder.glob("transport*"))] == ["transport.json"]
+    published = published_transport_key(connection, connection.client.address)
+    same = json.loads(restored.transport.read_bytes())["public"] == published
+    assert same or any("publish it with" in told for told in done.left_out)
+    return restored
+
+
 def retirements(arena: Arena) -> list[str]:
     return [event.holder for event in arena.events() if isinstance(event, KeyShareRetired)]
 
@@ -224,6 +238,7 @@ def test_a_share_that_is_said_to_be_erased_and_is_not(
     attack: Attack, make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(seal_with_password, "__defaults__", (CHEAP,))
+    monkeypatch.setattr(SealedWriter.__init__, "__defaults__", (CHEAP,))
     arena = make_arena(changes={"rounds": 2})
     epoch = arena.frame.spec.key_epoch
     victim, second = arena.members[3], arena.members[2]
@@ -233,8 +248,9 @@ def test_a_share_that_is_said_to_be_erased_and_is_not(
     home = home_of(arena, victim, tmp_path)
     attack.by("whoever cuts the power of a holder while it destroys its share, at any moment, or restores its backup afterwards")
     arena.play(reached(1, Phase.COMMITTED))
-    kills = 0
-    with attack.sends("a kill after each thing that the command does, and the command again"):
+    kills, backups = 0, []
+    (home.root / "account.json").write_text(json.dumps({"address": victim.address}))
+    with attack.sends("a kill after each thing that the command does, the command again, and a backup and a restore in between"):
         while True:
             try:
                 with killed_after_one_effect(monkeypatch, connection):
@@ -243,10 +259,17 @@ def test_a_share_that_is_said_to_be_erased_and_is_not(
                 kills += 1
                 assert not (retirements(arena) and opens(arena, home, victim, transcript)), "the chain never says what has not happened"
                 assert published_transport_key(connection, victim.address), "others find a key to seal to at any time"
+                backups.append(tmp_path / f"{kills}.backup")
+                back_up(home, victim.address, PASSWORD, backups[-1])
+                check_restored(connection, backups[-1], tmp_path / f"{kills} at once")
                 continue
             break
         assert kills == 7 and retirements(arena) == [victim.address]
-        assert not opens(arena, home, victim, transcript) and sorted(p.name for p in home.root.iterdir()) == ["shares", "transport.json"]
+        left = ["account.json", "shares", "transport.json"]
+        assert not opens(arena, home, victim, transcript) and sorted(p.name for p in home.root.iterdir()) == left
+        for backup in backups:
+            restored_home = check_restored(connection, backup, tmp_path / f"{backup.stem} in the end")
+            assert not opens(arena, restored_home, victim, transcript)
     with attack.seen("by its running node, which lets go of the share and says so, and by everyone on the chain"):
         arena.play(reached(1, Phase.FINALISED))
         assert victim.tools.share is None and victim.messages().count("retired its key share") == 1

@@ -51,12 +51,16 @@ class Chain:
     published: bytes = bytes(32)
     epochs: tuple[int, ...] = (1, 2)
     away: bool = False
+    behind: bool = False
 
     @property
     def client(self) -> Any:
         if self.away:
             raise ChainUnreachable("the chain is away")
-        return SimpleNamespace(network=SimpleNamespace(chain_id=CHAIN, contracts={"KeyRegistry": REGISTRY, "RoundManager": MANAGER}))
+        return SimpleNamespace(
+            syncing=lambda: self.behind,
+            network=SimpleNamespace(chain_id=CHAIN, contracts={"KeyRegistry": REGISTRY, "RoundManager": MANAGER}),
+        )
 
     @property
     def keys(self) -> Chain:
@@ -149,9 +153,9 @@ def test_a_home_comes_back_with_its_journals_marked(world: World) -> None:
     journal = again / world.study.relative_to(world.home.root) / "journal.sqlite"
     assert value_of(journal, "round/1/release") == {"aggregate": "aa"} == value_of(again / "tx.sqlite", "round/1/release")
     opened = Journal(journal)
-    past = restored(opened, lambda: 5)
+    past = restored(opened)
     opened.close()
-    assert past is not None and (past.made_at, past.through) == (done.backup.made_at, 5)
+    assert past is not None and (past.made_at, past.through) == (done.backup.made_at, None), "the chain has not been asked"
     modes = {path.stat().st_mode & 0o777 for path in again.rglob("*") if path.is_file()} | {again.stat().st_mode & 0o777}
     assert modes == {0o600, 0o700} and world.file.stat().st_mode & 0o777 == 0o600
     assert not any(name in str(path) for path in again.rglob("*") for name in ("ipfs", "agent.log"))
@@ -218,6 +222,20 @@ def test_c7_nor_does_a_transport_key_that_was_replaced_since(world: World) -> No
     assert old["public"] != new["public"] and old["box"] != new["box"] and "defedbio register" in done.left_out[0]
 
 
+@pytest.mark.parametrize("published", ["transport.json", "transport.next.json", ""])
+def test_c7_of_a_backup_amid_the_change_of_the_transport_key_the_published_one_comes_back(world: World, published: str) -> None:
+    write_private(world.home.next_transport, new_transport_key(PASSWORD))
+    world.back_up()
+    keys = {path.name: json.loads(path.read_bytes())["public"] for path in (world.home.transport, world.home.next_transport)}
+    world.chain.published = bytes.fromhex(keys[published]) if published else b"\x05" * 32
+    done = world.restore()
+    again = Home(world.folder / "again")
+    public = json.loads(again.transport.read_bytes())["public"]
+    assert sorted(again.root.glob("transport*")) == [again.transport]
+    assert public == keys[published] if published else public not in keys.values()
+    assert bool(done.left_out) == (published == "")
+
+
 def test_a_share_of_another_network_or_of_an_unknown_epoch_is_restored(world: World) -> None:
     other = world.home.share(1, REGISTRY, 1)
     write_private(other, {"epoch": 1})
@@ -232,6 +250,9 @@ def test_nothing_is_restored_while_the_chain_cannot_be_asked(world: World) -> No
     world.back_up()
     world.chain.away = True
     with pytest.raises(ChainUnreachable):
+        world.restore()
+    world.chain.away, world.chain.behind = False, True
+    with pytest.raises(ChainUnreachable, match="still syncing"):
         world.restore()
     assert sorted(path.name for path in world.folder.iterdir()) == ["home", "home.backup"]
 
