@@ -118,8 +118,9 @@ class OrganisationNode:
         What another organisation did costs this one a step of the running round at most, and never ends the node. Where no deadline bounds
         the trying, errors are raised.
         """
-        self._settle()
         study = self.refresh()
+        if self.settling is not None and not study.complete:
+            self._settle(self.settling)
         action = decide(self.role(study), study, facts_of(self.tools, study), self.clock(study))
         if isinstance(action, act.Finish | act.Halt) and self._tidy(study):
             return False
@@ -168,12 +169,11 @@ class OrganisationNode:
         self.stop.wait(self.options.poll_seconds)
         return False
 
-    def _settle(self) -> None:
+    def _settle(self, settling: Settling) -> None:
         """Learn which rounds began before the journal was restored. Before that, nothing that counts once leaves the node (C7)."""
-        if self.settling is None or (through := self.settling.attempt()) is None:
-            return
-        self.tools.sits_out_through, self.settling = through, None
-        self.tools.report.note(sitting_out(through))
+        if (through := settling.attempt()) is not None:
+            self.tools.sits_out_through, self.settling = through, None
+            self.tools.report.note(sitting_out(through))
 
     def _tidy(self, study: StudyView) -> bool:
         """Do a piece of housekeeping, if one is due, now that nobody waits for this node."""

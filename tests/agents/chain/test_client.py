@@ -11,8 +11,10 @@ from defedbio.chain.bindings.participant_registry import ParticipantRegistry
 from defedbio.chain.bindings.round_manager import RoundManager, commitment_hash, set_hash
 from defedbio.chain.bindings.study_registry import StudyRegistry
 from defedbio.chain.client import ChainClient
+from defedbio.chain.journal import MemoryJournal
 from defedbio.chain.network import Contracts, Deployed, Network
 from defedbio.chain.records import Call
+from defedbio.chain.rpc import RpcError
 from defedbio.chain.values import Profile
 from defedbio.domain import BitSet
 from defedbio.errors import ChainUnreachable, ContractRefused, InvalidInput, NotFound, WrongChain
@@ -153,6 +155,44 @@ def test_blocks_and_logs(connect: Connect, network: Network) -> None:
     assert client.block(head.number + 1) is None
     logs = client.get_logs(network.deploy_block, head.number, tuple(network.contracts.addresses().values()))
     assert len(logs) == 4, "one MemberAdmitted for each founder"
+
+
+def test_a_transfer_to_oneself_is_mined_once_a_key_and_moves_nothing(connect: Connect) -> None:
+    client = connect(journal=MemoryJournal())
+    before, used = client.balance(), client.nonce(client.address)
+    mined = client.self_transfer("one")
+    assert client.self_transfer("one") == mined == client.receipt(mined.tx_hash) and mined.gas_used == 21_000
+    assert client.nonce(client.address) == used + 1 and before - client.balance() == mined.cost
+    assert client.self_transfer("two") != mined
+
+
+def test_a_call_of_a_block_is_answered_by_that_block_or_not_at_all(connect: Connect) -> None:
+    client = connect()
+    before = client.head().number
+    client.send(ParticipantRegistry.register("mine", PROFILE))
+    profile = Call("ParticipantRegistry", "profileOf", (client.address,))
+    assert client.call(profile)["name"] == PROFILE.name == client.call(profile, client.head().number)["name"]
+    assert client.call(profile, before)["name"] != PROFILE.name
+    for block in (client.head().number + 1, client.network.deploy_block - 1):
+        with pytest.raises(ChainUnreachable):
+            client.call(profile, block)
+
+
+@pytest.mark.parametrize(
+    ("answer", "behind"), [(False, False), ({"currentBlock": "0x1"}, True), (None, True), (RpcError(-32601, "no"), False)]
+)
+def test_a_node_that_says_it_is_syncing(connect: Connect, monkeypatch: pytest.MonkeyPatch, answer: object, behind: bool) -> None:
+    client = connect()
+    assert not client.syncing()
+
+    def answered(method: str, params: object) -> object:
+        assert method == "eth_syncing"
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(client._rpc, "_once", answered)
+    assert client.syncing() is behind
 
 
 def test_the_environment_names_the_way_to_the_node(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:

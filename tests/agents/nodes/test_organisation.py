@@ -21,6 +21,7 @@ from defedbio.nodes.organisation import MAX_SAME_REFUSALS, LoopOptions, Organisa
 from defedbio.nodes.refusals import REFUSALS, Refusal
 from defedbio.protocol import actions as act
 from defedbio.protocol.decide import Clock
+from defedbio.protocol.view import StudyView
 from tests.agents.protocol.in_process import NOW, PEOPLE, InProcess, Ledger
 
 
@@ -120,6 +121,49 @@ def test_c4_trouble_that_passes_is_forgotten(together: InProcess) -> None:
         except ChainUnreachable:
             continue
     assert together.ledger.study().rounds[1].phase == Phase.OPEN
+
+
+class Settles:
+    """Stands for `Settling`: what each attempt gives, or meets."""
+
+    def __init__(self, *outcomes: Any) -> None:
+        self.outcomes = list(outcomes)
+
+    def attempt(self) -> int | None:
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome  # type: ignore[no-any-return]
+
+
+def test_c7_a_restored_node_whose_ethereum_node_is_behind_waits_for_it_like_for_one_that_is_away(together: InProcess) -> None:
+    made, _ = node(together)
+    made.settling = Settles(*(ChainUnreachable("still syncing") for _ in range(100)))  # type: ignore[assignment]
+    made.tools.sits_out_through = None
+    with pytest.raises(ChainUnreachable, match="still syncing"):
+        made.run()
+    assert not together.ledger.sent
+    assert [note["message"] for note in together.notes if note.get("event") == "node.trouble"] == ["still syncing; again in 0 s"]
+
+
+def test_c7_a_restored_node_takes_part_once_it_knows_which_rounds_had_begun(together: InProcess) -> None:
+    made, _ = node(together)
+    made.settling = Settles(None, 1)  # type: ignore[assignment]
+    made.tools.sits_out_through = None
+    made.turn()
+    assert together.ledger.round(1).phase == Phase.OPEN and made.tools.sits_out_through is None, "to begin a round is public work"
+    for _ in range(5):
+        made.turn()
+    assert made.settling is None and made.tools.sits_out_through == 1 and not together.ledger.round(1).commitments
+    assert any("in rounds up to 1" in str(note.get("message")) for note in together.notes)
+
+
+def test_c7_of_a_complete_study_a_restored_node_asks_nothing(together: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StudyView, "complete", True)
+    made, _ = node(together)
+    made.settling = Settles()  # type: ignore[assignment]
+    made.tools.sits_out_through = None
+    assert made.run()
 
 
 def test_a_lost_race_is_survived_more_often_than_other_refusals(together: InProcess) -> None:
