@@ -79,7 +79,8 @@ class Ceremonies:
         """Check the own share against the public transcript, keep it encrypted, confirm on chain; a wrong one is rejected there.
 
         Raises:
-            BadTranscript, BlobMismatch, InvalidKey: after the rejection is on the chain. InvalidInput: if there is nothing to confirm.
+            BadTranscript, BlobMismatch, InvalidKey: after the rejection is on the chain. InvalidInput: if there is nothing to confirm, or
+                the transport key that is here is not the published one.
 
         Example:
             client.ceremony.confirm(1).status
