@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from defedbio.chain.feed import EventFeed
 from defedbio.chain.snapshot import SnapshotFile
-from defedbio.config import JOURNAL, Home, erase, read_json
+from defedbio.config import JOURNAL, Home, erase, read_json, write_private
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.errors import InvalidInput, NotFound
 from defedbio.learning.custom import Maker
@@ -71,7 +72,7 @@ def assemble(
         raise InvalidInput(f"study {study} needs this organisation's data", "pass --data FILE")
     if data is not None and not data.is_file():
         raise NotFound(f"no data file at {data}")
-    past = restored(journal, _made_at(home))
+    past = restored(journal, backup_time(home, partial(_opened_at, connection, study)))
     if past is not None:
         connection.report.note(_told(past))
     tools = replace(
@@ -87,7 +88,9 @@ def assemble(
     feed = EventFeed(client, confirmations=frame.confirmations, study=study, epoch=epoch, saved=saved)
     node = OrganisationNode(tools, feed, holder_index, options)
     if tools.sits_out_through is None:
-        node.settling = Settling(journal, client, connection.rounds, connection.report, frame.confirmations)
+        node.settling = Settling(
+            journal, client, connection.rounds, connection.report, frame.confirmations, settled=partial(keep_settled, home)
+        )
     return node
 
 
@@ -101,11 +104,27 @@ def _told(past: Restored) -> str:
     )
 
 
-def _made_at(home: Home) -> int | None:
-    """When the backup was made that the home is from, in unix seconds; None for a home that never was restored."""
+def backup_time(home: Home, opened_at: Callable[[], int]) -> int | None:
+    """When the backup was made that the home is from, in unix seconds. None for a home that never was restored, and for a study that was
+    opened in a later block than one which holds a transaction that the home signed after its restore: nobody took part in it before."""
     if not home.restored.exists():
         return None
-    return int(read_json(home.restored, "record of the restore", "", {"made_at": int})["made_at"])
+    record = read_json(home.restored, "record of the restore", "", {"made_at": int})
+    settled = record.get("settled")
+    if type(settled) is int and opened_at() > settled:
+        return None
+    return int(record["made_at"])
+
+
+def _opened_at(connection: Reader, study: int) -> int:
+    return connection.studies.opening_of(study).meta.block
+
+
+def keep_settled(home: Home, block: int) -> None:
+    """Record that this block holds a transaction which the home signed after its restore."""
+    if home.restored.exists():
+        record = read_json(home.restored, "record of the restore", "", {"made_at": int})
+        write_private(home.restored, {**record, "settled": block}, replace=True)
 
 
 def housekeeper(connection: Reader, home: Home, frame: StudyFrame, address: str, journal: Journal) -> Tools:

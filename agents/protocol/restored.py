@@ -12,6 +12,7 @@ a block by then, and no block before that one can hold the transaction. Until th
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,7 +74,7 @@ def restored(journal: Journal, home_made_at: int | None = None) -> Restored | No
 @dataclass
 class Settling:
     """Finds out once which rounds began before the journal was restored, and journals it. A node that is killed on the way goes on where it
-    was, and then a later round can only be added."""
+    was, and then a later round can only be added. `settled` is told the block that holds the own transaction."""
 
     journal: Journal
     chain: Chain
@@ -81,6 +82,7 @@ class Settling:
     report: Reporter
     confirmations: int
     rand: Rand = os.urandom
+    settled: Callable[[int], None] = lambda block: None
     _mined: Receipt | None = None
 
     def attempt(self) -> int | None:
@@ -105,7 +107,9 @@ class Settling:
         if self.chain.receipt(self._mined.tx_hash) != self._mined:
             self._mined = None  # a reorganisation took it back
             return None
-        return self._settled(count)
+        through = self._counted(count)
+        self.settled(self._mined.block)
+        return through
 
     def _transfer(self) -> Receipt:
         memory = Memory(self.journal)
@@ -126,7 +130,7 @@ class Settling:
             ) from None
         return mined
 
-    def _settled(self, count: int) -> int:
+    def _counted(self, count: int) -> int:
         """Journal the count; a chain that was reorganised does not say less than the journal knows."""
         memory = Memory(self.journal)
         record = memory.get(RESTORED) or {}

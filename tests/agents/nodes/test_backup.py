@@ -25,6 +25,7 @@ from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus
 from defedbio.errors import ChainUnreachable, InvalidInput, InvalidKey, NotFound, WrongPassword
 from defedbio.network.transport import new_transport_key
 from defedbio.nodes.backup import FORMAT, MANIFEST, back_up
+from defedbio.nodes.participation import backup_time, keep_settled
 from defedbio.nodes.restore import Restored, restore
 from defedbio.protocol.journal import Journal
 from defedbio.protocol.restored import restored
@@ -397,3 +398,13 @@ def test_what_no_restore_would_take_is_told_when_the_backup_is_made(world: World
     with pytest.raises(InvalidInput, match="no file of this software's"):
         world.back_up()
     assert [path.name for path in world.folder.iterdir()] == ["home"]
+
+
+def test_c7_a_study_that_was_opened_after_the_restore_has_nothing_to_sit_out(tmp_path: Path) -> None:
+    home, made_at = Home(tmp_path), 1_700_000_000
+    keep_settled(home, 20)
+    assert not home.restored.exists() and backup_time(home, lambda: 21) is None, "it never was restored"
+    write_private(home.restored, {"made_at": made_at})
+    assert backup_time(home, lambda: 21) == made_at, "no block is known yet that came after the restore"
+    keep_settled(home, 20)
+    assert [backup_time(home, lambda block=block: block) for block in (19, 20, 21)] == [made_at, made_at, None]
