@@ -84,6 +84,15 @@ def parse_cid(text: str) -> Cid:
     return cid
 
 
+def is_blob(text: str) -> bool:
+    """Whether this can be the CID of a blob of ours."""
+    try:
+        parse_cid(text)
+    except InvalidInput:
+        return False
+    return True
+
+
 def file_size_below(cid: Cid, root_block: bytes) -> int | None:
     """The file length that the root block of `cid` declares; None when the block is not the CID's or is no UnixFS file."""
     if hashlib.sha256(root_block).digest() != cid.digest:

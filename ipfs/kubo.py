@@ -24,7 +24,7 @@ from requests.adapters import HTTPAdapter
 
 from defedbio import foreign_json
 from defedbio.errors import BlobMismatch, BlobUnavailable, InvalidInput, MalformedBlob, StoreUnreachable, Unreachable
-from defedbio.ipfs.cid import Cid, check_cid, cid_of, file_size_below, parse_cid
+from defedbio.ipfs.cid import Cid, check_cid, cid_of, file_size_below, is_blob, parse_cid
 from defedbio.ipfs.store import NodeIdentity
 
 log = logging.getLogger(__name__)
@@ -145,6 +145,15 @@ class KuboStore:
         except _Slow as error:
             raise self._silent(f"look up the pin {cid}") from error
         return True
+
+    def pinned(self) -> list[str]:
+        def read() -> list[str]:
+            # Not `client.pin.ls`: a repository of many pins answers in pieces only so, which are bounded in all.
+            answer = self._client._client.request("/pin/ls", (), decoder="json", opts={"type": "recursive"}, timeout=self._timeout)
+            keys = [_object(_object(document).get("Keys") or {}) for document in answer]
+            return [str(cid) for found in keys for cid in found]
+
+        return [cid for cid in self._own_node("list the pins", read) if is_blob(cid)]
 
     def connect(self, multiaddr: str) -> None:
         _check_peer_address(multiaddr)

@@ -57,6 +57,10 @@ class BlobStore(Protocol):
 
     def is_pinned(self, cid: str) -> bool: ...
 
+    def pinned(self) -> list[str]:
+        """CIDs of all blobs pinned here, by whoever uses the node, in no order; pins of what cannot be a blob of ours are left out."""
+        ...
+
     def connect(self, multiaddr: str) -> None:
         """Connects to another node (.../p2p/<peer id>): InvalidInput for a bad address, Unreachable when it does not answer."""
         ...

@@ -67,6 +67,10 @@ class MemoryStore:
         self._check_running()
         return cid in self.pins
 
+    def pinned(self) -> list[str]:
+        self._check_running()
+        return list(self.pins)
+
     def connect(self, multiaddr: str) -> None:
         peer_id = multiaddr.rpartition("/p2p/")[2]
         if not multiaddr.startswith("/") or "/p2p/" not in multiaddr:

@@ -218,6 +218,17 @@ class TestClient:
         node.answers["swarm/peers"] = reply(b'{"Peers": null}')
         assert store.peers() == []
 
+    def test_pins_of_what_cannot_be_a_blob_of_ours_are_left_out(self, node: LyingNode, store: KuboStore) -> None:
+        """As Kubo lists them, with the empty folder that each repository pins."""
+        keys = {CID: {"Type": "recursive"}, "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn": {"Type": "recursive"}}
+        node.answers["pin/ls"] = reply(json.dumps({"Keys": keys}).encode())
+        assert store.pinned() == [CID] and node.calls[-1][1]["type"] == ["recursive"]
+        node.answers["pin/ls"] = reply(b"{}")
+        assert store.pinned() == []
+        node.answers["pin/ls"] = reply(b'{"Keys": [1]}')
+        with pytest.raises(StoreUnreachable, match="did not list the pins"):
+            store.pinned()
+
     def test_connect_sends_one_address(self, node: LyingNode, store: KuboStore) -> None:
         address = "/ip4/10.0.0.1/tcp/4001/p2p/12D3KooWD3f8rMKF2sYEn3xVi9HrHGAWhLAa6sA5ciL8Ji36sSbS"
         node.answers["swarm/connect"] = reply(b'{"Strings": ["connect success"]}')

@@ -133,6 +133,14 @@ class TestBlobStore:
             with pytest.raises(InvalidInput, match="not a CID"):
                 call(text)
 
+    def test_all_pins_are_told_by_whoever_they_were_made(self, pair: Pair) -> None:
+        small, large = pair.second.add(os.urandom(10)), pair.first.add(os.urandom(3 * CHUNK))
+        pair.first.pin(small)
+        before = set(pair.first.pinned())
+        assert {small, large} <= before and all(pair.first.is_pinned(cid) for cid in before)
+        pair.first.unpin(large)
+        assert set(pair.first.pinned()) == before - {large}
+
     def test_pinned_blobs_survive_collection_and_others_do_not(self, pair: Pair) -> None:
         """C5: blobs are pinned while they are needed."""
         kept, dropped = os.urandom(3 * CHUNK), os.urandom(3 * CHUNK)

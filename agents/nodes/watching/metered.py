@@ -33,6 +33,9 @@ class MeteredStore:
     def is_pinned(self, cid: str) -> bool:
         return self._store.is_pinned(cid)
 
+    def pinned(self) -> list[str]:
+        return self._store.pinned()
+
     def connect(self, multiaddr: str) -> None:
         self._store.connect(multiaddr)
 
