@@ -34,6 +34,8 @@ class Home:
                                         from the chain)
     modules/SHA256.py                   torch modules that the operator allowed
     tx.sqlite                           transactions outside studies, so that none is sent twice
+    pins.sqlite                         which study keeps which blob on the IPFS node
+    networks/CHAIN-REGISTRY.json        networks on which the organisation has sent something
     restored.json                       where the home is from a backup: of when
     ipfs/                               the embedded node's repository
     """
@@ -65,6 +67,14 @@ class Home:
         return self.root / "tx.sqlite"
 
     @property
+    def pins(self) -> Path:
+        return self.root / "pins.sqlite"
+
+    @property
+    def networks(self) -> Path:
+        return self.root / "networks"
+
+    @property
     def restored(self) -> Path:
         return self.root / "restored.json"
 
@@ -78,6 +88,10 @@ class Home:
         """The studies of a RoundManager that have a folder here."""
         names = (path.name.rpartition("-") for path in (self.root / "studies").glob(f"{chain_id}-{manager.lower()}-*"))
         return tuple(sorted(int(number) for _, _, number in names if number.isdecimal()))
+
+    def study_folders(self) -> dict[str, Path]:
+        """The folders of all studies here, on whichever network, by their names."""
+        return {path.name: path for path in (self.root / "studies").glob("*-*-*") if path.is_dir()}
 
 
 def private_folder(path: Path) -> Path:

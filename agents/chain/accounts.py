@@ -87,3 +87,19 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
         return foreign_json.read_file(Path(path), f"the keystore {path}", _MAX_BYTES, InvalidKey)
     except OSError as error:
         raise InvalidKey(f"cannot read the keystore {path}: {error.strerror}") from error
+
+
+def chain_of(signed: bytes) -> int:
+    """The chain for which a transaction was signed.
+
+    Raises:
+        InvalidInput: if the bytes are no transaction as this software signs them.
+    """
+    from eth_account.typed_transactions.typed_transaction import TypedTransaction
+    from hexbytes import HexBytes
+    from rlp.exceptions import RLPException
+
+    try:
+        return int(TypedTransaction.from_bytes(HexBytes(signed)).as_dict()["chainId"])
+    except (ValueError, TypeError, KeyError, RLPException):
+        raise InvalidInput("a signed transaction cannot be read", "restore the home from a backup") from None

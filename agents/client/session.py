@@ -107,13 +107,21 @@ class Session:
         """A connection that can only read; needs no account. Made once."""
         return self._reading
 
+    def reader_of(self, network: Network) -> Reader:
+        """The same on another network, at the endpoint that its file names."""
+        from defedbio.chain.client import ChainClient
+
+        return self._connected(ChainClient(network.rpc, network))
+
     def signer(self, journal: Journal) -> Reader:
         """A connection that signs as this organisation's account, with the journal that keeps a transaction from being sent twice."""
         from defedbio.chain.accounts import load_account
         from defedbio.chain.client import ChainClient
+        from defedbio.network.known import remember
 
         self._require_account()
         account = load_account(self.home.account, self.password)
+        remember(self.home, self.network)
         return self._connected(ChainClient(self._endpoint, self.network, account, journal))
 
     @contextmanager

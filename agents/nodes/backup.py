@@ -26,10 +26,18 @@ from defedbio.protocol.journal import snapshot
 FORMAT = "defedbio-backup/1"
 MANIFEST = "backup.json"
 JOURNALS = ("tx.sqlite", "studies/*/journal.sqlite")
-DOCUMENTS = ("account.json", "transport*.json", "studies/*/accepted.json", "shares/*.json", "modules/*.json", "modules/*.py")
+DOCUMENTS = (
+    "account.json",
+    "transport*.json",
+    "studies/*/accepted.json",
+    "shares/*.json",
+    "networks/*.json",
+    "modules/*.json",
+    "modules/*.py",
+)
 _KNOWN = re.compile(
     r"tx\.sqlite|studies/[0-9a-zA-Z-]+/(journal\.sqlite|accepted\.json)|account\.json|transport(\.next)?\.json"
-    r"|shares/[0-9a-zA-Z-]+\.json|modules/[0-9a-f]{64}\.(json|py)"
+    r"|(shares|networks)/[0-9a-zA-Z-]+\.json|modules/[0-9a-f]{64}\.(json|py)"
 )
 
 
