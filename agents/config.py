@@ -84,11 +84,6 @@ class Home:
     def study(self, chain_id: int, manager: str, study: int) -> Path:
         return self.root / "studies" / f"{chain_id}-{manager.lower()}-{study}"
 
-    def studies(self, chain_id: int, manager: str) -> tuple[int, ...]:
-        """The studies of a RoundManager that have a folder here."""
-        names = (path.name.rpartition("-") for path in (self.root / "studies").glob(f"{chain_id}-{manager.lower()}-*"))
-        return tuple(sorted(int(number) for _, _, number in names if number.isdecimal()))
-
     def study_folders(self) -> dict[str, Path]:
         """The folders of all studies here, on whichever network, by their names."""
         return {path.name: path for path in (self.root / "studies").glob("*-*-*") if path.is_dir()}

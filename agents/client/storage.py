@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from defedbio.client.session import Session
 from defedbio.client.values import Value
+from defedbio.errors import DefedError
+from defedbio.network import known
 from defedbio.nodes import storage
+from defedbio.nodes import strays as pinned
 
-__all__ = ["Cleaned", "Storage", "Stored"]
+__all__ = ["Cleaned", "Storage", "Stored", "Strays"]
+
+Confirm = Callable[["Strays"], bool]
 
 
 @dataclass(frozen=True)
@@ -22,14 +28,19 @@ class Blobs(Value):
 @dataclass(frozen=True)
 class Stored(Value):
     """`journal` are bytes by kind of entry, None where a running agent does not say; `pinned` is what finalised rounds keep on IPFS, by
-    kind. `retained_until` in unix seconds, None while the study goes on; with `let_go` nothing is kept any more."""
+    kind. `end` says how the study ended, empty while it goes on. In unix seconds, `retained_until` is until when it is kept after its end,
+    and `rests_until` until when one that goes on is kept if no round of it begins; else None. With `let_go` nothing is kept any more.
+    `strays` is how many blobs are pinned on the own IPFS node that no study of this home keeps; None where that cannot be said."""
 
     study: int
     journal: dict[str, int] | None
     pinned: dict[str, Blobs]
     retention_days: int
+    end: str
     retained_until: int | None
+    rests_until: int | None
     let_go: bool
+    strays: int | None
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,18 @@ class Cleaned(Value):
 
     study: int
     done: int
+
+
+@dataclass(frozen=True)
+class Strays(Value):
+    """What is pinned on the own IPFS node and no study of this home keeps: of before a restore, or of whoever else uses that node. Of the
+    studies `untold` nobody knows what they keep. `enrolled` are the studies that this organisation is in and has no folder of here. With
+    `done` the blobs are unpinned."""
+
+    cids: tuple[str, ...]
+    untold: tuple[str, ...]
+    enrolled: tuple[int, ...]
+    done: bool = False
 
 
 class Storage:
@@ -54,8 +77,9 @@ class Storage:
             client.storage.show(1).journal
         """
         found = storage.stored(self._session.reader(), self._session.home, study)
-        pinned = {kind: Blobs(*counted) for kind, counted in found.blobs.items()}
-        return Stored(study, found.journal, pinned, found.retention_days, found.retained_until, found.let_go)
+        blobs = {kind: Blobs(*counted) for kind, counted in found.blobs.items()}
+        until = found.retained_until, found.rests_until
+        return Stored(study, found.journal, blobs, found.retention_days, found.end, *until, found.let_go, self._count())
 
     def clean(self, study: int) -> Cleaned:
         """Keep, forget and let go now what is due, as the study's agent does by itself while it runs and when it starts, and delete what is
@@ -70,3 +94,39 @@ class Storage:
         """
         done = storage.clean(self._session.reader(), self._session.home, study, self._session.own_address())
         return Cleaned(study, done)
+
+    def strays(self, *, unpin: bool = False, accept: bool = False, confirm: Confirm | None = None) -> Strays:
+        """What is pinned on the own IPFS node and no study of this home keeps, nor the organisation published on any network that this home
+        knows. Needs no password.
+
+        Args:
+            unpin: unpin these, and delete them from the own IPFS node.
+            accept: they are nobody else's, who may use the same node; without, and without `confirm`, nothing is unpinned.
+            confirm: else decides; gets what is found.
+
+        Raises:
+            InvalidInput: where some would be unpinned while nobody knows what some study of this home keeps. NotFound: without an account.
+                Unreachable: when a chain or IPFS do not answer.
+
+        Example:
+            client.storage.strays().cids  # then: client.storage.strays(unpin=True, accept=True).done
+        """
+        session, found = self._session, self._find()
+        told = Strays(found.cids, found.untold, tuple(study for _, study in found.elsewhere))
+        if not (unpin and found.cids and (accept or (confirm is not None and confirm(told)))):
+            return told
+        pinned.unpin(session.store, session.home, found)
+        session.store.collect_garbage()
+        return replace(told, done=True)
+
+    def _find(self) -> pinned.Strays:
+        session = self._session
+        networks = [session.reader(), *(session.reader_of(other) for other in known.others(session.home, session.network))]
+        return pinned.strays(session.store, networks, session.home, session.own_address())
+
+    def _count(self) -> int | None:
+        try:
+            found = self._find()
+        except DefedError:
+            return None
+        return None if found.untold else len(found.cids)

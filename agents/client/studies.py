@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from defedbio.chain.network import confirmations_on
 from defedbio.client.session import Session
 from defedbio.client.specs import Spec, parse
 from defedbio.client.values import Value, hex_of
+from defedbio.config import JOURNAL
 from defedbio.crypto.merkle import keccak256
 from defedbio.errors import InvalidInput
 from defedbio.network.acceptance import accept as record_acceptance
@@ -167,6 +168,8 @@ class Studies:
         Example:
             client.study.join(1, confirm=lambda study: input(f"{study} Join? ") == "yes")
         """
+        from defedbio.nodes.pins import ClaimingStore, claims_of
+
         if not accept and confirm is None:
             raise InvalidInput(f"study {study} was not accepted", "read study.describe, then pass accept=True, or confirm to decide")
         with self._session.signing() as connection:
@@ -178,7 +181,10 @@ class Studies:
             folder = self._session.home.study(network.chain_id, network.contracts["RoundManager"], study)
             record_acceptance(folder, study, on_chain.spec_hash)
             connection.frame(study)  # the key's transcript is part of what is agreed
-            connection.pin_agreed(study)
+            claims = claims_of(self._session.home, folder)
+            replace(connection, store=ClaimingStore(connection.store, claims)).pin_agreed(study)
+            if not (folder / JOURNAL).exists() and not self._session.home.restored.exists():
+                claims.tell(())  # no agent of it has pinned anything yet
             if connection.studies.participant_index(study, address) == 0:
                 connection.send(connection.studies.enrol(f"study/{study}/enrol/{address}", study, on_chain.spec_hash))
             position = connection.studies.participant_index(study, address)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from defedbio.chain.feed import EventFeed
 from defedbio.chain.snapshot import SnapshotFile
-from defedbio.config import JOURNAL, Home, erase, read_json, write_private
+from defedbio.config import Home, erase, read_json, write_private
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.errors import InvalidInput, NotFound
 from defedbio.learning.custom import Maker
@@ -20,8 +20,8 @@ from defedbio.network.acceptance import check_accepted
 from defedbio.network.modules import allowed
 from defedbio.network.shares import load_share, retired
 from defedbio.nodes.organisation import LoopOptions, OrganisationNode, sitting_out
+from defedbio.nodes.pins import ClaimingStore, Claims, claims_of
 from defedbio.nodes.watching.metered import MeteredStore
-from defedbio.nodes.watching.probes import has_let_go
 from defedbio.protocol.catalogue import LET_GO
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.journal import Journal
@@ -48,10 +48,11 @@ def assemble(
     Raises:
         InvalidInput: when it is neither, lacks data, or the data does not fit. NotFound, WrongPassword, Unreachable as they come.
     """
-    connection = replace(connection, store=MeteredStore(connection.store, connection.report))
     network, address = connection.client.network, connection.client.address
-    frame = connection.frame(study)
     folder = home.study(network.chain_id, network.contracts["RoundManager"], study)
+    claims = claims_of(home, folder)
+    connection = replace(connection, store=MeteredStore(ClaimingStore(connection.store, claims), connection.report))
+    frame = connection.frame(study)
     check_accepted(folder, study, connection.studies.study_of(study).spec_hash)
     if Memory(journal).get(LET_GO) is None:
         connection.pin_agreed(study)
@@ -76,7 +77,7 @@ def assemble(
     if past is not None:
         connection.report.note(_told(past))
     tools = replace(
-        housekeeper(connection, home, frame, address, journal),
+        housekeeper(connection, frame, address, journal, claims),
         dataset=_load(connection, frame, data) if enrolled and data is not None else None,
         installed=_installed(home, frame) if enrolled else {},
         share=load_share(share_path, epoch, frame.key, password) if holder_index else None,
@@ -127,7 +128,7 @@ def keep_settled(home: Home, block: int) -> None:
         write_private(home.restored, {**record, "settled": block}, replace=True)
 
 
-def housekeeper(connection: Reader, home: Home, frame: StudyFrame, address: str, journal: Journal) -> Tools:
+def housekeeper(connection: Reader, frame: StudyFrame, address: str, journal: Journal, claims: Claims) -> Tools:
     """Tools that can keep, forget and let go what an organisation has of a study, and take no part in it."""
     return Tools(
         frame=frame,
@@ -138,16 +139,8 @@ def housekeeper(connection: Reader, home: Home, frame: StudyFrame, address: str,
         memory=Memory(journal),
         report=connection.report,
         agreed=connection.agreed(frame.study),
-        shared=partial(agreed_elsewhere, connection, home, frame.study),
+        claims=claims,
     )
-
-
-def agreed_elsewhere(connection: Reader, home: Home, study: int) -> frozenset[str]:
-    """The CIDs of spec and key transcript of this organisation's other studies, except of those that it has let go."""
-    network = connection.client.network
-    where = network.chain_id, network.contracts["RoundManager"]
-    others = [other for other in home.studies(*where) if other != study and not has_let_go(home.study(*where, other) / JOURNAL)]
-    return frozenset(cid for other in others for cid in connection.agreed(other))
 
 
 def _installed(home: Home, frame: StudyFrame) -> dict[str, Maker]:

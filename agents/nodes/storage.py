@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from defedbio.config import JOURNAL, Home
 from defedbio.nodes.participation import housekeeper
-from defedbio.nodes.watching.probes import Findings, has_let_go, journal_sizes, journal_sizes_told, read_metrics
+from defedbio.nodes.pins import ClaimingStore, claims_of
+from defedbio.nodes.watching.probes import Findings, journal_sizes, journal_sizes_told, let_go_record, read_metrics
 from defedbio.nodes.watching.running import running_agent
 from defedbio.protocol import retention
 from defedbio.protocol.effects.keeping import Housekeeping, tidy
 from defedbio.protocol.evidence import round_blobs
 from defedbio.protocol.memory import open_journal
 from defedbio.protocol.reading import Reader
+from defedbio.protocol.view import StudyView
 
 MOST_CHORES = 100_000
 
@@ -23,13 +26,16 @@ MOST_CHORES = 100_000
 @dataclass(frozen=True)
 class Stored:
     """What the journal holds, in bytes by kind (None where a running agent does not say), and what finalised rounds keep pinned, as
-    (blobs, bytes at most) by kind. `retained_until` in unix seconds; None while the study goes on. With `let_go` nothing is kept."""
+    (blobs, bytes at most) by kind. `end` is how the study ended, in words, empty while it goes on, and `retained_until` until when it is
+    kept then, in unix seconds; `rests_until` is that of one that goes on, if no round of it begins. With `let_go` nothing is kept."""
 
     study: int
     journal: dict[str, int] | None
     blobs: dict[str, tuple[int, int]]
     retention_days: int
+    end: str
     retained_until: int | None
+    rests_until: int | None
     let_go: bool
 
 
@@ -41,29 +47,27 @@ def stored(connection: Reader, home: Home, study: int) -> Stored:
     """
     network = connection.client.network
     folder = home.study(network.chain_id, network.contracts["RoundManager"], study)
-    frame, view, let_go = connection.frame(study), connection.study_view(study), has_let_go(folder / JOURNAL)
+    frame, life = connection.frame(study), connection.lifetime(study)
+    gone = _let_go(folder / JOURNAL, life.view)
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
-    for round_ in () if let_go else view.finalised:
+    for round_ in () if gone else life.view.finalised:
         for kind, _, most in {(blob.kind, blob.cid, blob.most) for blob in round_blobs(frame, round_) if blob.kept}:
             counts[kind] += 1
             sizes[kind] += most
-    ended = None
-    # Whether it stopped early, its newest model says, which is not asked for here: such a study shows no end until it is cleaned.
-    if view.latest is not None and retention.over(view, frame.key.threshold, False):
-        block = connection.client.block(view.latest.ended_in)
-        ended = block.timestamp if block is not None else None
     agent, metrics = running_agent(folder), dict[str, float]()
     if agent is not None and agent.metrics:
         metrics = Findings().attempt("metrics", lambda: read_metrics(agent.metrics)) or {}
-    days = frame.spec.retention_days
+    rests = life.end is not None and life.end.rests and not life.ended
     return Stored(
         study,
         journal_sizes(folder / JOURNAL) if agent is None else journal_sizes_told(metrics),
         {kind: (counts[kind], sizes[kind]) for kind in counts},
-        days,
-        None if ended is None else retention.retained_until(ended, days),
-        let_go,
+        life.days,
+        life.end.why if life.end is not None and life.ended else "",
+        life.kept_until if life.ended else None,
+        life.kept_until if rests else None,
+        gone,
     )
 
 
@@ -74,14 +78,22 @@ def clean(connection: Reader, home: Home, study: int, address: str) -> int:
         InvalidInput: while an agent of the study runs here. NotFound: for an unknown study. Unreachable: when chain or IPFS do not answer.
     """
     network, client = connection.client.network, connection.client
-    path = home.study(network.chain_id, network.contracts["RoundManager"], study) / JOURNAL
+    folder = home.study(network.chain_id, network.contracts["RoundManager"], study)
     view, chores = connection.study_view(study), 0
-    if path.exists() and not has_let_go(path):
+    if folder.exists() and not _let_go(folder / JOURNAL, view):
         frame = connection.frame(study)
+        view, claims = replace(view, max_voids=frame.spec.max_voids), claims_of(home, folder)
+        keeping = replace(connection, store=ClaimingStore(connection.store, claims))
         head = client.block(max(client.head().number - frame.confirmations, 0)) or client.head()
-        with closing(open_journal(path)) as journal:
-            tools, done = housekeeper(connection, home, frame, address, journal), Housekeeping(collected_at=time.monotonic())
+        with closing(open_journal(folder / JOURNAL)) as journal:
+            tools, done = housekeeper(keeping, frame, address, journal, claims), Housekeeping(collected_at=time.monotonic())
             while chores < MOST_CHORES and tidy(tools, view, head, done):
                 chores += 1
     connection.store.collect_garbage()
     return chores
+
+
+def _let_go(journal: Path, view: StudyView) -> bool:
+    """Whether nothing is kept of the study any more: one that goes on after that is kept again."""
+    record = let_go_record(journal)
+    return record is not None and not retention.goes_on(view, record)

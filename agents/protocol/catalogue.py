@@ -207,7 +207,13 @@ FORGOTTEN = Kind(
 )
 LACKING = Kind("lacking", Filed.STUDY, JSON, "the finalised rounds of which blobs are lacking", "keeping", Goes.STAYS, "one entry")
 LET_GO = Kind(
-    "let-go", Filed.STUDY, JSON, "that the retention is over and the study's blobs are unpinned", "keeping", Goes.STAYS, "one entry"
+    "let-go",
+    Filed.STUDY,
+    JSON,
+    "that the retention is over and the study's blobs are unpinned, up to which round",
+    "keeping",
+    Goes.STAYS,
+    "one entry; it goes if a study that seemed to stand still goes on",
 )
 RESTORED = Kind(
     "restored",
@@ -251,7 +257,7 @@ def kind_of(key: str) -> Kind[Any] | None:
 
 
 class Pinned(Enum):
-    """When a pinned blob goes. Study's end and retention: `retention.over`, `StudySpec.retention_days`."""
+    """When a pinned blob goes. Study's end and retention: `retention.end_of`, `StudySpec.retention_days`."""
 
     RETAINED = "the retention after the study's end; of a void round, and where the sum is without it, when the round is forgotten"
     FORGOTTEN = "when its round is forgotten"

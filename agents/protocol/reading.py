@@ -4,18 +4,44 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from defedbio.chain.events import ParticipantRegistered, RoundFinalised, fetch_events
+from defedbio.chain.events import KeyShareRetired, ParticipantRegistered, RoundFinalised, StudyOpened, fetch_events
 from defedbio.domain import KeyEpochStatus
-from defedbio.errors import InvalidInput, NotFound
+from defedbio.errors import BlobUnavailable, InvalidInput, NotFound, PeerFault
 from defedbio.network.connection import FETCH_SECONDS, Connection
+from defedbio.protocol.retention import End, Terms, end_of, retained_until
 from defedbio.protocol.view import StudyView, fold
 
 if TYPE_CHECKING:
     from defedbio.protocol.fetch import Fetcher
     from defedbio.protocol.frame import StudyFrame
+
+
+MOST_VOIDS = 1000  # in a row, that a spec can allow
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """A study as the chain has it now, the `end` that it comes to unless it goes on, None where the chain does not know it, and when that
+    is, in unix seconds. `now` is the time of the chain's newest block. Whether a study stopped early, only its newest model says: here it
+    seems to rest."""
+
+    view: StudyView
+    end: End | None
+    moment: int
+    days: int
+    now: int
+
+    @property
+    def ended(self) -> bool:
+        return self.end is not None and self.moment <= self.now
+
+    @property
+    def kept_until(self) -> int:
+        """Unix seconds until which its rounds stay verifiable, if it ends as that."""
+        return retained_until(self.moment, self.days)
 
 
 @dataclass
@@ -29,8 +55,31 @@ class Reader(Connection):
         named = fetch_events(client, first, head, study=study)
         rounds = sorted({event.round for event in named if hasattr(event, "round")})
         within = fetch_events(client, first, head, rounds=rounds) if rounds else []
-        merged = {(e.meta.block, e.meta.log_index): e for e in [*named, *within]}
-        return fold(StudyView(study), [merged[key] for key in sorted(merged)])
+        epoch = next((event.key_epoch for event in named if isinstance(event, StudyOpened)), 0)
+        erased = fetch_events(client, first, head, kinds=[KeyShareRetired], epoch=epoch) if epoch else []
+        merged = {(e.meta.block, e.meta.log_index): e for e in [*named, *within, *erased]}
+        return fold(StudyView(study, key_epoch=epoch), [merged[key] for key in sorted(merged)])
+
+    def lifetime(self, study: int) -> Lifetime:
+        """How the study ends, and when, by the chain and its spec; where nobody has that, it goes on for as long as any may.
+
+        Raises:
+            NotFound: for an unknown study.
+        """
+        from defedbio.spec import DEFAULT_RETENTION_DAYS
+
+        view, now = self.study_view(study), self.client.head().timestamp
+        try:
+            on_chain, spec = self.spec(study)
+            voids, days = spec.max_voids, spec.retention_days
+        except (BlobUnavailable, PeerFault):
+            on_chain, voids, days = self.studies.study_of(study), MOST_VOIDS, DEFAULT_RETENTION_DAYS
+        view, epoch = replace(view, max_voids=voids), self.keys.epoch_of(on_chain.key_epoch)
+        end = end_of(view, Terms(epoch.threshold, len(epoch.holders)))
+        block = self.client.block(end.block) if end is not None else None
+        if end is None or block is None:
+            return Lifetime(view, None, 0, days, now)
+        return Lifetime(view, end, end.moment(block.timestamp), days, now)
 
     def finalisation(self, round_: int) -> RoundFinalised:
         """The event that made a round final.

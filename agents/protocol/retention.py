@@ -1,4 +1,4 @@
-"""What a node may forget, and when: pure functions of the study's view, of what is kept, and of the chain's time.
+"""What a node may forget, and when, and how a study ends: pure functions of the study's view, of what is kept, and of the chain's time.
 
 A round is **forgotten** once it has ended, its end is so deep in the chain that it counts as final, and what a finalised round needs to be
 verified was looked for. Rounds are forgotten in their order, so that one number says which they are. The number is written before anything
@@ -8,8 +8,10 @@ commitment, reveal or release in it, although it no longer knows the first.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
 
 from defedbio.chain.network import CONFIRMATIONS
 from defedbio.domain import Phase
@@ -17,6 +19,8 @@ from defedbio.protocol.catalogue import Goes, kind_of
 from defedbio.protocol.view import RoundView, StudyView
 
 DAY_S = 86_400
+# How long nothing may happen in a study that could go on: as long as an enrolment may last at most.
+REST_S = 366 * DAY_S
 NEWEST = 2  # rounds of which the decider still asks whether they were adopted or sat out
 
 
@@ -49,16 +53,80 @@ def forgettable(study: StudyView, standing: Standing, head: int, confirmations: 
     return through
 
 
-def over(study: StudyView, threshold: int, stopped: bool) -> bool:
-    """Whether no node goes on with the study: it is complete, `stopped` early, or every node halts (P7)."""
-    if study.latest is None or not study.latest.phase.ended:
-        return False
-    deceived = any(view.opened_wrong(threshold) for view in study.rounds.values())
-    return study.complete or stopped or deceived or study.voids_in_a_row >= study.max_voids
+@dataclass(frozen=True)
+class End:
+    """How a study ends unless it goes on: `why` in words, and when: with the block of this number, or where that is 0 at the unix second
+    `at`. One that `rests` could go on still, and counts as ended only after another `REST_S` in which no round of it begins."""
+
+    why: str
+    block: int = 0
+    at: int = 0
+    rests: bool = False
+
+    def moment(self, block_time: int) -> int:
+        """Unix seconds of the end; `block_time` is that of `block`, where there is one."""
+        return (block_time if self.block else self.at) + (REST_S if self.rests else 0)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a node knows of a study beside its events: of `holders` shares of the key `threshold` open a sum, and it has `stopped` early."""
+
+    threshold: int
+    holders: int
+    stopped: bool = False
+
+
+def end_of(study: StudyView, terms: Terms) -> End | None:
+    """The end that the study comes to unless it goes on, by the events so far; None for one that was never opened.
+
+    Where no node goes on, it ends with what stopped them, and rounds that somebody begins all the same and nobody finishes do not put that
+    off. Where one that is started may go on, it rests. A round that runs may finish, if only because somebody ends its phases late, so that
+    nothing ends before its deadline.
+    """
+    rules, latest = study.rules, study.latest
+    if rules is None:
+        return None
+    if study.complete and latest is not None:
+        return End("it is complete", latest.ended_in)
+    over = _halted(study, terms)
+    if latest is not None and not latest.phase.ended:
+        return End("nobody ends its running round", at=latest.deadline, rests=True) if over is None else End(over.why, at=latest.deadline)
+    if over is not None:
+        return over
+    if latest is not None:
+        return End("nobody begins its next round", latest.ended_in, rests=True)
+    if len(study.participants) < rules.min_cohort:
+        return End("too few organisations enrolled", at=rules.enrol_until)
+    return End("nobody began its first round", at=rules.enrol_until, rests=True)
+
+
+def _halted(study: StudyView, terms: Terms) -> End | None:
+    """Why no node goes on with the study; None where one may."""
+    ended = [view for _, view in sorted(study.rounds.items()) if view.phase.ended]
+    voids = list(takewhile(lambda view: view.phase == Phase.VOIDED, reversed(ended)))[::-1]
+    if terms.stopped and ended:
+        return End("it stopped early", ended[-1].ended_in)
+    if any(view.opened_wrong(terms.threshold) for view in study.rounds.values()):
+        return End("every node halts: a wrong product was opened", ended[-1].ended_in if ended else 0)
+    if len(voids) >= study.max_voids:
+        return End(f"every node halts: {study.max_voids} rounds in a row were voided", voids[study.max_voids - 1].ended_in)
+    if len(study.retired) > (spare := terms.holders - terms.threshold):
+        counted = study.head.ended_in if study.head is not None else 0
+        return End("fewer shares of its key are left than open a sum", max(counted, sorted(study.retired.values())[spare]))
+    return None
+
+
+def goes_on(study: StudyView, let_go: Mapping[str, Any]) -> bool:
+    """Whether the study went on after it was let go, by the record of that. One that rested does with any round; where no node went on, it
+    takes a finalised one, which nobody makes alone."""
+    newest = study.latest if let_go.get("rests") else study.head
+    # Records of before there were such ends are of studies that were over.
+    return newest is not None and newest.id > int(let_go.get("through", newest.id))
 
 
 def retained_until(ended: int, days: int) -> int:
-    """Unix seconds until which the blobs of finalised rounds are kept, in a study whose last round ended at `ended` unix seconds."""
+    """Unix seconds until which the blobs of finalised rounds are kept, in a study that ended at `ended` unix seconds."""
     return ended + days * DAY_S
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -34,13 +34,21 @@ if TYPE_CHECKING:
     from defedbio.learning.models import Installed
 
 
+class TellsPins(Protocol):
+    """Whether it is known of a study which blobs it keeps, so that no other study's end unpins them."""
+
+    def told(self) -> bool: ...
+
+    def tell(self, cids: Iterable[str]) -> None: ...
+
+
 @dataclass
 class Tools:
-    """`dataset` and `share` are None where the node has none. `agreed` are the CIDs of spec and key transcript; `shared()` gives those on
-    which other studies of this organisation rest. `arithmetic` computes lists of powers. `updates`
-    caches the ciphertexts of the round at hand by (round, its start, name of the reveal), `aggregates` this node's own product of them by
-    the basis of its round. In rounds up to `sits_out_through` the journal does not know what this organisation did (C7): none is 0, and
-    any may be while it is None."""
+    """`dataset` and `share` are None where the node has none. `agreed` are the CIDs of spec and key transcript. Where other studies use the
+    IPFS node as well, `claims` is where this one says what it keeps, and `store` unpins nothing that another does. `arithmetic` computes
+    lists of powers. `updates` caches the ciphertexts of the round at hand by (round, its start, name of the reveal), `aggregates` this
+    node's own product of them by the basis of its round. In rounds up to `sits_out_through` the journal does not know what this
+    organisation did (C7): none is 0, and any may be while it is None."""
 
     frame: StudyFrame
     address: str
@@ -53,7 +61,7 @@ class Tools:
     share: KeyShare | None = field(default=None, repr=False)
     installed: Installed = field(default_factory=dict)
     agreed: tuple[str, ...] = ()
-    shared: Callable[[], frozenset[str]] = frozenset
+    claims: TellsPins | None = None
     rand: Rand = os.urandom
     sits_out_through: int | None = 0
     arithmetic: Arithmetic = ONE_THREAD

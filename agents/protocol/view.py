@@ -199,8 +199,8 @@ class RoundView:
 @dataclass(frozen=True)
 class StudyView:
     """A study: what was agreed, who may enrol (anyone where `invited` is empty) and is enrolled (in order), and its rounds by id.
-    `max_voids` is the spec's, for the node to stop. `retired` are the holders of the key epoch that erased their shares, of the events
-    that come after `key_epoch` is known."""
+    `max_voids` is the spec's, for the node to stop. `retired` are the holders of the key epoch that erased their shares, each with the
+    block in which it said so, of the events that come after `key_epoch` is known."""
 
     id: int
     max_voids: int = 3
@@ -211,7 +211,7 @@ class StudyView:
     rules: StudyRules | None = None
     invited: tuple[str, ...] = ()
     participants: tuple[str, ...] = ()
-    retired: frozenset[str] = frozenset()
+    retired: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     rounds: Mapping[int, RoundView] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
@@ -305,7 +305,7 @@ def fold(study: StudyView, events: Iterable[ev.Event]) -> StudyView:
             case ev.ParticipantEnrolled(study=study.id):
                 participants.append(event.participant)
             case ev.KeyShareRetired() if event.epoch == terms.get("key_epoch", study.key_epoch):
-                terms["retired"] = terms.get("retired", study.retired) | {event.holder}
+                terms["retired"] = MappingProxyType({**terms.get("retired", study.retired), event.holder: event.meta.block})
             case ev.RoundOpened(study=study.id):
                 start = RoundView(event.round, event.study, event.step, event.parent, event.opener)
                 drafts[event.round] = _Draft(replace(start, parent_hash=_model_of(study, drafts, event.parent)))

@@ -13,7 +13,7 @@ from scripts.consortium import Consortium, StepFailed
 from tests.integration.fixtures import Study
 
 MakeStudy = Callable[..., Study]
-LEFT_OUT = re.compile(r"ipfs/.*|studies/[^/]+/(agent\.(json|log(\.\d)?)|events\.json)|.*\.sqlite(\.lock|-journal)")
+LEFT_OUT = re.compile(r"ipfs/.*|studies/[^/]+/(agent\.(json|log(\.\d)?)|events\.json)|pins\.sqlite|.*\.sqlite(\.lock|-journal)")
 
 
 def test_c7_a_home_from_a_stale_backup_goes_on_and_sends_nothing_twice(

@@ -12,7 +12,12 @@ def test_what_is_kept_is_told_and_what_is_not_needed_goes(finished: Study) -> No
     consortium, study = finished.consortium, str(finished.number)
     owner = consortium.organisations[3]
     before = consortium.cli(owner, "storage", "show", "--study", study)
-    assert before["retained_until"] is not None and not before["let_go"] and before["retention_days"] == 30
+    assert (
+        before["retained_until"] is not None
+        and before["end"] == "it is complete"
+        and not before["let_go"]
+        and before["retention_days"] == 30
+    )
     assert before["journal"]["transaction"] > 0 and before["pinned"]["update"]["blobs"] >= 3
     mined = {"jsonrpc": "2.0", "id": 1, "method": "anvil_mine", "params": [hex(40)]}
     assert requests.post(consortium.rpc, json=mined, timeout=30).ok
@@ -26,3 +31,21 @@ def test_what_is_kept_is_told_and_what_is_not_needed_goes(finished: Study) -> No
         for row in finished.rounds():
             shown = consortium.cli(owner, "round", "show", str(row["round"]))
             assert all(store.is_pinned(one["update_cid"]) for one in shown["participants"] if one["in_set"])
+
+
+def test_what_no_study_keeps_is_told_and_goes_by_the_operators_word_alone(finished: Study) -> None:
+    consortium = finished.consortium
+    owner = consortium.organisations[0]  # which published the spec and the key, and keeps the study
+    consortium.cli(owner, "storage", "clean", "--study", str(finished.number))
+    before = consortium.cli(owner, "storage", "strays")
+    assert before["untold"] == [] and before["enrolled"] == []
+    with KuboStore(owner.ipfs_api) as store:
+        cid = store.add(b"pinned by a process of which the backup knew nothing")
+        kept = {*store.pinned()} - {*before["cids"], cid}
+        assert kept, "the study keeps something"
+        found = consortium.cli(owner, "storage", "strays")
+        assert {*found["cids"]} == {*before["cids"], cid} and not found["done"]
+        assert consortium.cli(owner, "storage", "show", "--study", str(finished.number))["strays"] == len(found["cids"])
+        assert store.is_pinned(cid), "it was only told"
+        assert consortium.cli(owner, "storage", "strays", "--unpin", "--yes")["done"]
+        assert {*store.pinned()} == kept and consortium.cli(owner, "storage", "strays")["cids"] == []

@@ -92,15 +92,17 @@ def journal_sizes_told(metrics: dict[str, float]) -> dict[str, int] | None:
     return {name.partition("/")[2]: int(size) for name, size in metrics.items() if name.startswith("journal_bytes/")} or None
 
 
-def has_let_go(journal: Path) -> bool:
-    """Whether this organisation keeps nothing any more of the study that the journal is of. One that is held is of a study that goes on."""
+def let_go_record(journal: Path) -> dict[str, Any] | None:
+    """The record that this organisation ceased to keep anything of the journal's study; None where it keeps it. A journal that is held is
+    of a study that goes on."""
     if not journal.exists():
-        return False
+        return None
     try:
         with closing(_read_only(journal)) as database:
-            return database.execute("SELECT 1 FROM record WHERE key = ?", (key_of(LET_GO),)).fetchone() is not None
+            row = database.execute("SELECT value FROM record WHERE key = ?", (key_of(LET_GO),)).fetchone()
     except sqlite3.Error:
-        return False
+        return None
+    return None if row is None else LET_GO.codec.load(bytes(row[0]))
 
 
 def _read_only(journal: Path) -> sqlite3.Connection:

@@ -19,6 +19,7 @@ from defedbio.protocol import catalogue as kinds
 from defedbio.protocol import retention
 from defedbio.protocol.effects.fetching import fetching, patience
 from defedbio.protocol.evidence import Wanted, round_blobs, whole
+from defedbio.protocol.memory import Memory, key_of
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.view import RoundView, StudyView
 
@@ -46,16 +47,21 @@ def tidy(tools: Tools, study: StudyView, head: Head, done: Housekeeping) -> bool
         Unreachable: when chain or IPFS node do not answer.
     """
     _look_again_if_restored(tools, study)
+    _take_up_again(tools, study)
     if (view := _unkept(tools, study)) is not None:
         keep(tools, view)
         return True
+    if tools.claims is not None and not tools.claims.told():
+        # Of before there were claims, or from a backup, which has none.
+        agreed = tools.agreed if tools.memory.get(kinds.LET_GO) is None else ()
+        tools.claims.tell([*agreed, *(cid for _, cid in pinned(tools, study))])
     through = retention.forgettable(study, _standing(tools, study), head.number, tools.frame.confirmations)
     if through > tools.memory.swept:
-        forget(tools, study, through)
+        forget(tools, study, through, over=_over(tools, study, head))
         done.garbage = True
         return True
     if let_go_due(tools, study, head):
-        let_go(tools, study)
+        let_go(tools, study, over=_over(tools, study, head))
         done.garbage, done.again = True, ()
         return True
     now = time.monotonic()
@@ -110,47 +116,51 @@ def keep(tools: Tools, view: RoundView) -> None:
     tools.memory.put(kinds.KEPT, view, {"missing": missing, "wrong": wrong})
 
 
-def forget(tools: Tools, study: StudyView, through: int) -> None:
-    """Forget the rounds up to this number: unpin what nobody needs of them, delete what the catalogue says goes."""
+def forget(tools: Tools, study: StudyView, through: int, over: bool) -> None:
+    """Forget the rounds up to this number: unpin what nobody needs of them, delete what the catalogue says goes. `over` says that the study
+    does not go on."""
     memory = tools.memory
     # INVARIANT: durable before anything is deleted: from now on no step is taken in these rounds, whatever becomes of this process (P5).
     memory.forget(through, memory.swept)
+    let_go = memory.get(kinds.LET_GO) is not None
     # A void round can give the very model of a finalised one: where a sum was unusable, the model stands.
     models = {a.cid for view in study.finalised for a in view.attestations if a.model_hash == view.model_hash}
-    keys = memory.sizes()
-    for key in keys:
-        number = kinds.PINS.round_of(key)
-        if number is not None and number <= memory.through and (raw := memory.raw(key)) is not None:
+    for number, cids in _noted(memory):
+        if number <= memory.through:
             view = study.rounds.get(number)
             spared = models | ({blob.cid for blob in round_blobs(tools.frame, view) if blob.kept} if view is not None else set())
-            for cid in {cid for cids in kinds.PINS.codec.load(raw).values() for cid in cids} - spared:
+            for cid in cids if let_go else cids - spared:
                 tools.store.unpin(cid)
-    memory.drop(list(retention.going(study, keys, memory.through, _needed(tools, study, keys))))
+    keys = memory.sizes()
+    memory.drop(list(retention.going(study, keys, memory.through, _needed(tools, study, keys, over))))
     memory.forget(through, through)
     tools.checked_at = {number: at for number, at in tools.checked_at.items() if number > through}
 
 
 def let_go_due(tools: Tools, study: StudyView, head: Head) -> bool:
     """Whether the retention after the study's end is over, and its blobs are pinned still."""
-    latest = study.latest
-    if latest is None or not retention.over(study, tools.frame.key.threshold, _stopped(tools, study)):
+    if tools.memory.get(kinds.LET_GO) is not None:
         return False
-    if tools.memory.get(kinds.LET_GO) is not None or tools.memory.swept < latest.id:
-        return False
-    ended = tools.chain.block(latest.ended_in)
-    return ended is not None and head.timestamp >= retention.retained_until(ended.timestamp, tools.frame.spec.retention_days)
+    ended = _moment(tools, head, retention.end_of(study, _terms(tools, study)))
+    return ended is not None and head.timestamp >= retention.retained_until(ended, tools.frame.spec.retention_days)
 
 
-def let_go(tools: Tools, study: StudyView) -> None:
-    """Unpin all that was kept of the study, but for what another study of this organisation rests on."""
+def let_go(tools: Tools, study: StudyView, over: bool) -> None:
+    """Unpin all that was kept of the study, with what it rests on. `over` says that the study does not go on; else it could, and what a
+    next round would need stays in the journal."""
+    memory = tools.memory
+    kept: set[str] = set().union(*(cids for _, cids in _noted(memory)))
     for view in study.finalised:
-        left = tools.memory.get(kinds.KEPT, view) or {"missing": [], "wrong": []}
-        for cid in {blob.cid for blob in round_blobs(tools.frame, view) if blob.kept} - {*left["missing"], *left["wrong"]}:
-            tools.store.unpin(cid)
-    for cid in {*tools.agreed} - tools.shared():
+        left = memory.get(kinds.KEPT, view) or {"missing": [], "wrong": []}
+        kept |= {blob.cid for blob in round_blobs(tools.frame, view) if blob.kept} - {*left["missing"], *left["wrong"]}
+    for cid in kept | {*tools.agreed}:
         tools.store.unpin(cid)
-    tools.memory.put(kinds.LACKING, None, {"rounds": []})
-    tools.memory.put(kinds.LET_GO, None, {"rounds": len(study.finalised)})
+    memory.put(kinds.LACKING, None, {"rounds": []})
+    keys = memory.sizes()
+    noted = [key for key in keys if kinds.PINS.round_of(key) is not None]
+    memory.drop([*noted, *retention.going(study, keys, memory.through, _needed(tools, study, keys, over))])
+    through = study.latest.id if study.latest is not None else 0
+    memory.put(kinds.LET_GO, None, {"rounds": len(study.finalised), "through": through, "rests": not over})
     tools.report.note(f"the retention of {tools.frame.spec.retention_days} days is over: this node no longer keeps study {study.id}")
 
 
@@ -196,6 +206,51 @@ def _look_again_if_restored(tools: Tools, study: StudyView) -> None:
     memory.put(kinds.RESTORED, None, {**record, "looked": True})
 
 
+def _take_up_again(tools: Tools, study: StudyView) -> None:
+    """A study that was let go goes on after all: what it rests on is kept again, and what its rounds published is looked for."""
+    memory = tools.memory
+    record = memory.get(kinds.LET_GO)
+    if record is None or not retention.goes_on(study, record):
+        return
+    for cid in tools.agreed:
+        try:
+            tools.store.pin(cid)
+        except BlobUnavailable:
+            tools.report.note(f"{cid}, which study {study.id} rests on, could not be had: the next start tries again", level="warning")
+    memory.put(kinds.LACKING, None, {"rounds": [view.id for view in study.finalised if view.id <= record["through"]]})
+    memory.drop([*(key for key in memory.sizes() if kinds.KEPT.round_of(key) is not None), key_of(kinds.LET_GO)])
+
+
+def _noted(memory: Memory) -> Iterator[tuple[int, set[str]]]:
+    """Of each round what the journal notes as pinned."""
+    for key in memory.sizes():
+        number = kinds.PINS.round_of(key)
+        if number is not None and (raw := memory.raw(key)) is not None:
+            yield number, {cid for cids in kinds.PINS.codec.load(raw).values() for cid in cids}
+
+
+def _terms(tools: Tools, study: StudyView) -> retention.Terms:
+    return retention.Terms(tools.frame.key.threshold, tools.frame.key.holders, _stopped(tools, study))
+
+
+def _over(tools: Tools, study: StudyView, head: Head) -> bool:
+    """Whether no node goes on with the study, for good: what only a next round would need may go."""
+    end = retention.end_of(study, _terms(tools, study))
+    return end is not None and not end.rests and _moment(tools, head, end) is not None
+
+
+def _moment(tools: Tools, head: Head, end: retention.End | None) -> int | None:
+    """Unix seconds of the end on the chain's time; None until it counts as final."""
+    # INVARIANT: an end counts no sooner than that of a round does, so that no reorganisation brings a forgotten study back.
+    depth = retention.depth(tools.frame.confirmations)
+    if end is None or head.number - end.block < depth or head.timestamp < end.moment(0):
+        return None
+    deep, last = tools.chain.block(head.number - depth), tools.chain.block(end.block)
+    if deep is None or last is None or deep.timestamp < (moment := end.moment(last.timestamp)):
+        return None
+    return moment
+
+
 def _unkept(tools: Tools, study: StudyView) -> RoundView | None:
     """The first finalised round that is not forgotten and was not looked at."""
     for view in study.finalised:
@@ -222,7 +277,7 @@ def _stopped(tools: Tools, study: StudyView) -> bool:
     return record is not None and bool(record["stopped"])
 
 
-def _needed(tools: Tools, study: StudyView, keys: Mapping[str, int]) -> retention.Needed:
+def _needed(tools: Tools, study: StudyView, keys: Mapping[str, int], over: bool) -> retention.Needed:
     memory = tools.memory
     head = study.head
     models = {view.model_hash.hex() for view in study.finalised if view.id > memory.through or view is head}
@@ -233,7 +288,6 @@ def _needed(tools: Tools, study: StudyView, keys: Mapping[str, int]) -> retentio
     if sendable:
         used = tools.chain.nonce(tools.address)
         sendable = [key for key in sendable if (raw := memory.raw(key)) is not None and json.loads(raw)["nonce"] >= used]
-    over = retention.over(study, tools.frame.key.threshold, _stopped(tools, study))
     return retention.Needed(tools.address, models, frozenset(sendable), frozenset(_imperfect(tools, keys)), over)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,8 +16,10 @@ from hypothesis import strategies as st
 
 from defedbio.chain import events as ev
 from defedbio.chain.records import Head
+from defedbio.config import Home
 from defedbio.domain import BitSet, Phase
 from defedbio.errors import DefedError, InternalFault
+from defedbio.nodes.pins import ClaimingStore, Pins, claims_of
 from defedbio.protocol import actions as act
 from defedbio.protocol import catalogue as kinds
 from defedbio.protocol import retention
@@ -29,10 +32,11 @@ from defedbio.protocol.perform import facts_of, perform
 from defedbio.protocol.restored import mark
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.verify import verify_round
-from defedbio.protocol.view import RoundView, StudyView
-from tests.agents.protocol.in_process import NOW, PEOPLE, QUORUM, InProcess, frame_of, reached
+from defedbio.protocol.view import RoundView, Share, StudyView, Wrong
+from tests.agents.protocol.in_process import CHAIN, CONTRACT, DEADLINE, NOW, PEOPLE, QUORUM, RULES, InProcess, Recorder, frame_of, reached
 
 DEPTH = retention.depth(0)
+STORAGE = Path(__file__).parents[3] / "docs" / "storage.md"
 PLAIN = {"preprocessing": None, "rounds": 2}
 STAYING = {"release", "published", "privacy", "forgotten", "lacking", "let-go"}
 
@@ -209,6 +213,21 @@ def test_what_is_not_what_the_chain_says_is_not_pinned_nor_ever_unpinned(played:
     assert tools.memory.get(kinds.KEPT, lies) == {"missing": [], "wrong": [elsewhere]}
 
 
+def test_what_a_lie_names_is_let_go_where_it_was_kept_by_right(played: InProcess) -> None:
+    """A poster names the CID of another round's model in the place of an opening, so that nobody would unpin the model."""
+    tools, store, study = played.tools[1], played.store(1), played.ledger.study()
+    model = study.rounds[1].model_cid
+    view = study.rounds[3]
+    lies = replace(view, openings=(*view.openings, replace(view.openings[0], cid=model, sender=PEOPLE[2])))
+    shown, done = replace(study, rounds={**study.rounds, 3: lies}), Housekeeping()
+    while tidy(tools, shown, head(played), done):
+        pass
+    assert store.is_pinned(model) and tools.memory.get(kinds.KEPT, lies) == {"missing": [], "wrong": [model]}
+    while tidy(tools, shown, head(played, at=10**9), done):
+        pass
+    assert not store.pins
+
+
 def test_what_is_lacking_is_an_update_an_opening_or_the_model(played: InProcess) -> None:
     view, frame = played.ledger.round(1), played.study
     blobs = [blob for blob in round_blobs(frame, view) if blob.kept]
@@ -224,15 +243,138 @@ def test_what_is_lacking_is_an_update_an_opening_or_the_model(played: InProcess)
 def test_a_study_is_let_go_when_its_retention_is_over(played: InProcess) -> None:
     tools, store, study = played.tools[0], played.store(0), played.ledger.study()
     tools.agreed = (store.add(b"spec"), store.add(b"transcript"))
-    tools.shared = lambda: frozenset({tools.agreed[1]})
     assert study.latest is not None
     end = retention.retained_until(study.latest.ended_in, 30)  # this ledger's blocks have their numbers for times
     tidied(played, 0, at=end - 1)
     assert len(store.pins) > 2
     tidied(played, 0, at=end)
-    assert store.pins == {tools.agreed[1]}, "but for what another study rests on"
-    assert list(pinned(tools, study)) == []
+    assert not store.pins and list(pinned(tools, study)) == []
     assert tidied(played, 0, at=end) == 0 and played.next_action(0) == act.Finish()
+
+
+def test_a_study_of_before_there_were_claims_tells_what_it_keeps(played: InProcess, tmp_path: Path) -> None:
+    """And so does one whose home was restored."""
+    tools, store, home = played.tools[0], played.store(0), Home(tmp_path / "home")
+    folders = [home.root / "studies" / f"{CHAIN}-{CONTRACT}-{number}" for number in (1, 2)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    tools.agreed = (store.add(b"spec"),)
+    tools.claims = claims_of(home, folders[0])
+    tools.store = ClaimingStore(store, tools.claims)
+    view = played.ledger.round(1)
+    wanted = {blob.cid for blob in round_blobs(tools.frame, view) if blob.kept}
+    tidied(played, 0)
+    assert {*tools.agreed} | wanted <= Pins(home).claimed() <= store.pins
+    assert Pins(home).untold() == {folders[1].name}
+    left = store.pins - Pins(home).claimed()
+    assert left, "while nobody knows what the other study keeps, what is forgotten stays pinned"
+    claims_of(home, folders[1]).tell(wanted)
+    tidied(played, 0, at=10**9)
+    assert Pins(home).claimed() == wanted and store.pins == wanted | left, "but for what another study keeps"
+
+
+def test_a_study_is_let_go_although_its_last_model_was_never_adopted(played: InProcess) -> None:
+    """By an operator who cleans up after a node that does not run any more."""
+    tools, store = played.tools[0], played.store(0)
+    tools.memory.drop([key for key in tools.memory.sizes() if kinds.ADOPTED.round_of(key) == 3])
+    tidied(played, 0, at=10**9)
+    assert tools.memory.swept == 2 and not store.pins and tools.memory.get(kinds.LET_GO) is not None
+
+
+def erase_shares(world: InProcess, *holders: int) -> None:
+    for holder in holders:
+        world.ledger.emit(ev.KeyShareRetired, 1, PEOPLE[holder], BitSet.of(holder))
+
+
+def test_a_study_whose_key_ended_is_let_go(finished: Recorded, tmp_path: Path) -> None:
+    """K3: nothing can be opened any more, so that no node begins another round."""
+    world = finished.again(tmp_path / "world")
+    tools, store = world.tools[0], world.store(0)
+    erase_shares(world, 3)
+    tidied(world, 0, at=10**9)
+    assert store.pins and tools.memory.get(kinds.LET_GO) is None, "three shares open a sum still"
+    erase_shares(world, 2)
+    end = retention.retained_until(len(world.ledger.events), 30)
+    for deeper, at in ((DEPTH - 1, end), (DEPTH, end - 1)):
+        tidied(world, 0, deeper, at)
+        assert store.pins and tools.memory.get(kinds.LET_GO) is None, "a reorganisation may bring the share back; or it is too early"
+    tidied(world, 0, at=end)
+    assert not store.pins and tools.memory.get(kinds.LET_GO) is not None
+    world.close()
+
+
+def late_blocks(world: InProcess, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """The chain's newest blocks are of this time, those with events of long before."""
+    last = len(world.ledger.events)
+    monkeypatch.setattr(Recorder, "block", lambda self, number: Head(number, bytes(32), number if number <= last else at))
+
+
+def test_a_study_that_nobody_goes_on_with_is_let_go_and_kept_again_when_somebody_does(
+    finished: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = finished.again(tmp_path / "world")
+    tools, store, study = world.tools[0], world.store(0), world.ledger.study()
+    tools.agreed = (store.add(b"spec"), store.add(b"transcript"))
+    assert study.latest is not None and not study.complete
+    rest = study.latest.ended_in + retention.REST_S
+    for deep, at in ((rest - 1, rest + 30 * retention.DAY_S), (rest, rest + 30 * retention.DAY_S - 1)):
+        late_blocks(world, monkeypatch, deep)
+        tidied(world, 0, 2 * DEPTH, at)
+        assert {*tools.agreed} < store.pins and tools.memory.get(kinds.LET_GO) is None
+    late_blocks(world, monkeypatch, rest)
+    tidied(world, 0, 2 * DEPTH, rest + 30 * retention.DAY_S)
+    assert not store.pins and tools.memory.get(kinds.LET_GO) == {"rounds": 1, "through": 1, "rests": True}
+    for other in (1, 2, 3):  # they were off all the time
+        tidied(world, other)
+        for cid in tools.agreed:
+            world.store(other).add(b"spec" if cid == tools.agreed[0] else b"transcript")
+    store.collect_garbage()
+    monkeypatch.undo()
+    world.play(reached(2, Phase.FINALISED))
+    adopted(world, 0)
+    tidied(world, 0)
+    blobs = {blob.cid for view in world.ledger.study().finalised for blob in round_blobs(tools.frame, view) if blob.kept}
+    assert store.pins == {*tools.agreed} | blobs and tools.memory.get(kinds.LACKING) == {"rounds": []}
+    world.close()
+
+
+def test_the_blobs_of_a_round_that_nobody_ends_are_let_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    world = InProcess(tmp_path / "stands", frame_of(PLAIN))
+    world.play(reached(1, Phase.REVEALED))
+    store = world.store(0)
+    assert store.pins
+    late = DEADLINE + retention.REST_S
+    late_blocks(world, monkeypatch, late)
+    tidied(world, 0, 2 * DEPTH, late + 30 * retention.DAY_S - 1)
+    assert store.pins
+    tidied(world, 0, 2 * DEPTH, late + 30 * retention.DAY_S)
+    assert not store.pins and list(pinned(world.tools[0], world.ledger.study())) == []
+    assert tidied(world, 0, 2 * DEPTH, late + 30 * retention.DAY_S) == 0
+    assert {"update", "update-blob"} <= kinds_left(world.tools[0], 1), "it can be gone on with all the same"
+    world.close()
+
+
+def test_scaffolds_variate_goes_when_the_key_ends_and_stays_while_a_study_rests(
+    finished: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = finished.again(tmp_path / "world")
+    tools, view = world.tools[0], world.ledger.round(1)
+    tools.memory.put(kinds.KEEP, view, b"variate", "control")
+    tidied(world, 0)
+    late_blocks(world, monkeypatch, 10**9)
+    tidied(world, 0, 2 * DEPTH, 10**9)
+    assert tools.memory.get(kinds.LET_GO) is not None and tools.memory.get(kinds.KEEP, view, "control") is not None
+    world.close()
+    monkeypatch.undo()
+    world = finished.again(tmp_path / "another")
+    tools = world.tools[0]
+    tools.memory.put(kinds.KEEP, view, b"variate", "control")
+    tidied(world, 0)
+    assert tools.memory.get(kinds.KEEP, view, "control") is not None
+    erase_shares(world, 2, 3)
+    tidied(world, 0, at=10**9)
+    assert tools.memory.get(kinds.LET_GO) is not None and tools.memory.get(kinds.KEEP, view, "control") is None
+    world.close()
 
 
 def test_what_was_to_be_looked_for_again_is_not_once_all_is_let_go(played: InProcess) -> None:
@@ -475,12 +617,70 @@ def test_a_running_round_is_not_forgotten() -> None:
     assert retention.forgettable(study, retention.Standing(0, frozenset(), True), 10**6, 0) == 0
 
 
-def test_a_study_is_over_when_no_node_goes_on() -> None:
-    voids = StudyView(1, max_voids=2, rounds={1: ended(1), 2: ended(2)})
-    assert retention.over(voids, QUORUM, False)
-    one = replace(voids, rounds={1: ended(1)})
-    assert not retention.over(one, QUORUM, False) and retention.over(one, QUORUM, True)
-    assert not retention.over(replace(voids, rounds={**voids.rounds, 3: replace(ended(3), phase=Phase.OPEN)}), QUORUM, False)
+KEY = retention.Terms(QUORUM, len(PEOPLE))
+OPENED = StudyView(1, max_voids=2, rules=RULES, participants=PEOPLE)
+
+
+def running(number: int, deadline: int = 9_000) -> RoundView:
+    return replace(ended(number), phase=Phase.OPEN, ended_in=0, deadline=deadline)
+
+
+def opened_wrong(view: RoundView) -> RoundView:
+    shares = tuple(Share(person, at, b"root", b"", "", b"") for at, person in enumerate(PEOPLE[:QUORUM], 1))
+    return replace(view, shares=shares, wrong=(Wrong(b"root", PEOPLE[3], 0, 1),))
+
+
+def with_rounds(*views: RoundView, **fields: Any) -> StudyView:
+    return replace(OPENED, rounds={view.id: view for view in views}, **fields)
+
+
+FINAL = ended(1, Phase.FINALISED)
+KEY_GONE = {PEOPLE[3]: 7, PEOPLE[1]: 25}
+WAYS = {
+    "complete": (with_rounds(FINAL, ended(2, Phase.FINALISED)), False, 20, 0, False),
+    "stopped early": (with_rounds(FINAL), True, 10, 0, False),
+    "too many void": (with_rounds(FINAL, ended(2), ended(3)), False, 30, 0, False),
+    "wrongly opened": (with_rounds(opened_wrong(FINAL)), False, 10, 0, False),
+    "wrongly opened, with a round that nobody ends": (with_rounds(opened_wrong(FINAL), running(2)), False, 0, 9_000, False),
+    "its key ended after a round": (with_rounds(FINAL, retired=KEY_GONE), False, 25, 0, False),
+    "its key ended before a round did": (with_rounds(FINAL, ended(2), ended(3, Phase.FINALISED), retired=KEY_GONE), False, 30, 0, False),
+    "its key ended before any round": (replace(OPENED, retired=KEY_GONE), False, 25, 0, False),
+    "too few enrolled": (replace(OPENED, participants=PEOPLE[:2]), False, 0, RULES.enrol_until, False),
+    "no first round": (OPENED, False, 0, RULES.enrol_until, True),
+    "no next round": (with_rounds(FINAL, ended(2)), False, 20, 0, True),
+    "a round that nobody ends": (with_rounds(FINAL, running(2)), False, 0, 9_000, True),
+    "a round of an ended key, which may finish": (with_rounds(running(2), retired=KEY_GONE), False, 0, 9_000, False),
+    "rounds that nobody finishes after that": (with_rounds(FINAL, ended(9), retired=KEY_GONE), False, 25, 0, False),
+    "more void rounds than too many": (with_rounds(FINAL, ended(2), ended(3), ended(4)), False, 30, 0, False),
+    "a round after too many void": (with_rounds(FINAL, ended(2), ended(3), running(4)), False, 0, 9_000, False),
+    "one share fewer": (with_rounds(FINAL, retired={PEOPLE[3]: 7}), False, 10, 0, True),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_in_which_a_study_ends_has_a_moment(way: str) -> None:
+    study, stopped, block, at, rests = WAYS[way]
+    if way == "complete":
+        study = replace(study, rules=replace(RULES, steps=2))
+    elif study.rules is not None:
+        study = replace(study, rules=replace(RULES, steps=9))
+    end = retention.end_of(study, replace(KEY, stopped=stopped))
+    assert end is not None and (end.block, end.at, end.rests) == (block, at, rests), end
+    assert end.moment(500) == (500 if block else at) + rests * retention.REST_S
+    assert f"| {re.sub('[0-9]+', 'N', end.why)} |" in STORAGE.read_text("utf-8")
+
+
+def test_what_was_let_go_is_kept_again_by_what_nobody_does_alone() -> None:
+    halted = {"rounds": 1, "through": 3, "rests": False}
+    void, final = with_rounds(FINAL, ended(2), ended(3), ended(4)), with_rounds(FINAL, ended(2), ended(3), ended(4, Phase.FINALISED))
+    assert not retention.goes_on(void, halted) and retention.goes_on(final, halted)
+    assert retention.goes_on(void, {**halted, "rests": True}) and not retention.goes_on(void, {**halted, "through": 4, "rests": True})
+    assert not retention.goes_on(final, {"rounds": 1}), "of before there were other ends than final ones"
+    assert not retention.goes_on(OPENED, {**halted, "through": 0})
+
+
+def test_of_a_study_that_was_never_opened_no_end_is_known() -> None:
+    assert retention.end_of(StudyView(1), KEY) is None
 
 
 def test_in_a_forgotten_round_only_its_end_is_decided() -> None:
