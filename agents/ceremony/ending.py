@@ -14,15 +14,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from defedbio.chain.bindings.participant_registry import ParticipantRegistry
-from defedbio.chain.events import KeyEpochProposed, StudyOpened, block_time, fetch_events
+from defedbio.chain.events import KeyEpochProposed, StudyOpened, fetch_events
 from defedbio.chain.values import KeyEpoch
 from defedbio.config import Home, erase, read_json, sync_folder, write_private
 from defedbio.domain import KeyEpochStatus
-from defedbio.errors import BlobUnavailable, InvalidInput, PeerFault
+from defedbio.errors import BlobUnavailable, InvalidInput
 from defedbio.network.transport import new_transport_key, published_transport_key
-from defedbio.protocol.reading import Reader
-from defedbio.protocol.retention import retained_until
-from defedbio.spec import DEFAULT_RETENTION_DAYS
+from defedbio.protocol.reading import Lifetime, Reader
 
 _FIELDS = {"public": str, "box": dict}
 
@@ -44,8 +42,7 @@ def opened_under(connection: Reader, epoch: int) -> list[int]:
 
 def studies_under(connection: Reader, epoch: int) -> list[StudyUnder]:
     """The same, with what they need by the time of the chain's newest block."""
-    now = connection.client.head().timestamp
-    return [StudyUnder(study, _need(connection, study, now)) for study in opened_under(connection, epoch)]
+    return [StudyUnder(study, _need(connection.lifetime(study))) for study in opened_under(connection, epoch)]
 
 
 def seats_of(connection: Reader, account: str) -> list[int]:
@@ -74,6 +71,28 @@ def check_seat(connection: Reader, epoch: int, account: str) -> KeyEpoch:
     return on_chain
 
 
+def keeps_transport_key(connection: Reader, home: Home, epoch: int, account: str) -> bool:
+    """Whether the own share was sealed to another transport key than the one that is here, so that this one need not go."""
+    on_chain = check_seat(connection, epoch, account)
+    return _sealed_to(connection, on_chain, account) not in (None, _public(home))
+
+
+def waiting(connection: Reader, home: Home, account: str, but: int | None = None) -> list[int]:
+    """The key epochs, `but` for one, whose share is not in the home yet, and is to be had with the transport key alone."""
+    client = connection.client
+    found = []
+    for epoch in seats_of(connection, account):
+        if epoch == but:
+            continue
+        on_chain = connection.keys.epoch_of(epoch)
+        waits = on_chain.status == KeyEpochStatus.PROPOSED and on_chain.holders.index(account) not in on_chain.confirmations
+        path = home.share(client.network.chain_id, client.network.contracts["KeyRegistry"], epoch)
+        usable = on_chain.status in (KeyEpochStatus.PROPOSED, KeyEpochStatus.ACTIVE)
+        if waits or (usable and account in on_chain.left and not path.exists()):
+            found.append(epoch)
+    return found
+
+
 def destroy(connection: Reader, home: Home, epoch: int, password: str) -> None:
     """Replace the transport key, erase the share, record that on the chain. Whether a study needs it still is for the caller to look at.
 
@@ -89,23 +108,13 @@ def destroy(connection: Reader, home: Home, epoch: int, password: str) -> None:
         connection.send(connection.keys.retire_share(f"epoch/{epoch}/retire/{account}", epoch))
 
 
-def _need(connection: Reader, study: int, now: int) -> str:
-    view = connection.study_view(study)
-    if not view.complete or view.head is None or view.rules is None:
-        steps = view.rules.steps if view.rules else 0
-        return f"it is not complete: {len(view.finalised)} of {steps} rounds are final"
-    ended = block_time(connection.client, connection.finalisation(view.head.id))
-    until = retained_until(ended, _retention_days(connection, study))
-    if now >= until:
+def _need(study: Lifetime) -> str:
+    if not study.ended:
+        steps = study.view.rules.steps if study.view.rules else 0
+        return f"it is not complete: {len(study.view.finalised)} of {steps} rounds are final"
+    if study.now >= study.kept_until:
         return ""
-    return f"its rounds are kept until {datetime.fromtimestamp(until, UTC):%Y-%m-%d}, so that they can be verified"
-
-
-def _retention_days(connection: Reader, study: int) -> int:
-    try:
-        return connection.spec(study)[1].retention_days
-    except (BlobUnavailable, PeerFault):
-        return DEFAULT_RETENTION_DAYS
+    return f"its rounds are kept until {datetime.fromtimestamp(study.kept_until, UTC):%Y-%m-%d}, so that they can be verified"
 
 
 def _sealed_to(connection: Reader, on_chain: KeyEpoch, account: str) -> str | None:
@@ -121,8 +130,7 @@ def _sealed_to(connection: Reader, on_chain: KeyEpoch, account: str) -> str | No
 def _replace_transport_key(connection: Reader, home: Home, epoch: int, sealed_to: str | None, password: str) -> None:
     """Have another transport key than the one that the share was sealed to, here and in the profile, and erase that."""
     fresh, old = home.next_transport, home.transport.with_name("transport.erase")
-    current = read_json(home.transport, "transport key", "restore it from a backup", _FIELDS)["public"]
-    if sealed_to in (None, current):
+    if sealed_to in (None, _public(home)):
         _check_unneeded(connection, home, epoch)
         if not fresh.exists():
             write_private(fresh, new_transport_key(password))
@@ -138,19 +146,14 @@ def _replace_transport_key(connection: Reader, home: Home, epoch: int, sealed_to
     erase(old)
 
 
+def _public(home: Home) -> str:
+    return str(read_json(home.transport, "transport key", "restore it from a backup", _FIELDS)["public"])
+
+
 def _check_unneeded(connection: Reader, home: Home, epoch: int) -> None:
-    """Raises InvalidInput if the share of another epoch is not in the home yet, and so is to be had with the transport key alone."""
-    client, account = connection.client, connection.client.address
-    for other in seats_of(connection, account):
-        if other == epoch:
-            continue
-        on_chain = connection.keys.epoch_of(other)
-        waits = on_chain.status == KeyEpochStatus.PROPOSED and on_chain.holders.index(account) not in on_chain.confirmations
-        path = home.share(client.network.chain_id, client.network.contracts["KeyRegistry"], other)
-        usable = on_chain.status in (KeyEpochStatus.PROPOSED, KeyEpochStatus.ACTIVE)
-        lost = usable and account in on_chain.left and not path.exists()
-        if waits or lost:
-            raise InvalidInput(
-                f"the share of key epoch {other} may be sealed to the transport key that has to go, and is not here yet",
-                f"run `defedbio ceremony confirm --epoch {other}` first",
-            )
+    """Raises InvalidInput if the share of another epoch is to be had with the transport key alone."""
+    for other in waiting(connection, home, connection.client.address, but=epoch):
+        raise InvalidInput(
+            f"the share of key epoch {other} may be sealed to the transport key that has to go, and is not here yet",
+            f"run `defedbio ceremony confirm --epoch {other}` first",
+        )

@@ -45,7 +45,7 @@ def destroy(
     epoch: EpochOption,
     yes: Annotated[bool, typer.Option("--yes", help="Do it without being asked; what it means is printed all the same.")] = False,
     even_if_needed: Annotated[
-        bool, typer.Option("--even-if-needed", help="Also while a study under the key is not over, or its rounds are still to be kept.")
+        bool, typer.Option("--even-if-needed", help="Also while a study needs the share, or another network may need the transport key.")
     ] = False,
     home: HomeOption = HOME,
     network: NetworkOption = NETWORK,
@@ -78,6 +78,7 @@ def _meaning(ending: Ending) -> list[str]:
         f"key epoch {share.epoch}, {share.threshold} of {share.holders}: the share here is erased, with the transport key it was sealed to",
         f"  {ending.left} shares are left afterwards: {after}",
         *(f"  NEEDED BY study {need.study}: {need.why}" for need in ending.needs),
+        *(f"  NEEDED ELSEWHERE? {why}" for why in ending.elsewhere),
         "  backups of this home that hold the share have to be destroyed as well; what a disk keeps of an erased file cannot be seen",
     ]
     return lines

@@ -10,7 +10,8 @@ from defedbio.ceremony import ending
 from defedbio.client.session import Session
 from defedbio.client.values import Value
 from defedbio.domain import KeyEpochStatus
-from defedbio.errors import InvalidInput
+from defedbio.errors import DefedError, InvalidInput
+from defedbio.network import known
 from defedbio.nodes.watching.running import running_agent
 from defedbio.protocol.reading import Reader
 
@@ -41,11 +42,12 @@ class Need(Value):
 
 @dataclass(frozen=True)
 class Ending(Value):
-    """What destroying a share means: `share` as it is before, `needs` of studies that are not over, and `left` shares afterwards. `done`
-    says that it happened, now or before."""
+    """What destroying a share means: `share` as it is before, `needs` of studies that are not over, `elsewhere` in words why another
+    network may need the transport key that goes with it, and `left` shares afterwards. `done` says that it happened, now or before."""
 
     share: OwnShare
     needs: tuple[Need, ...]
+    elsewhere: tuple[str, ...]
     left: int
     done: bool = False
 
@@ -75,10 +77,11 @@ class Keys:
         Args:
             accept: do it; without, and without `confirm`, nothing happens, and the result says what would.
             confirm: else decides; gets what it means.
-            even_if_needed: also while studies under the key are not over: no `left` of their holders may be able to open their rounds.
+            even_if_needed: also while studies under the key are not over: no `left` of their holders may be able to open their rounds; and
+                where another network may need the transport key: a share that is sealed to it there is lost.
 
         Raises:
-            InvalidInput: if there is no such seat, a study needs the share or an agent of one runs.
+            InvalidInput: if there is no such seat, a study needs the share, another network the transport key, or an agent of a study runs.
 
         Example:
             client.key.destroy(1).needs  # of which studies; then: client.key.destroy(1, accept=True)
@@ -89,8 +92,8 @@ class Keys:
             return replace(asked, done=True)
         if not accept and (confirm is None or not confirm(asked)):
             return asked
-        if asked.needs and not even_if_needed:
-            reasons = "; ".join(f"study {need.study}: {need.why}" for need in asked.needs)
+        if (asked.needs or asked.elsewhere) and not even_if_needed:
+            reasons = "; ".join([*(f"study {need.study}: {need.why}" for need in asked.needs), *asked.elsewhere])
             raise InvalidInput(f"the share of key epoch {epoch} may be needed still: {reasons}", "wait, or pass --even-if-needed")
         with self._session.signing() as connection:
             self._check_idle(connection, epoch)
@@ -101,7 +104,26 @@ class Keys:
         ending.check_seat(connection, epoch, account)
         share = self._share(connection, epoch, account)
         needs = tuple(Need(under.study, under.needs) for under in ending.studies_under(connection, epoch) if under.needs)
-        return Ending(share, needs, share.left - (not share.retired))
+        return Ending(share, needs, self._elsewhere(connection, epoch, account), share.left - (not share.retired))
+
+    def _elsewhere(self, connection: Reader, epoch: int, account: str) -> tuple[str, ...]:
+        """Why another network may need the transport key, which serves all. What cannot be asked may need it."""
+        home, here = self._session.home, self._session.network
+        networks = known.others(home, here)
+        found = [
+            f"{trace}: its network is not known here, and may need the transport key" for trace in known.unknown(home, [here, *networks])
+        ]
+        if (not networks and not found) or ending.keeps_transport_key(connection, home, epoch, account):
+            return ()
+        for network in networks:
+            where = f"chain {network.chain_id}, KeyRegistry {network.contracts['KeyRegistry']}"
+            try:
+                waiting = ending.waiting(self._session.reader_of(network), home, account)
+            except DefedError as error:
+                found.append(f"{where}: it may need the transport key, and cannot be asked: {error.message}")
+                continue
+            found += [f"{where}: the share of key epoch {number} may be sealed to the transport key, and is not here" for number in waiting]
+        return tuple(found)
 
     def _share(self, connection: Reader, epoch: int, account: str) -> OwnShare:
         on_chain = connection.keys.epoch_of(epoch)

@@ -6,6 +6,8 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 
 from defedbio.ceremony import dealer, ending
 from defedbio.chain.events import KeyShareRetired
+from defedbio.chain.network import Contracts, Network
 from defedbio.client.keys import Keys
 from defedbio.config import Home, write_private
 from defedbio.crypto.ceremony import open_share
@@ -23,6 +26,7 @@ from defedbio.crypto.vault import seal_with_password
 from defedbio.domain import KeyEpochStatus, Phase
 from defedbio.errors import BlobUnavailable, ChainUnreachable, InvalidInput, InvalidKey, StudyHalted
 from defedbio.network.acceptance import accept
+from defedbio.network.known import remember
 from defedbio.network.shares import write_share
 from defedbio.network.transport import TRANSPORT_LABEL, private_transport_key, published_transport_key
 from defedbio.nodes.backup import back_up
@@ -33,6 +37,7 @@ from defedbio.protocol.journal import Journal, snapshot
 from defedbio.protocol.memory import open_journal
 from defedbio.protocol.reading import Reader
 from defedbio.protocol.restored import mark
+from defedbio.spec import DEFAULT_RETENTION_DAYS
 from tests.adversary.arena import Arena, Member, reached
 from tests.adversary.faults import faulty_rpc
 from tests.adversary.frame import Attack
@@ -184,8 +189,8 @@ def home_of(arena: Arena, member: Member, folder: Path) -> Home:
     return home
 
 
-def as_session(arena: Arena, member: Member, home: Home) -> Any:
-    """A member's login as the client has it."""
+def as_session(arena: Arena, member: Member, home: Home, elsewhere: Callable[[Network], Reader] | None = None) -> Any:
+    """A member's login as the client has it, which reads other networks as `elsewhere` does."""
 
     @contextmanager
     def signing() -> Iterator[Reader]:
@@ -193,6 +198,7 @@ def as_session(arena: Arena, member: Member, home: Home) -> Any:
 
     return SimpleNamespace(
         reader=lambda: arena.reader(member),
+        reader_of=elsewhere,
         own_address=lambda: member.address,
         home=home,
         network=arena.network,
@@ -296,6 +302,9 @@ def test_a_share_that_is_said_to_be_erased_and_is_not(
         assert connection.keys.epoch_of(epoch).status == KeyEpochStatus.RETIRED
         with pytest.raises(StudyHalted, match="fewer than 3 shares of its key are left"):
             arena.play(reached(2, Phase.OPEN))
+        over = connection.lifetime(arena.study)
+        assert over.ended and over.end is not None and over.end.why == "fewer shares of its key are left than open a sum"
+        assert over.end.block == max(over.view.retired.values()) and over.view.retired.keys() == {victim.address, second.address}
     with attack.unlearnt("anything with the share, which another transport key does not open"):
         assert not opens(arena, home, victim, transcript)
         arena.check_opened()
@@ -313,7 +322,7 @@ def test_a_key_that_is_destroyed_while_its_studies_run(attack: Attack, arena: Ar
         assert running.needs == "it is not complete: 0 of 1 rounds are final"
         assert kept.needs.startswith("its rounds are kept until 20")
     with attack.works("the same once the study is complete and its time is over"):
-        arena.skip(ending.DEFAULT_RETENTION_DAYS * 24 * 3600)
+        arena.skip(DEFAULT_RETENTION_DAYS * 24 * 3600)
         assert [under.needs for under in ending.studies_under(connection, epoch)] == [""]
     with attack.unlearnt("anything: nothing was sent"):
         assert retirements(arena) == []
@@ -342,3 +351,44 @@ def test_a_key_that_is_destroyed_when_its_transcript_is_gone(
         assert retirements(arena) == [holder.address]
     with attack.unlearnt("the share, with the copy and all that is left in the holder's home"):
         assert not opens(arena, home, holder, transcript)
+
+
+def test_a_transport_key_that_another_network_needs(attack: Attack, arena: Arena, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(seal_with_password, "__defaults__", (CHEAP,))
+    epoch, holder = arena.frame.spec.key_epoch, arena.members[1]
+    home, transcript = home_of(arena, holder, tmp_path), arena.reader(holder).transcript(epoch)[1]
+    monkeypatch.setattr(ending, "studies_under", lambda connection, epoch: [])
+    attack.by("an operator who ends its share on one network, while a key is dealt to it on another, or was and its share is not here yet")
+    another = Network(7, "http://another:8545", Contracts.of(*(f"0x{number:040x}" for number in range(1, 5))))
+    answers: list[Exception | None] = [ChainUnreachable("nobody answers"), None]
+
+    def elsewhere(network: Network) -> Reader:
+        assert network == another
+        if (error := answers.pop(0)) is not None:
+            raise error
+        client = copy(holder.client)  # where it holds a share of a key, and the home has none of that chain
+        client.network = Network(7, arena.network.rpc, arena.network.contracts)
+        return replace(arena.reader(holder), client=client)
+
+    keys = Keys(as_session(arena, holder, home, elsewhere))
+    with attack.sends("the end of a share, with the transport key to which shares of both networks are sealed"):
+        remember(home, another)
+        tried = [keys.destroy(epoch).elsewhere for _ in range(2)]
+        answers += [None]
+        with pytest.raises(InvalidInput, match=f"chain 7.*the share of key epoch {epoch} may be sealed to the transport key"):
+            keys.destroy(epoch, accept=True)
+        (home.root / "shares" / f"9-0x{9:040x}-1.json").write_text("{}")
+        answers += [None]
+        with pytest.raises(InvalidInput, match=f"contract 0x{9:040x} on chain 9: its network is not known here"):
+            keys.destroy(epoch, accept=True)
+    with attack.seen(
+        "by the command, which asks every network that the home knows, and takes one that does not answer for one that needs it"
+    ):
+        (silent,), (waiting,) = tried
+        assert silent.startswith("chain 7") and "cannot be asked: nobody answers" in silent
+        assert waiting.startswith("chain 7") and waiting.endswith("is not here")
+    with attack.works("nothing has changed: the home has its transport key and its share, and the chain says nothing"):
+        assert opens(arena, home, holder, transcript) and retirements(arena) == []
+    with attack.unlearnt("anything: nothing was sent; the operator's explicit word does it all the same"):
+        answers += [None]
+        assert keys.destroy(epoch, accept=True, even_if_needed=True).done and retirements(arena) == [holder.address]
