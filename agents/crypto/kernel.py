@@ -85,6 +85,11 @@ class Modulus:
 
 @lru_cache(maxsize=16)
 def modulus(n: int, pairs: bool = False) -> Modulus:
+    """An odd n of at most `MAX_BITS` bits, kept for the next call: of a secret one `make_modulus` leaves nothing behind."""
+    return make_modulus(n, pairs)
+
+
+def make_modulus(n: int, pairs: bool = False) -> Modulus:
     """An odd n of at most `MAX_BITS` bits."""
     limbs = max(8, -(-(n.bit_length() + FREE_BITS) // (4 * LIMB_BITS)) * 4)
     r = 1 << LIMB_BITS * limbs
@@ -102,6 +107,18 @@ def powers(field: Modulus, bases: Sequence[int], exponent: int, portable: bool =
     """[b^exponent for b in bases], bases in [0, value), exponent >= 0."""
     written = exponent.to_bytes(max(1, (exponent.bit_length() + 7) // 8), "little")
     return field.read(_call().powers(field.constants, field.write(bases), written, portable))
+
+
+def column_powers(field: Modulus, rows: Sequence[Sequence[int]], exponents: Sequence[Sequence[int]], portable: bool = False) -> list[int]:
+    """Position by position the product over all rows of base^exponent; bases in [0, value), exponents >= 0."""
+    length = max(1, *((e.bit_length() + 7) // 8 for row in exponents for e in row))
+    found: list[int] = []
+    for start in range(0, len(rows[0]), COLUMNS):
+        part = slice(start, start + COLUMNS)
+        written = b"".join([e.to_bytes(length, "little") for row in exponents for e in row[part]])
+        bases = _written(field, [row[part] for row in rows])
+        found += field.read(_call().column_powers(field.constants, bases, written, len(rows), length, portable))
+    return found
 
 
 class Comb:

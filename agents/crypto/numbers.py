@@ -66,6 +66,40 @@ def powmod_bases(bases: Sequence[int], exponent: int, modulus: int, squared: boo
     return [int(x) for x in gmpy2.powmod_base_list([mpz(b) for b in bases], mpz(exponent), mpz(whole))]
 
 
+def column_powers(rows: Sequence[Sequence[int]], exponents: Sequence[Sequence[int]], modulus: int, squared: bool = False) -> list[int]:
+    """Position by position the product over all rows of base^exponent, every exponent another and >= 0; rows are equally long.
+
+    Raises:
+        InvalidInput: unless there are as many exponents as bases, or when an exponent is negative.
+    """
+    if [len(row) for row in rows] != [len(row) for row in exponents] or len({len(row) for row in rows}) > 1:
+        raise InvalidInput("as many exponents as bases are needed")
+    if any(e < 0 for row in exponents for e in row):
+        raise InvalidInput("the exponent must not be negative")
+    if not rows or not rows[0]:
+        return []
+    whole = modulus * modulus if squared else modulus
+    if _for_kernel(modulus, len(rows[0]), squared):
+        return kernel.column_powers(kernel.modulus(modulus, squared), [[x % whole for x in row] for row in rows], exponents)
+    powers = [[powmod(b, e, whole) for b, e in zip(row, those, strict=True)] for row, those in zip(rows, exponents, strict=True)]
+    return [_product(column, whole) for column in zip(*powers, strict=True)]
+
+
+class SecretModulus:
+    """Lists of powers modulo the square of a secret odd number, of which no cache keeps anything."""
+
+    def __init__(self, n: int) -> None:
+        self._n, self._square = n, n * n
+        self._field = kernel.make_modulus(n, pairs=True) if _for_kernel(n, LEAST_SQUARED, True) else None
+
+    def powers(self, bases: Sequence[int], exponent: int) -> list[int]:
+        """[b^exponent mod n² for b in bases], exponent >= 0, the GIL released."""
+        reduced = [b % self._square for b in bases]
+        if self._field is not None:
+            return kernel.powers(self._field, reduced, exponent)
+        return [int(x) for x in gmpy2.powmod_base_list([mpz(b) for b in reduced], mpz(exponent), mpz(self._square))]
+
+
 def _for_kernel(modulus: int, numbers: int, squared: bool) -> bool:
     least = LEAST_SQUARED if squared else LEAST_FOR_KERNEL
     return numbers >= least and modulus % 2 == 1 and 2 < modulus.bit_length() <= kernel.MAX_BITS and kernel.usable()
@@ -295,6 +329,11 @@ def random_bits(rand: Rand, bits: int) -> int:
     return int.from_bytes(data, "big") >> (8 * length - bits)
 
 
+def primes_below(bound: int) -> list[int]:
+    """All primes below a bound of at most 2^17."""
+    return [prime for prime in _small_primes() if prime < bound]
+
+
 @lru_cache(maxsize=1)
 def _small_primes() -> tuple[int, ...]:
     sieve = np.ones(SIEVE_LIMIT, dtype=bool)
@@ -310,7 +349,7 @@ def has_factor_below(value: int, bound: int) -> bool:
     return gcd(value, _primorial(bound)) != 1
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _primorial(bound: int) -> int:
     return int(gmpy2.primorial(bound - 1))
 
@@ -318,6 +357,14 @@ def _primorial(bound: int) -> int:
 def is_prime(value: int) -> bool:
     """Miller-Rabin with 40 rounds (and what gmpy2 does before it)."""
     return bool(gmpy2.is_prime(value, MILLER_RABIN_ROUNDS))
+
+
+def prime(bits: int, rand: Rand) -> int:
+    """A prime of exactly `bits` bits with the two highest set: the first after a random number, so not quite uniform."""
+    while True:
+        found = int(gmpy2.next_prime(3 << (bits - 2) | random_bits(rand, bits - 2)))
+        if found.bit_length() == bits and is_prime(found):
+            return found
 
 
 def safe_prime(bits: int, rand: Rand) -> int:

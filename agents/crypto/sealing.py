@@ -32,6 +32,12 @@ def transport_public(private: bytes) -> bytes:
     return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
 
 
+def check_transport_key(public: bytes) -> None:
+    """Raises InvalidKey unless something can be sealed for the public key."""
+    _check(public)
+    _shared(bytes(KEY_BYTES), public)
+
+
 def seal(public: bytes, plaintext: bytes, context: bytes, rand: Rand) -> bytes:
     """Seal for the owner of `public`: 48 bytes longer than the plaintext.
 
@@ -61,11 +67,14 @@ def unseal(private: bytes, sealed: bytes, context: bytes) -> bytes:
 
 
 def _derive(private: bytes, public: bytes, salt: bytes, context: bytes) -> bytes:
+    return HKDF(hashes.SHA256(), 32, salt, _DOMAIN + len(context).to_bytes(8, "big") + context).derive(_shared(private, public))
+
+
+def _shared(private: bytes, public: bytes) -> bytes:
     try:
-        secret = X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(public))
+        return X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(public))
     except ValueError:
         raise InvalidKey("the transport key is not a usable X25519 point") from None
-    return HKDF(hashes.SHA256(), 32, salt, _DOMAIN + len(context).to_bytes(8, "big") + context).derive(secret)
 
 
 def _check(key: bytes) -> None:

@@ -433,6 +433,21 @@ static PyObject *py_multi_powers(PyObject *self, PyObject *args) {
     return finish(&c);
 }
 
+static PyObject *py_column_powers(PyObject *self, PyObject *args) {
+    Call c = {0};
+    Py_ssize_t depth, length;
+    if (!PyArg_ParseTuple(args, MODULUS "y*y*nnp", MODULUS_OF(c), &c.first, &c.second, &depth, &length, &c.portable)) return NULL;
+    if (read_job(&c)) {
+        const Py_ssize_t bytes = (Py_ssize_t)c.job.bytes, count = c.first.len / bytes;
+        if ((depth >= 1 && depth <= count && c.first.len % (depth * bytes) == 0 && length >= 1 && length <= INT32_MAX / 8 &&
+             c.second.len % length == 0 && c.second.len / length == count) ||
+            refuse("bases or exponents of the wrong length"))
+            if (make_room(&c, c.first.len / depth, (size_t)depth << window_for((int)length * 8)))
+                CALCULATE(column_powers, c.first.buf, (size_t)(count / depth), (size_t)depth, c.second.buf, (size_t)length);
+    }
+    return finish(&c);
+}
+
 static PyObject *py_keccak(PyObject *self, PyObject *args) {
     PyObject *result = NULL;
     Py_buffer messages;
@@ -575,6 +590,7 @@ static PyMethodDef methods[] = {
     {"comb_powers", py_comb_powers, METH_VARARGS, "(modulus, table, digits, exponents, portable) -> bytes"},
     {"products", py_products, METH_VARARGS, "(modulus, numbers, fixes, depth, prefixes, portable) -> bytes"},
     {"multi_powers", py_multi_powers, METH_VARARGS, "(modulus, bases, digits, rows, radix, whole, portable) -> a number for each row"},
+    {"column_powers", py_column_powers, METH_VARARGS, "(modulus, rows of bases, rows of exponents, rows, bytes of an exponent, portable) -> bytes"},
     {"three_squares", py_three_squares, METH_VARARGS, "(numbers, seed) -> three words for each, with any processor"},
     {"ternary_apply", py_ternary_apply, METH_VARARGS, "(matrix, bytes of a column's bits, words, portable) -> sums of each row's half words"},
     {"ternary_transpose", py_ternary_transpose, METH_VARARGS,

@@ -651,3 +651,38 @@ FN void NAME(multi_powers)(
         NAME(store)(j, x, out + rows * j->bytes, j->bytes, 1, &a->scratch);
     }
 }
+
+/* Column by column the product of base^exponent over `depth` rows of bases, each with an exponent of its own: eight columns lie side by side, each
+   lane picks from tables of its own bases' powers, and a column's bases share its squarings (Straus 1964). */
+FN void NAME(column_powers)(const Job *j, Arena *a, const uint8_t *bases, size_t columns, size_t depth, const uint8_t *exponents, size_t exponent_bytes, uint8_t *out) {
+    const size_t W = (size_t)j->width, stride = stride_of(W);
+    const int length = (int)exponent_bytes * 8, bits = window_for(length);
+    const size_t radix = (size_t)1 << bits;
+    V *x = a->first, *base = a->second, *entry = a->third;
+    uint64_t *tables = (uint64_t *)a->table, *picked[LANES];
+    for (size_t c = 0; c < columns; c += LANES) {
+        for (size_t t = 0; t < depth; t++) {
+            uint64_t *table = tables + t * LANES * radix * stride;
+            NAME(enter)(j, base, bases + (t * columns + c) * j->bytes, columns - c, x, &a->scratch);
+            NAME(spread)(x, j->one, j->width);
+            for (size_t d = 0; d < radix; d++) {
+                if (d) NAME(by)(j, x, x, base, &a->scratch);
+                NAME(lay)(table + d * stride, radix, stride, x, W);
+            }
+        }
+        NAME(spread)(x, j->one, j->width);
+        for (int w = (length + bits - 1) / bits; w-- > 0;) {
+            for (int i = 0; i < bits; i++) NAME(twice_by)(j, x, x, &a->scratch);
+            for (size_t t = 0; t < depth; t++) {
+                for (size_t l = 0; l < LANES; l++) {
+                    const uint8_t *exponent = exponents + (t * columns + (c + l < columns ? c + l : c)) * exponent_bytes;
+                    picked[l] = tables + ((t * LANES + l) * radix + window_of(exponent, length, w * bits, bits)) * stride;
+                }
+                NAME(transpose)(entry, picked, stride);
+                NAME(by)(j, x, x, entry, &a->scratch);
+            }
+        }
+        NAME(plain)(j, x, x, entry, &a->scratch);
+        NAME(store)(j, x, out + c * j->bytes, j->bytes, columns - c, &a->scratch);
+    }
+}

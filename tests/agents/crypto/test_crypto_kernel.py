@@ -90,6 +90,22 @@ def test_rows_of_products_of_powers(
 
 
 @needs_kernel
+@settings(deadline=None, max_examples=40)
+@given(problems(), st.integers(1, 3), st.integers(0, 90), st.randoms(use_true_random=False))
+def test_columns_of_products_of_powers(problem: tuple[kernel.Modulus, list[int]], depth: int, bits: int, chance: random.Random) -> None:
+    """Every base with an exponent of its own."""
+    field, bases = problem
+    rows = [bases, *([chance.choice(bases) for _ in bases] for _ in range(depth - 1))]
+    exponents = [[chance.choice([0, (1 << bits) - 1, chance.getrandbits(bits)]) for _ in row] for row in rows]
+    want = [1 % field.value] * len(bases)
+    for row, those in zip(rows, exponents, strict=True):
+        want = [x * pow(b, e, field.value) % field.value for x, b, e in zip(want, row, those, strict=True)]
+    for portable in forms():
+        assert kernel.column_powers(field, rows, exponents, portable) == want
+    assert numbers.column_powers(rows, exponents, field.n, field.pairs) == want
+
+
+@needs_kernel
 def test_more_bases_than_one_call_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "BASES", 16)
     field, bases = kernel.modulus(1_000_003), list(range(2, 42))
