@@ -13,6 +13,7 @@ from typing import Any
 
 from defedbio import foreign_json
 from defedbio.crypto import numbers, sealing
+from defedbio.crypto.keygen import boxes
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.numbers import Rand
 from defedbio.crypto.paillier import PublicKey
@@ -22,7 +23,7 @@ from defedbio.domain import MIN_MODULUS_BITS
 from defedbio.errors import BadTranscript, InvalidInput, InvalidKey
 
 FORMAT = "defedbio-ceremony/2"
-KIND = "dealer"
+DEALER, DISTRIBUTED = "dealer", "distributed"
 MAX_BYTES = 1 << 20
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _NUMBERS = ("commitments", "verification_keys", "roots", "square_roots")
@@ -44,13 +45,18 @@ class Holder:
 
 @dataclass(frozen=True)
 class CeremonyTranscript:
-    """Everything public about a key epoch. holders[i] has the share at x = i + 1, sealed in sealed_shares[i]."""
+    """Everything public about a key epoch. holders[i] has the share at x = i + 1, sealed in sealed_shares[i].
+
+    Of a distributed key (docs/ceremony.md) the number of its `ceremony` is there, the holders' transport keys are those of this ceremony,
+    and sealed_shares[i] are t boxes of sub-shares, one after the other.
+    """
 
     chain_id: int
     registry: str
     holders: tuple[Holder, ...]
     key: ThresholdKey
     sealed_shares: tuple[bytes, ...]
+    ceremony: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "registry", _address(self.registry, "the key registry"))
@@ -60,12 +66,24 @@ class CeremonyTranscript:
             raise BadTranscript("the transcript needs one sealed share a holder")
         if len({holder.address for holder in self.holders}) != len(self.holders):
             raise BadTranscript("the transcript names a holder twice")
-        if any(len(box) != self.key.public_key.modulus_bytes + sealing.OVERHEAD for box in self.sealed_shares):
+        if self.key.distributed != (self.ceremony is not None) or not 0 <= (self.ceremony or 0) < 1 << 64:
+            raise BadTranscript("the transcript needs a ceremony's number of 64 bits for a distributed key, and none for a dealt one")
+        if any(len(box) != self._sealed_bytes for box in self.sealed_shares):
             raise BadTranscript("a sealed share has a wrong length")
 
     @property
     def threshold(self) -> int:
         return self.key.threshold
+
+    @property
+    def kind(self) -> str:
+        return DISTRIBUTED if self.key.distributed else DEALER
+
+    @property
+    def _sealed_bytes(self) -> int:
+        if self.key.distributed:
+            return self.threshold * boxes.box_bytes(self.key.public_key.bits, self.threshold, self.key.holders)
+        return self.key.public_key.modulus_bytes + sealing.OVERHEAD
 
     @property
     def hash(self) -> bytes:
@@ -81,7 +99,7 @@ class CeremonyTranscript:
         size = self.key.public_key.modulus_bytes
         value = {
             "format": FORMAT,
-            "kind": KIND,
+            "kind": self.kind,
             "chain_id": self.chain_id,
             "registry": self.registry,
             "threshold": self.key.threshold,
@@ -94,6 +112,7 @@ class CeremonyTranscript:
             "square_roots": [_hex(x, size) for x in self.key.square_roots],
             "factors": "0x" + self.key.factors.to_bytes(self.key.public_key.bits).hex(),
             "sealed_shares": ["0x" + box.hex() for box in self.sealed_shares],
+            **({} if self.ceremony is None else {"ceremony": self.ceremony}),
         }
         return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
@@ -110,10 +129,10 @@ class CeremonyTranscript:
                 f"the transcript is not of the format {FORMAT}, in which a key proves that no prime factor of its modulus is small",
                 "have a new key dealt: defedbio ceremony deal",
             )
-        if set(value) != _FIELDS:
-            raise BadTranscript("the transcript has missing or unknown fields")
-        if value["kind"] != KIND:
+        if value.get("kind") not in (DEALER, DISTRIBUTED):
             raise BadTranscript("the transcript has a kind that this version does not read")
+        if set(value) != (_FIELDS | {"ceremony"} if value["kind"] == DISTRIBUTED else _FIELDS):
+            raise BadTranscript("the transcript has missing or unknown fields")
         try:
             transcript = _parse(value, minimum_bits)
         except (InvalidInput, ValueError, TypeError, KeyError) as fault:
@@ -171,14 +190,26 @@ def open_share(transcript: CeremonyTranscript, position: int, transport_private:
     holder = transcript.holders[position]
     if sealing.transport_public(transport_private) != holder.transport_key:
         raise InvalidKey(f"the transport key is not the one that the transcript names for position {position}")
-    context = seal_context(transcript.chain_id, transcript.registry, holder.address, position, transcript.key.public_key)
     try:
+        if transcript.ceremony is not None:
+            return boxes.share_of(transcript.key, position + 1, _sub_shares(transcript, transcript.ceremony, position, transport_private))
+        context = seal_context(transcript.chain_id, transcript.registry, holder.address, position, transcript.key.public_key)
         value = numbers.from_bytes(sealing.unseal(transport_private, transcript.sealed_shares[position], context))
         share = KeyShare(position + 1, value)
         share.check(transcript.key)
     except InvalidKey as fault:
         raise BadTranscript(f"the share at position {position} is wrong: {fault.message}", "reject the key epoch") from None
     return share
+
+
+def _sub_shares(transcript: CeremonyTranscript, ceremony: int, position: int, transport_private: bytes) -> list[int]:
+    """What every contributor sealed to the holder."""
+    key, address = transcript.key, transcript.holders[position].address
+    to = boxes.Recipient(transcript.chain_id, transcript.registry, ceremony, address, position)
+    size = boxes.box_bytes(key.public_key.bits, key.threshold, key.holders)
+    sealed = transcript.sealed_shares[position]
+    parts = (sealed[i : i + size] for i in range(0, len(sealed), size))
+    return [boxes.unseal(box, to, contributor, transport_private, key.public_key) for contributor, box in enumerate(parts)]
 
 
 def seal_context(chain_id: int, registry: str, address: str, position: int, key: PublicKey) -> bytes:
@@ -200,6 +231,9 @@ def _parse(value: Mapping[str, Any], minimum_bits: int) -> CeremonyTranscript:
     commitments, verification_keys, roots, square_roots = (tuple(_number(x) for x in value[name]) for name in _NUMBERS)
     if type(value["threshold"]) is not int or type(value["chain_id"]) is not int:
         raise InvalidInput("threshold and chain id must be integers")
+    distributed = value["kind"] == DISTRIBUTED
+    if distributed and type(value["ceremony"]) is not int:
+        raise InvalidInput("the ceremony's number must be an integer")
     public = PublicKey.from_modulus(_number(value["modulus"]), minimum_bits)
     key = ThresholdKey(
         public,
@@ -211,8 +245,10 @@ def _parse(value: Mapping[str, Any], minimum_bits: int) -> CeremonyTranscript:
         roots,
         square_roots,
         FactorsProof.from_bytes(_bytes(value["factors"]), public.bits),
+        distributed,
     )
-    return CeremonyTranscript(value["chain_id"], value["registry"], holders, key, tuple(_bytes(x) for x in value["sealed_shares"]))
+    sealed = tuple(_bytes(x) for x in value["sealed_shares"])
+    return CeremonyTranscript(value["chain_id"], value["registry"], holders, key, sealed, value["ceremony"] if distributed else None)
 
 
 def _reason(fault: Exception) -> str:

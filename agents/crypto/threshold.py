@@ -4,6 +4,9 @@ n = pq with p = 2p'+1 and q = 2q'+1 safe primes, m = p'q', d = n^-1 mod m, f of 
 v is a square hashed from n; A_k = v^(a_k) mod n commit to the coefficients a_k of f. A ciphertext is c = A^n (1+n)^M mod n², so the
 n-th root of c mod n opens it. Shares are x_i = c^(2Δ s_i) mod n with Δ = T!, and prod (x_i²)^(λ_i) = A^D with D = 4Δ².
 
+A key that no dealer made (`keygen`, docs/ceremony.md) has primes that are not safe, and f over the integers with f(0) = Δ d, where
+n d = 1 mod φ(n): then A_0^n = v^Δ and D = 4Δ³, and shares are longer than n.
+
 An opening is (w, M) with w = min(W, n - W), W = A^D mod n. It holds when 1 <= w < n/2, w has Jacobi symbol 1, 0 <= M < n and
 (w^n (1+n)^(D M))² = c^(2D) mod n²: exactly one pair does, see `check_openings`.
 """
@@ -21,6 +24,7 @@ from defedbio.crypto.numbers import Rand
 from defedbio.crypto.paillier import MAX_MODULUS_BITS, PublicKey, check_ciphertexts
 from defedbio.crypto.proofs import factors, two_primes
 from defedbio.crypto.proofs.factors import FactorsProof
+from defedbio.crypto.share_sizes import share_bits
 from defedbio.crypto.transcript import hash_to_number
 from defedbio.domain import MAX_HOLDERS, MIN_MODULUS_BITS
 from defedbio.errors import BadOpening, BadShare, BadTranscript, InvalidInput, InvalidKey
@@ -35,7 +39,7 @@ class ThresholdKey:
     """What the ceremony makes public. `check` says whether it is sound; the constructor only refuses impossible shapes.
 
     commitments are A_0..A_(t-1), verification_keys v_1..v_T, roots the n-th roots that show gcd(n, φ(n)) = 1; square_roots show that n is a
-    product of two primes, and factors that neither is small.
+    product of two primes, and factors that neither is small. `distributed` keys are those that no dealer made.
     """
 
     public_key: PublicKey
@@ -47,6 +51,7 @@ class ThresholdKey:
     roots: tuple[int, ...]
     square_roots: tuple[int, ...]
     factors: FactorsProof
+    distributed: bool = False
 
     def __post_init__(self) -> None:
         check_quorum(self.threshold, self.holders)
@@ -63,10 +68,20 @@ class ThresholdKey:
         """Δ = T!"""
         return factorial(self.holders)
 
+    @property
+    def factor(self) -> int:
+        """What f(0) is, in n^-1: 1 of a dealt key, Δ of a distributed one."""
+        return self.delta if self.distributed else 1
+
     @cached_property
     def opening_exponent(self) -> int:
-        """D = 4Δ²."""
-        return 4 * self.delta * self.delta
+        """D = 4Δ², or 4Δ³ of a distributed key."""
+        return 4 * self.delta * self.delta * self.factor
+
+    @property
+    def share_bound(self) -> int:
+        """Every holder's share is in [0, this)."""
+        return 1 << share_bits(self.public_key.bits, self.threshold, self.holders) if self.distributed else self.n
 
     def check(self) -> None:
         """Verify everything that the public data can show.
@@ -74,7 +89,7 @@ class ThresholdKey:
         n has no factor below 2^16 and eight hashed numbers have n-th roots, so gcd(n, φ(n)) = 1 except with probability 2^-128
         (Goldberg, Reyzin, Sagga, Baldimtsi, Efficient Noninteractive Certification of RSA Moduli and Beyond, 2019) and every
         ciphertext has one plaintext; n is a product of two primes, 3 modulo 4 both, and neither is small (`two_primes`, `factors`);
-        v is the hashed square; A_0^n = v, so the shared secret is n^-1; the verification keys agree with the commitments.
+        v is the hashed square; A_0^n = v^factor, so the shared secret is factor n^-1; the verification keys agree with the commitments.
 
         Raises:
             BadTranscript: with the first reason found.
@@ -93,8 +108,8 @@ class ThresholdKey:
                 raise BadTranscript(f"root {index} is not an n-th root: the modulus may share a factor with its order")
         two_primes.verify(n, self.square_roots)
         factors.verify(n, self.factors)
-        if numbers.powmod(self.commitments[0], n, n) != self.v:
-            raise BadTranscript("the shared secret is not the inverse of n: A_0^n differs from v")
+        if numbers.powmod(self.commitments[0], n, n) != numbers.powmod(self.v, self.factor, n):
+            raise BadTranscript("the shared secret is not the inverse of n: A_0^n differs from what v gives")
         for index in range(1, self.holders + 1):
             if self.verification_keys[index - 1] != commitment_at(self.commitments, index, n):
                 raise BadTranscript(f"the verification key of holder {index} does not agree with the commitments")
@@ -114,7 +129,7 @@ class KeyShare:
         """Raises InvalidKey unless v^value is the holder's verification key."""
         if not 1 <= self.index <= key.holders:
             raise InvalidKey(f"the share's index must be 1..{key.holders}")
-        if not 0 <= self.value < key.n or numbers.powmod(key.v, self.value, key.n) != key.verification_keys[self.index - 1]:
+        if not 0 <= self.value < key.share_bound or numbers.powmod(key.v, self.value, key.n) != key.verification_keys[self.index - 1]:
             raise InvalidKey(f"share {self.index} does not agree with the public commitments")
 
 

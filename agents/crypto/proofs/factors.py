@@ -94,7 +94,7 @@ def prove(n: int, p: int, q: int, rand: Rand) -> FactorsProof:
     blind, mask_blind_p, mask_blind_q = group.scalars(rand, 3)
     mask_p, mask_q = (numbers.random_bits(rand, answer_bits(bits) - 1) for _ in range(2))
     commitment = numbers.multi_powmod([g, h], [p, blind], group.p)
-    challenge = _challenge(
+    challenge = challenge_of(
         n,
         group,
         commitment,
@@ -131,7 +131,7 @@ def verify(n: int, proof: FactorsProof) -> None:
     inverse_commitment, inverse_g = numbers.invert_all([proof.commitment, g], group.p)
     first = [proof.answer_p, proof.blind_p, proof.challenge]
     second = [proof.answer_q, proof.blind_q, proof.challenge * n]
-    challenge = _challenge(
+    challenge = challenge_of(
         n,
         group,
         proof.commitment,
@@ -142,7 +142,8 @@ def verify(n: int, proof: FactorsProof) -> None:
         raise BadTranscript("the proof of the factors does not hold for this modulus")
 
 
-def _challenge(n: int, group: Group, commitment: int, first: int, second: int) -> int:
+def challenge_of(n: int, group: Group, commitment: int, first: int, second: int) -> int:
+    """c, of the modulus, C and both first messages."""
     transcript = Transcript("defedbio/modulus-factors/1")
     transcript.append("modulus", numbers.to_bytes(n, (n.bit_length() + 7) // 8))
     for label, element in (("group", group.p), ("commitment", commitment), ("first", first), ("second", second)):

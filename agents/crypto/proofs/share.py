@@ -14,17 +14,18 @@ from dataclasses import dataclass
 from defedbio.crypto import numbers
 from defedbio.crypto.numbers import Rand
 from defedbio.crypto.roots import share_root, update_root
+from defedbio.crypto.share_sizes import LONGEST_EXTRA_BITS
 from defedbio.crypto.threshold import BATCH_BITS, KeyShare, ThresholdKey, check_share_values
 from defedbio.crypto.transcript import Transcript
 from defedbio.domain import RoundContext, check_hash32
 from defedbio.errors import BadShare, InvalidInput, InvalidKey
 
 CHALLENGE_BITS = 128
-MASK_EXTRA_BITS = 48 + 256  # Δ = 15! has 41 bits; 128 for the challenge and 128 to hide the secret statistically
+MASK_EXTRA_BITS = LONGEST_EXTRA_BITS + 256  # 128 for the challenge and 128 to hide the secret statistically
 
 
 def mask_bits(modulus_bits: int) -> int:
-    """Bits of the proof's mask: the secret's, 41 for Δ up to 15!, 256 for challenge and hiding."""
+    """Bits of the proof's mask, for keys of any kind and number of holders, so that a modulus tells how long a proof is."""
     return modulus_bits + MASK_EXTRA_BITS
 
 

@@ -55,7 +55,7 @@ def proof_of(n: int, a: int, b: int) -> FactorsProof:
         numbers.powmod(g, u, p) * numbers.powmod(h, sigma, p) % p,
         numbers.powmod(commitment, v, p) * numbers.powmod(h, tau, p) % p,
     )
-    c = factors._challenge(n, group, commitment, first, second)
+    c = factors.challenge_of(n, group, commitment, first, second)
     return FactorsProof(commitment, c, u + c * a, v + c * b, (sigma + c * rho) % r, (tau - c * rho * b) % r)
 
 

@@ -157,7 +157,7 @@ def test_two_answers_to_one_commitment_give_the_factors(small, monkeypatch) -> N
     """Extraction, as the module says: a b = n d², and neither a nor b is a multiple of n."""
 
     def answered(challenge: int) -> FactorsProof:
-        monkeypatch.setattr(factors, "_challenge", lambda *_: challenge)
+        monkeypatch.setattr(factors, "challenge_of", lambda *_: challenge)
         return factors.prove(small.key.n, small.p, small.q, lambda length: b"\x5a" * length)
 
     one, two = answered(5), answered((1 << 128) - 1)
