@@ -1,0 +1,180 @@
+"""Whole ceremonies: the key that comes of them, against an oracle that adds up everybody's secrets, and what it opens (D1 to D20)."""
+
+from __future__ import annotations
+
+import os
+from itertools import combinations
+from math import prod
+
+import pytest
+from tests.agents.crypto.keygen.runs import Ran, two_primes
+
+from defedbio.crypto import numbers, paillier, threshold
+from defedbio.crypto.ceremony import CeremonyTranscript, open_share
+from defedbio.crypto.keygen import outcome
+from defedbio.crypto.keygen.machine import Contributor
+from defedbio.crypto.keygen.messages import Kind
+from defedbio.crypto.proofs import share as share_proof
+from defedbio.crypto.roots import update_root
+from defedbio.crypto.threshold import KeyShare
+from defedbio.domain import RoundContext
+from defedbio.errors import BadShare, BadTranscript, InvalidInput, InvalidKey
+
+
+def shares(ran: Ran) -> list[KeyShare]:
+    return [outcome.share(ran.record, i, secret.transport_private) for i, secret in enumerate(ran.secrets)]
+
+
+def primes(ran: Ran) -> tuple[int, int]:
+    batch = max(record.batch_number for record in ran.records if record.kind is Kind.OPENING)
+    index, contributors = ran.record.survivor.index, ran.secrets[: ran.terms.threshold]
+    summands = [secret.candidates(batch)[1][index] for secret in contributors]
+    return sum(c.p for c in summands), sum(c.q for c in summands)
+
+
+def test_the_modulus_is_of_two_primes_that_the_sieve_kept(each: Ran) -> None:
+    """D6, D11."""
+    n, (p, q), sieve = each.record.key.n, primes(each), each.terms.sieve
+    assert n == p * q
+    assert n.bit_length() == each.terms.bits
+    assert numbers.is_prime(p)
+    assert numbers.is_prime(q)
+    assert p % 8 == q % 8 == 3
+    small = prod(prime for owned in sieve.owned for prime in owned)
+    assert numbers.gcd(p * q * (p - 1) * (q - 1), small) == 1
+    assert each.record.survivor.index == two_primes(each.terms, each.seeds, each.record.batch_number)[0]
+
+
+def test_the_shared_exponent_is_the_inverse_of_n(each: Ran) -> None:
+    """D17, D19: every t shares give Δ d by Lagrange's formula, and n d = 1 modulo φ(n)."""
+    key, (p, q) = each.record.key, primes(each)
+    found = set()
+    for those in combinations(shares(each), key.threshold):
+        indices = [share.index for share in those]
+        total = sum(threshold._lagrange(key.delta, share.index, indices) * share.value for share in those)
+        d, rest = divmod(total, key.delta**2)
+        assert rest == 0
+        found.add(d)
+    (d,) = found
+    assert key.n * d % ((p - 1) * (q - 1)) == 1
+    assert all(0 <= share.value < key.share_bound for share in shares(each))
+
+
+def test_every_quorum_opens_a_sum_to_the_same_bytes(each: Ran) -> None:
+    key = each.record.key
+    key.check()
+    pool = paillier.ObfuscatorPool(key.public_key, os.urandom)
+    plaintexts = [[5, key.n >> 9, 0, 77], [1, key.n >> 10, 3, 23]]
+    sums = paillier.aggregate(key.public_key, [paillier.encrypt(key.public_key, those, pool) for those in plaintexts])
+    released = {share.index: threshold.share(key, share, sums) for share in shares(each)}
+    openings = [threshold.combine(key, sums, {i: released[i] for i in quorum}) for quorum in combinations(released, key.threshold)]
+    assert all(opened == openings[0] for opened in openings)
+    assert [opening.m for opening in openings[0]] == [sum(column) for column in zip(*plaintexts, strict=True)]
+    threshold.check_openings(key, sums, openings[0], os.urandom)
+
+
+def test_a_share_proof_holds_and_names_a_wrong_share(each: Ran) -> None:
+    key, mine = each.record.key, shares(each)[1]
+    pool = paillier.ObfuscatorPool(key.public_key, os.urandom)
+    sums = paillier.encrypt(key.public_key, [4, 5, 6], pool)
+    context, root = RoundContext(1, "0x" + "11" * 20, 1, 1), update_root(sums, key.public_key)
+    statement = share_proof.ShareStatement(key, context, 2, root, sums, threshold.share(key, mine, sums))
+    encoded = share_proof.prove(statement, mine, os.urandom).to_bytes(key.public_key.bits)
+    share_proof.verify(statement, share_proof.ShareProof.from_bytes(encoded, key.public_key.bits))
+    wrong = KeyShare(2, mine.value + 1)
+    other = share_proof.ShareStatement(key, context, 2, root, sums, threshold.share(key, wrong, sums))
+    with pytest.raises(BadShare, match="holder 2"):
+        share_proof.verify(other, share_proof.prove(other, wrong, os.urandom))
+
+
+def test_everybody_makes_the_same_transcript(each: Ran) -> None:
+    """D20."""
+    made = outcome.outcome(each.terms, each.posts)
+    made.check()
+    assert made.kind == "distributed"
+    assert made.ceremony == each.terms.ceremony
+    assert CeremonyTranscript.from_bytes(made.to_bytes(), each.terms.bits) == made
+    private = [secret.transport_private for secret in each.secrets]
+    assert [open_share(made, i, key) for i, key in enumerate(private)] == shares(each)
+
+
+def test_no_secret_is_in_the_transcript_or_in_what_is_printed(small: Ran) -> None:
+    text = outcome.transcript(small.record).to_bytes()
+    for share in shares(small):
+        assert f"{share.value:x}".encode() not in text
+    p, q = primes(small)
+    printed = repr([vars(secret) for secret in small.secrets])
+    for secret in small.secrets[: small.terms.threshold]:
+        candidate = secret.candidates(0)[1][small.record.survivor.index]
+        assert str(candidate.p) not in printed
+        assert str(candidate.q) not in printed
+    assert str(p) not in printed
+    assert str(q) not in printed
+
+
+def test_a_killed_process_makes_the_same_messages_again(small: Ran) -> None:
+    """D3: of seed and posts alone, by a process that has seen nothing before."""
+    for step in range(len(small.posts)):
+        position = step % small.terms.threshold
+        again = Contributor(small.terms, position, small.seeds[position])
+        assert again.message(small.posts[:step]) == small.posts[step][position]
+
+
+def test_one_process_follows_the_posts_and_their_replacement(small: Ran, later: Ran) -> None:
+    """D2, D3: other posts than it has seen make another message, and those it has seen the same again."""
+    contributor = Contributor(small.terms, 0, small.seeds[0])
+    first = contributor.message(small.posts[:1])
+    assert first == small.posts[1][0]
+    assert contributor.message(small.posts[:2]) == small.posts[2][0]
+    others = [small.posts[0][:2] + [Contributor(small.terms, 2, bytes(32)).message([])]]
+    other = contributor.message(others)
+    size = small.terms.cipher_width
+    assert not {other[-i * size :][:size] for i in range(1, 5)} & {first[-i * size :][:size] for i in range(1, 5)}
+    assert contributor.message(small.posts[:1]) == first
+
+
+def test_a_batch_without_a_survivor_is_opened_and_the_next_begins(later: Ran) -> None:
+    """D8, D12."""
+    kinds = [record.kind for record in later.records]
+    assert kinds[4] is Kind.REQUESTS
+    assert later.record.batch_number == 1
+    later.record.key.check()
+
+
+def test_only_contributors_post_after_step_0(small: Ran) -> None:
+    with pytest.raises(InvalidInput, match="posts nothing"):
+        Contributor(small.terms, 2, small.seeds[2]).message(small.posts[:1])
+    with pytest.raises(InvalidInput, match="posts nothing"):
+        small.secrets[0].message(small.record)
+    with pytest.raises(InvalidInput, match="not over"):
+        outcome.outcome(small.terms, small.posts[:-1])
+    with pytest.raises(InvalidInput, match="2 messages, not 1"):
+        small.before(Kind.ANSWERS).take(small.posts[1][:1])
+
+
+def test_a_share_is_for_its_holder_alone(small: Ran) -> None:
+    with pytest.raises(InvalidKey, match="private key"):
+        outcome.receive(small.terms, small.posts, 1, small.secrets[0].transport_private)
+    made = outcome.transcript(small.record)
+    for position in (-1, 3):
+        with pytest.raises(InvalidInput, match="position"):
+            outcome.share(small.record, position, small.secrets[0].transport_private)
+    swapped = CeremonyTranscript(
+        made.chain_id, made.registry, made.holders, made.key, (made.sealed_shares[1], made.sealed_shares[0], made.sealed_shares[2]), 7
+    )
+    with pytest.raises(BadTranscript, match="position 0"):
+        open_share(swapped, 0, small.secrets[0].transport_private)
+
+
+def test_a_distributed_transcript_names_its_ceremony(small: Ran) -> None:
+    made = outcome.transcript(small.record)
+    with pytest.raises(BadTranscript, match="number"):
+        CeremonyTranscript(made.chain_id, made.registry, made.holders, made.key, made.sealed_shares)
+    text = made.to_bytes()
+    for changed in (
+        text.replace(b'"distributed"', b'"dealer"'),
+        text.replace(b'"ceremony":7,', b""),
+        text.replace(b'"ceremony":7', b'"ceremony":"7"'),
+    ):
+        with pytest.raises(BadTranscript):
+            CeremonyTranscript.from_bytes(changed, small.terms.bits)
