@@ -1,4 +1,4 @@
-"""How long the shares of a distributed key are (docs/ceremony.md, D17, D19, D20), for a modulus of `bits` bits, t of T holders.
+"""How long the shares of a distributed key are (docs/ceremony.md, D17 to D20), for a modulus of `bits` bits, t of T holders.
 
 t contributors deal F_i(j) = Δ d_i + Σ a_k j^k, and a holder's share is the sum of what it got, and Δ κ Q for a carry κ below t.
 """
@@ -21,10 +21,10 @@ def coefficient_bits(bits: int, holders: int) -> int:
     return bits + SIGMA + (factorial(holders) * (holders + 1)).bit_length()
 
 
-def sub_share_bits(bits: int, threshold: int, holders: int) -> int:
-    """F_i(j) is below 2^this, for d_i below 2^bits."""
-    powers: int = (holders**threshold - holders) // (holders - 1)
-    return ((factorial(holders) << bits) + (powers << coefficient_bits(bits, holders))).bit_length()
+def sub_share_bound(bits: int, threshold: int, holders: int) -> int:
+    """F_i(j) is in [0, this), for d_i below 2^bits."""
+    powers: int = threshold * holders ** (threshold - 1)
+    return powers << coefficient_bits(bits, holders) + 1
 
 
 def carried(bits: int, threshold: int, holders: int, kappa: int) -> int:
@@ -32,6 +32,6 @@ def carried(bits: int, threshold: int, holders: int, kappa: int) -> int:
     return factorial(holders) * kappa * quotient(bits, threshold)
 
 
-def share_bits(bits: int, threshold: int, holders: int) -> int:
-    """A holder's share is below 2^this."""
-    return ((threshold << sub_share_bits(bits, threshold, holders)) + carried(bits, threshold, holders, threshold)).bit_length()
+def share_bound(bits: int, threshold: int, holders: int) -> int:
+    """A holder's share is in [0, this)."""
+    return threshold * sub_share_bound(bits, threshold, holders) + carried(bits, threshold, holders, threshold)

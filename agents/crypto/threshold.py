@@ -24,7 +24,7 @@ from defedbio.crypto.numbers import Rand
 from defedbio.crypto.paillier import MAX_MODULUS_BITS, PublicKey, check_ciphertexts
 from defedbio.crypto.proofs import factors, two_primes
 from defedbio.crypto.proofs.factors import FactorsProof
-from defedbio.crypto.share_sizes import share_bits
+from defedbio.crypto.share_sizes import share_bound
 from defedbio.crypto.transcript import hash_to_number
 from defedbio.domain import MAX_HOLDERS, MIN_MODULUS_BITS
 from defedbio.errors import BadOpening, BadShare, BadTranscript, InvalidInput, InvalidKey
@@ -81,7 +81,7 @@ class ThresholdKey:
     @property
     def share_bound(self) -> int:
         """Every holder's share is in [0, this)."""
-        return 1 << share_bits(self.public_key.bits, self.threshold, self.holders) if self.distributed else self.n
+        return share_bound(self.public_key.bits, self.threshold, self.holders) if self.distributed else self.n
 
     def check(self) -> None:
         """Verify everything that the public data can show.

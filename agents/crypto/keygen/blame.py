@@ -7,47 +7,52 @@ from dataclasses import dataclass
 
 from defedbio.crypto.keygen.machine import Progress, Secrets
 from defedbio.crypto.keygen.terms import Terms
+from defedbio.crypto.merkle import keccak256
 from defedbio.errors import PeerFault
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The positions (from 0) of those at fault, and why; nobody where all did as they should."""
+    """The positions (from 0) of those at fault, and why; nobody where all did as they should, or it cannot be told."""
 
     positions: tuple[int, ...]
     reason: str
 
 
-def blame(terms: Terms, posts: Sequence[Sequence[bytes | None]], seeds: Mapping[int, bytes], complainer: int | None = None) -> Verdict:
-    """The verdict on a failed ceremony.
+def blame(
+    terms: Terms,
+    posted: Sequence[Sequence[bytes | None]],
+    bystanders: Sequence[bytes],
+    seeds: Mapping[int, bytes],
+    complainer: int | None = None,
+) -> Verdict:
+    """The verdict on a failed ceremony. All messages are recomputed in the order of the steps, so that no contributor's blob is needed.
 
     Args:
-        posts: of every step; the last may miss some (None).
-        seeds: by position, of the contributors that published one.
-        complainer: the holder that complained of the last step's posts, if one did.
-
-    All messages are recomputed in their order, and the first that differs names who made it. What a holder that does not contribute
-    posted in step 0 is checked alone, as nothing is made of it but boxes.
+        posted: keccak256 of what was posted in every step, in the order of its senders; None for what was not posted in time.
+        bystanders: the messages of step 0 of the holders that do not contribute.
+        seeds: by position, of the contributors that published one in time.
+        complainer: the position of the holder that said its share was wrong, if one did.
     """
-    whole = [list(step) for step in posts]
-    silent = tuple(i for step in whole for i, post in enumerate(step) if post is None)
-    if silent:
-        return Verdict(silent, "posted nothing before the time was over")
     missing = tuple(i for i in range(terms.threshold) if i not in seeds)
     if missing:
         return Verdict(missing, "published no seed")
-    progress, secrets = Progress(terms), {i: Secrets(terms, i, seeds[i]) for i in range(terms.threshold)}
-    done: list[list[bytes]] = []
+    progress, secrets = Progress(terms), [Secrets(terms, i, seeds[i]) for i in range(terms.threshold)]
+    posts: list[list[bytes]] = []
     try:
-        for step, given in enumerate(whole):
-            record = progress.after(done)
-            for position, secret in secrets.items():
-                if secret.message(record) != given[position]:
+        for step, given in enumerate(posted):
+            record = progress.after(posts)
+            made = [secret.message(record) for secret in secrets]
+            for position, message in enumerate(made):
+                if given[position] not in (None, keccak256(message)):
                     return Verdict((position,), f"its message of step {step} is not what its seed gives")
-            done.append([post for post in given if post is not None])
-        progress.after(done)
+            silent = tuple(position for position, hash_ in enumerate(given) if hash_ is None)
+            if silent:
+                return Verdict(silent, f"posted nothing in step {step} before its time was over")
+            posts.append([*made, *bystanders] if step == 0 else made)
+        progress.after(posts)
     except PeerFault as fault:
         return Verdict(tuple(i for i, address in enumerate(terms.holders) if address == fault.peer), fault.message)
     if complainer is not None:
-        return Verdict((complainer,), "its complaint was false: every message is what its seed gives")
-    return Verdict((), "every message is what its seed gives")
+        return Verdict((complainer,), "its share is right: every message is what its contributor's seed gives")
+    return Verdict((), "every message is what its contributor's seed gives")

@@ -24,10 +24,12 @@ REPETITIONS = 192
 
 @dataclass(frozen=True)
 class Statement:
-    """Contributor `position`'s requests under its own key, and P_i, Q_i, for the survivor n."""
+    """Contributor `position`'s requests under its own key, and P_i, Q_i, for the survivor n, candidate `index` of a batch."""
 
     terms: Terms
     position: int
+    batch: int
+    index: int
     n: int
     key: PublicKey
     requests: tuple[int, int]
@@ -94,6 +96,8 @@ def _commitments(statement: Statement, values: Sequence[int], exponents: Sequenc
 def _challenge(statement: Statement, encrypted: Sequence[int], raised: Sequence[int]) -> int:
     terms = statement.terms
     transcript = elements.bound("defedbio/ceremony-bounded/1", terms, statement.position, statement.n)
+    transcript.append("candidate", statement.batch.to_bytes(4, "big") + statement.index.to_bytes(4, "big"))
+    transcript.append("own modulus", numbers.to_bytes(statement.key.n, statement.key.modulus_bytes))
     for label, ciphertexts in (("requests", statement.requests), ("commitments", encrypted)):
         transcript.append(label, b"".join([numbers.to_bytes(c, terms.cipher_width) for c in ciphertexts]))
     elements.append(transcript, terms, "powers", statement.powers)

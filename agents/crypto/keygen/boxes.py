@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from defedbio.crypto import numbers, sealing
 from defedbio.crypto.numbers import Rand
 from defedbio.crypto.paillier import PublicKey
-from defedbio.crypto.share_sizes import carried, sub_share_bits
+from defedbio.crypto.share_sizes import carried, sub_share_bound
 from defedbio.crypto.threshold import KeyShare, ThresholdKey
 from defedbio.errors import InvalidKey
 
@@ -39,7 +39,7 @@ class Recipient:
 
 
 def value_bytes(bits: int, threshold: int, holders: int) -> int:
-    return (sub_share_bits(bits, threshold, holders) + 7) // 8
+    return (sub_share_bound(bits, threshold, holders).bit_length() + 7) // 8
 
 
 def box_bytes(bits: int, threshold: int, holders: int) -> int:

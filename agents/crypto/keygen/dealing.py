@@ -1,4 +1,4 @@
-"""How shares of d become shares of a threshold key (D19, D20): integer polynomials with f(0) = Δ d, sealed to the holders."""
+"""How shares of d become shares of a threshold key (D18 to D20): integer polynomials with f(0) = Δ d, sealed to the holders."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def deal(terms: Terms, n: int, secret: int, rand: Rand) -> Dealt:
 
 def fits(terms: Terms, n: int, commitments: Sequence[int], index: int, value: int) -> bool:
     """Whether a sub-share of holder `index` (from 1) is below its bound, and the one that its dealer committed to."""
-    return 0 <= value < 1 << terms.sub_share_bits and numbers.powmod(base_square(n), value, n) == commitment_at(commitments, index, n)
+    return 0 <= value < terms.sub_share_bound and numbers.powmod(base_square(n), value, n) == commitment_at(commitments, index, n)
 
 
 def carry(terms: Terms, n: int, posted: Sequence[Sequence[int]]) -> int:

@@ -25,15 +25,15 @@ def power(terms: Terms, exponent: int) -> int:
     return numbers.powmod(terms.generator, exponent, terms.group.p)
 
 
-def summand(terms: Terms, position: int, element: int) -> int:
-    """G^(p_i) of P_i = G^(p_i'): p_i is 8 p_i', and 3 more for contributor 1."""
+def summand(terms: Terms, base: int, position: int, element: int) -> int:
+    """base^(p_i) of base^(p_i'): p_i is 8 p_i', and 3 more for contributor 1."""
     p = terms.group.p
-    return numbers.powmod(element, UNIT, p) * (power(terms, FIRST) if position == 0 else 1) % p
+    return numbers.powmod(element, UNIT, p) * (numbers.powmod(base, FIRST, p) if position == 0 else 1) % p
 
 
-def whole(terms: Terms, elements: Sequence[int]) -> int:
-    """X = G^p of all P_i."""
-    return numbers.product([summand(terms, i, element) for i, element in enumerate(elements)], terms.group.p)
+def whole(terms: Terms, base: int, elements: Sequence[int]) -> int:
+    """base^p of all base^(p_i')."""
+    return numbers.product([summand(terms, base, i, element) for i, element in enumerate(elements)], terms.group.p)
 
 
 def bound(domain: str, terms: Terms, position: int, n: int) -> Transcript:

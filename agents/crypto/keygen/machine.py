@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from defedbio.crypto import numbers, sealing
 from defedbio.crypto.keygen import bounded, boxes, candidates, dealing, elements, exponent, product, seeds, square_roots
 from defedbio.crypto.keygen.candidates import Candidate, Mask
-from defedbio.crypto.keygen.messages import MASK_BITS, Body, Kind, encode
+from defedbio.crypto.keygen.messages import MASK_BITS, NOTHING, Body, Kind, encode
 from defedbio.crypto.keygen.own_key import OwnKey
-from defedbio.crypto.keygen.record import Record, promise
+from defedbio.crypto.keygen.record import Record, dealt_hash, promise
 from defedbio.crypto.keygen.terms import Terms
 from defedbio.crypto.paillier import PublicKey
 from defedbio.errors import InvalidInput
@@ -81,11 +81,11 @@ class Secrets:
     def __init__(self, terms: Terms, position: int, seed: bytes) -> None:
         self._terms, self._position, self._seed = terms, position, seed
         self._made: OwnKey | None = None
-        self._batch: tuple[int, list[bytes], list[Candidate]] = (-1, [], [])
+        self._batch: tuple[bytes, list[bytes], list[Candidate]] = (b"", [], [])
 
     @property
     def transport_private(self) -> bytes:
-        return seeds.drawn(self._seed, self._terms.hash, "transport", b"", sealing.KEY_BYTES)
+        return seeds.drawn(self._seed, self._terms.hash, "transport", NOTHING, sealing.KEY_BYTES)
 
     def message(self, record: Record) -> bytes:
         """The message of the record's step; raises InvalidInput when there is none."""
@@ -110,6 +110,8 @@ class Secrets:
                 return self._product(record)
             case Kind.EXPONENT:
                 return self._exponent(record)
+            case Kind.PROMISE:
+                return Body({}, {"promise": [dealt_hash(self._terms, self._position, record.survivor.n, self._dealing(record))]})
             case _:
                 return self._dealing(record)
 
@@ -121,11 +123,11 @@ class Secrets:
         strings = (
             {"transport": [sealing.transport_public(self.transport_private)]}
             if first
-            else {"opened": [self._root(record.batch_number - 1)]}
+            else {"opened": [self._root(record.batch_number - 1, record.batch_contexts[-2])]}
         )
         if self._position >= self._terms.threshold:
             return Body({}, strings)
-        leaves, those = self.candidates(record.batch_number)
+        leaves, those = self._of_batch(record)
         found = {"requests": candidates.requests(self._terms, self._own.public, self._position, those)}
         if first:
             found |= {"modulus": [self._own.public.n], "roots": self._own.roots()}
@@ -133,7 +135,7 @@ class Secrets:
 
     def _answers(self, record: Record) -> Body:
         """D9."""
-        _, those = self.candidates(record.batch_number)
+        _, those = self._of_batch(record)
         found = {}
         for other in self._others:
             hidden = self._masks(record, other, record.context)
@@ -148,11 +150,11 @@ class Secrets:
         batch = record.batch
         given = {other: self._masks(record, other, batch.context) for other in self._others}
         got = {other: batch.answers[other, self._position] for other in self._others}
-        return Body({"shares": candidates.shares(self._terms, self._own, self.candidates(record.batch_number)[1], given, got)}, {})
+        return Body({"shares": candidates.shares(self._terms, self._own, self._of_batch(record)[1], given, got)}, {})
 
     def _trials(self, record: Record) -> Body:
         """D11."""
-        batch, (_, those) = record.batch, self.candidates(record.batch_number)
+        batch, (_, those) = record.batch, self._of_batch(record)
         return Body({"factors": [candidates.trial(batch.products[k], self._position, those[k]) for k in batch.alive]}, {})
 
     # -- the survivor ----------------------------------------------------------------------------------------------------------------------
@@ -160,11 +162,13 @@ class Secrets:
     def _opening(self, record: Record) -> Body:
         """D12 to D15."""
         terms, survivor, position = self._terms, record.survivor, self._position
-        leaves, _ = self.candidates(record.batch_number)
+        leaves, _ = self._of_batch(record)
         candidate = self._kept(record)
         depth = (terms.candidates - 1).bit_length()
         p, q = (elements.power(terms, candidates.asked(value, position)) for value in (candidate.p, candidate.q))
-        statement = bounded.Statement(terms, position, survivor.n, self._own.public, survivor.requests[position], (p, q))
+        statement = bounded.Statement(
+            terms, position, record.batch.number, survivor.index, survivor.n, self._own.public, survivor.requests[position], (p, q)
+        )
         proof = bounded.prove(statement, candidate, seeds.source(self._seed, terms.hash, "bounded", record.context))
         rho = self._rho(record)
         found = {
@@ -175,17 +179,17 @@ class Secrets:
             "square roots": square_roots.factors(survivor.n, position, candidate),
             **self._pieces(record, "opened", rho, record.context),
         }
-        nodes = seeds.beside(self._root(record.batch_number), depth, survivor.index)
+        nodes = seeds.beside(self._root(record.batch_number, record.batch_contexts[-1]), depth, survivor.index)
         return Body(found, {"nodes": nodes, "kept": [seeds.leaf_hash(survivor.index, leaves[survivor.index])]})
 
     def _product(self, record: Record) -> Body:
         """D16."""
         terms, survivor, position = self._terms, record.survivor, self._position
-        candidate = self._kept(record)
-        z = product.factor(terms, survivor.x, candidate.q)
+        secret = candidates.asked(self._kept(record).q, position)
+        z = numbers.powmod(survivor.x, secret, terms.group.p)
         statement = product.Statement(terms, position, survivor.n, survivor.x, survivor.powers[position][1], z)
         rand = seeds.source(self._seed, terms.hash, "product", record.context)
-        proof = product.prove(statement, candidates.asked(candidate.q, position), rand)
+        proof = product.prove(statement, secret, rand)
         share = self._share(record, "opened", self._rho(record), record.context_of(Kind.OPENING)) % survivor.n
         found = {"factor": [z], "challenge": [proof.challenge], "answer": [proof.answer], "share": [share]}
         return Body(found, {"promise": [promise(terms, position, survivor.n, self._revealed(record))]})
@@ -196,14 +200,14 @@ class Secrets:
         return Body({"revealed": list(self._revealed(record)), **self._pieces(record, "exponent", y, record.context)}, {})
 
     def _dealing(self, record: Record) -> Body:
-        """D18 and D19."""
+        """D18 and D19: what is promised in one step and shown in the next."""
         terms, survivor, position = self._terms, record.survivor, self._position
         candidate, y = self._kept(record), self._inverse_share(record)
         masks = self._factor_masks(record)
         answers = [mask + survivor.challenge * value for mask, value in zip(masks, (candidate.p, candidate.q), strict=True)]
         shared = self._share(record, "exponent", y % terms.quotient, record.context_of(Kind.EXPONENT))
         secret = exponent.secret_share(terms, survivor.n, position, y, shared)
-        rand = seeds.source(self._seed, terms.hash, "dealing", record.context)
+        rand = seeds.source(self._seed, terms.hash, "dealing", record.context_of(Kind.PROMISE))
         dealt = dealing.deal(terms, survivor.n, secret, rand)
         public, size = PublicKey(survivor.n, terms.bits), boxes.value_bytes(terms.bits, terms.threshold, len(terms.holders))
         sealed = [
@@ -217,30 +221,34 @@ class Secrets:
     @property
     def _own(self) -> OwnKey:
         if self._made is None:
-            self._made = OwnKey(self._terms.own_bits, seeds.source(self._seed, self._terms.hash, "own key"))
+            self._made = OwnKey(self._terms.own_bits, seeds.source(self._seed, self._terms.hash, "own key", NOTHING))
         return self._made
 
     @property
     def _others(self) -> list[int]:
         return [other for other in range(self._terms.threshold) if other != self._position]
 
-    def _root(self, batch: int) -> bytes:
-        return seeds.drawn(self._seed, self._terms.hash, f"batch {batch}", b"", seeds.SEED_BYTES)
+    def _root(self, batch: int, context: bytes) -> bytes:
+        return seeds.drawn(self._seed, self._terms.hash, f"batch {batch}", context, seeds.SEED_BYTES)
 
-    def candidates(self, batch: int) -> tuple[list[bytes], list[Candidate]]:
-        """Leaves and candidates of a batch; the newest is kept."""
-        if self._batch[0] != batch:
-            leaves = seeds.leaves(self._root(batch), (self._terms.candidates - 1).bit_length())
-            self._batch = batch, leaves, candidates.candidates(self._terms, self._position, leaves)
+    def candidates(self, batch: int, context: bytes = NOTHING) -> tuple[list[bytes], list[Candidate]]:
+        """Leaves and candidates of a batch that begins after posts of this hash; the newest is kept."""
+        root = self._root(batch, context)
+        if self._batch[0] != root:
+            leaves = seeds.leaves(root, (self._terms.candidates - 1).bit_length())
+            self._batch = root, leaves, candidates.candidates(self._terms, self._position, leaves)
         return self._batch[1:]
+
+    def _of_batch(self, record: Record) -> tuple[list[bytes], list[Candidate]]:
+        return self.candidates(record.batch_number, record.batch_contexts[-1])
 
     def _kept(self, record: Record) -> Candidate:
         """The survivor's summands."""
-        return self.candidates(record.batch_number)[1][record.survivor.index]
+        return self._of_batch(record)[1][record.survivor.index]
 
     def _masks(self, record: Record, other: int, context: bytes) -> dict[int, Mask]:
         """What hides the answers to `other`, by candidate."""
-        leaves, _ = self.candidates(record.batch_number)
+        leaves, _ = self._of_batch(record)
         indices = candidates.answered(self._terms, self._position, other)
         hidden = candidates.masks(self._terms, record.keys[other], other, [leaves[k] for k in indices], context)
         return dict(zip(indices, hidden, strict=True))

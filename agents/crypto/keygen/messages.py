@@ -20,6 +20,7 @@ from defedbio.crypto.threshold import ROOT_PROOFS
 from defedbio.errors import InternalFault, MalformedBlob
 
 MAGIC = b"DFK1"
+NOTHING = bytes(HASH_BYTES)  # the hash of all posts before the first step
 MASK_BITS = 204  # more than b, of u_i and w_i in the proof of the factors (D16)
 
 
@@ -33,8 +34,9 @@ class Kind(Enum):
     OPENING = "R1"
     PRODUCT = "R2"
     EXPONENT = "R3"
-    DEALING = "R4"
-    DONE = "R5"
+    PROMISE = "R4"
+    DEALING = "R5"
+    DONE = "R6"
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,8 @@ def layout(terms: Terms, kind: Kind, position: int, batch: int, alive: int) -> L
         }
     if kind is Kind.EXPONENT:
         return {"revealed": Field(element, 2, terms.group.p), **pieces}
+    if kind is Kind.PROMISE:
+        return {"promise": digest}
     if kind is Kind.DEALING:
         answer = terms.half + MASK_BITS + 1
         assert answer + 4 <= factors.answer_bits(terms.bits)
@@ -138,7 +142,12 @@ def size(those: Layout) -> int:
 
 
 def encode(header: Header, those: Layout, body: Body) -> bytes:
-    parts = [header.to_bytes()]
+    return header.to_bytes() + encode_body(those, body)
+
+
+def encode_body(those: Layout, body: Body) -> bytes:
+    """What follows the header."""
+    parts = []
     for name, field in those.items():
         found = body.strings[name] if not field.below else [numbers.to_bytes(x, field.size) for x in body.numbers[name]]
         if len(found) != field.count or any(len(part) != field.size for part in found):

@@ -1,6 +1,6 @@
-"""n is p q (D16): Z_i = X^(q_i), which has the logarithm of Q_i, and the product of all Z_i is G^n.
+"""n is p q (D16): Z_i = X^(q_i') has the logarithm of Q_i, X = G^p, and X^q, which all Z_i make, is G^n.
 
-Both sides are smaller than the group's order, so that equal powers are equal numbers. The proof is that of Chaum, Pedersen 1992.
+abs(p q) and n are smaller than the group's order, so that equal powers are equal numbers. The proof is that of Chaum, Pedersen 1992.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 from defedbio.crypto import numbers
 from defedbio.crypto.keygen import elements
-from defedbio.crypto.keygen.candidates import constant
-from defedbio.crypto.keygen.sieve import UNIT
 from defedbio.crypto.keygen.terms import Terms
 from defedbio.crypto.numbers import Rand
 from defedbio.errors import BadProof
@@ -20,7 +18,7 @@ CHALLENGE_BITS = 128
 
 @dataclass(frozen=True)
 class Statement:
-    """Contributor `position`'s Q_i = G^(q_i') and Z_i = X^(q_i), X = G^p, for the survivor n."""
+    """Contributor `position`'s Q_i = G^(q_i') and Z_i = X^(q_i'), for the survivor n."""
 
     terms: Terms
     position: int
@@ -36,34 +34,22 @@ class SameLogarithm:
     answer: int
 
 
-def factor(terms: Terms, x: int, q: int) -> int:
-    """Z_i, of q_i."""
-    return numbers.powmod(x, q, terms.group.p)
-
-
-def prove(statement: Statement, q: int, rand: Rand) -> SameLogarithm:
-    """For q = q_i'."""
+def prove(statement: Statement, secret: int, rand: Rand) -> SameLogarithm:
+    """For the secret q_i'."""
     group = statement.terms.group
     (mask,) = group.scalars(rand, 1)
-    first = elements.power(statement.terms, mask)
-    second = numbers.powmod(_base(statement), mask, group.p)
+    first, second = elements.power(statement.terms, mask), numbers.powmod(statement.x, mask, group.p)
     challenge = _challenge(statement, first, second)
-    return SameLogarithm(challenge, (mask + challenge * q) % group.q)
+    return SameLogarithm(challenge, (mask + challenge * secret) % group.q)
 
 
 def verify(statement: Statement, proof: SameLogarithm) -> None:
     """Raises BadProof unless Z_i has the logarithm of Q_i; all are elements of the group."""
-    terms, p = statement.terms, statement.terms.group.p
-    target = statement.z * numbers.powmod(statement.x, -constant(statement.position), p) % p
-    first = numbers.multi_powmod([terms.generator, statement.q], [proof.answer, -proof.challenge], p)
-    second = numbers.multi_powmod([_base(statement), target], [proof.answer, -proof.challenge], p)
+    p, exponents = statement.terms.group.p, [proof.answer, -proof.challenge]
+    first = numbers.multi_powmod([statement.terms.generator, statement.q], exponents, p)
+    second = numbers.multi_powmod([statement.x, statement.z], exponents, p)
     if _challenge(statement, first, second) != proof.challenge:
         raise BadProof("its factor of G^n does not have the number of its request")
-
-
-def _base(statement: Statement) -> int:
-    """X^8: Z_i is this to the power q_i', times X^3 for contributor 1."""
-    return numbers.powmod(statement.x, UNIT, statement.terms.group.p)
 
 
 def _challenge(statement: Statement, first: int, second: int) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from defedbio.crypto import numbers, sealing
 from defedbio.crypto.keygen import bounded, candidates, dealing, elements, opened, own_key, product, seeds, square_roots
 from defedbio.crypto.keygen.bounded import BoundedProof
-from defedbio.crypto.keygen.messages import Body, Header, Kind, Layout, decode, layout, posts_hash
+from defedbio.crypto.keygen.messages import NOTHING, Body, Header, Kind, Layout, decode, encode_body, layout, posts_hash
 from defedbio.crypto.keygen.opened import Batch
 from defedbio.crypto.keygen.product import SameLogarithm
 from defedbio.crypto.keygen.terms import Terms
@@ -38,6 +38,7 @@ class Survivor:
     opened: int = 0
     revealed: list[tuple[int, int]] = field(default_factory=list)
     challenge: int = 0
+    dealt: list[bytes] = field(default_factory=list)
     commitments: list[list[int]] = field(default_factory=list)
     boxes: list[list[bytes]] = field(default_factory=list)
 
@@ -49,7 +50,7 @@ class Record:
         self.terms = terms
         self.kind = Kind.REQUESTS
         self.batch_number = 0
-        self.contexts = [bytes(HASH_BYTES)]
+        self.contexts = [NOTHING]
         self._kinds = [Kind.REQUESTS]
         self.keys: list[PublicKey] = []
         self.transport: list[bytes] = []
@@ -70,6 +71,11 @@ class Record:
         return max((step, context) for step, (context, those) in enumerate(zip(self.contexts, self._kinds, strict=True)) if those is kind)[
             1
         ]
+
+    @property
+    def batch_contexts(self) -> list[bytes]:
+        """Those of the steps in which batches began, this one included."""
+        return [context for context, kind in zip(self.contexts, self._kinds, strict=True) if kind is Kind.REQUESTS]
 
     @property
     def senders(self) -> int:
@@ -128,11 +134,13 @@ class Record:
             case Kind.TRIALS:
                 self._take_trials(bodies)
             case Kind.OPENING:
-                self._take_opening(bodies, context)
+                self._take_opening(bodies)
             case Kind.PRODUCT:
                 self._take_product(bodies)
             case Kind.EXPONENT:
                 self._take_exponent(bodies)
+            case Kind.PROMISE:
+                self._take_promise(bodies)
             case _:
                 self._take_dealing(bodies)
         self.contexts.append(context)
@@ -155,13 +163,13 @@ class Record:
         else:
             roots = [body.strings["opened"][0] for body in contributors]
             depth = (self.terms.candidates - 1).bit_length()
-            self._open([seeds.leaves(root, depth) for root in roots], None, posts_hash(roots))
+            self._open([seeds.leaves(root, depth) for root in roots], None)
         requested = []
         for position, body in enumerate(contributors):
             flat = body.numbers["requests"]
             self._check_units(position, position, flat)
             requested.append(list(zip(flat[::2], flat[1::2], strict=True)))
-        self._batch = Batch([body.strings["commitment"][0] for body in contributors], requested)
+        self._batch = Batch(self.batch_number, [body.strings["commitment"][0] for body in contributors], requested)
         self.kind = Kind.ANSWERS
 
     def _take_keys(self, contributors: Sequence[Body]) -> None:
@@ -171,7 +179,7 @@ class Record:
             except (BadTranscript, InvalidInput) as fault:
                 raise self.terms.fault(position, fault.message) from None
             if any(numbers.gcd(key.n, other.n) != 1 for other in self.keys):
-                raise self.terms.fault(position, "its own modulus has a factor in common with another's")
+                raise BadTranscript("two contributors' own moduli have a factor in common: one may be a copy", _FAILED)
             self.keys.append(key)
 
     def _take_answers(self, bodies: Sequence[Body]) -> None:
@@ -209,7 +217,7 @@ class Record:
         self.batch_number += 1
         self.kind = Kind.REQUESTS
 
-    def _open(self, leaves: Sequence[Sequence[bytes | None]], kept: Sequence[bytes] | None, weights: bytes) -> None:
+    def _open(self, leaves: Sequence[Sequence[bytes | None]], kept: Sequence[bytes] | None) -> None:
         """D12: `kept` are the hashes of the survivor's leaves."""
         for position, those in enumerate(leaves):
             hashes = seeds.leaf_hashes([leaf or b"" for leaf in those])
@@ -217,19 +225,29 @@ class Record:
                 hashes[self.survivor.index] = kept[position]
             if seeds.commitment(hashes) != self.batch.commitments[position]:
                 raise self.terms.fault(position, "it opened other seeds than it committed to")
-        opened.check(self.terms, self.keys, self.batch, leaves, weights)
+        if opened.differs(self.terms, self.keys, self.batch, leaves):
+            raise BadTranscript("what was posted of a candidate that was opened is not what its leaves give", _FAILED)
 
     # -- the survivor ----------------------------------------------------------------------------------------------------------------------
 
-    def _take_opening(self, bodies: Sequence[Body], context: bytes) -> None:
+    def _take_opening(self, bodies: Sequence[Body]) -> None:
         """D12 to D15."""
         survivor = self.survivor
         leaves = [seeds.opened(body.strings["nodes"], survivor.index) for body in bodies]
-        self._open(leaves, [body.strings["kept"][0] for body in bodies], context)
+        self._open(leaves, [body.strings["kept"][0] for body in bodies])
         for position, body in enumerate(bodies):
             powers = (body.numbers["powers"][0], body.numbers["powers"][1])
             self._check_elements(position, powers)
-            statement = bounded.Statement(self.terms, position, survivor.n, self.keys[position], survivor.requests[position], powers)
+            statement = bounded.Statement(
+                self.terms,
+                position,
+                self.batch.number,
+                survivor.index,
+                survivor.n,
+                self.keys[position],
+                survivor.requests[position],
+                powers,
+            )
             proof = BoundedProof(
                 body.numbers["challenge"][0], tuple(body.numbers["number answers"]), tuple(body.numbers["exponent answers"])
             )
@@ -240,7 +258,7 @@ class Record:
             if any(factor >= survivor.n for factor in body.numbers["square roots"]):
                 raise self.terms.fault(position, "a factor of a square root is no number modulo n")
             survivor.powers.append(powers)
-        survivor.x = elements.whole(self.terms, [p for p, _ in survivor.powers])
+        survivor.x = elements.whole(self.terms, self.terms.generator, [p for p, _ in survivor.powers])
         survivor.square_roots = square_roots.joined(survivor.n, [body.numbers["square roots"] for body in bodies])
         self._take_pieces(bodies)
         self.kind = Kind.PRODUCT
@@ -260,7 +278,7 @@ class Record:
                 raise self.terms.fault(position, "its share of the opened product is no number modulo n")
             survivor.products.append(z)
             survivor.promises.append(body.strings["promise"][0])
-        if numbers.product(survivor.products, self.terms.group.p) != elements.power(self.terms, survivor.n):
+        if elements.whole(self.terms, survivor.x, survivor.products) != elements.power(self.terms, survivor.n):
             raise BadTranscript("the modulus is not the product of the numbers that were asked for", _FAILED)
         survivor.opened = sum(body.numbers["share"][0] for body in bodies) % survivor.n
         if numbers.gcd(survivor.opened, survivor.n) != 1:
@@ -279,12 +297,19 @@ class Record:
         first, second = (numbers.product(column, self.terms.group.p) for column in zip(*survivor.revealed, strict=True))
         survivor.challenge = factors.challenge_of(survivor.n, self.terms.group, survivor.x, first, second)
         self._take_pieces(bodies)
+        self.kind = Kind.PROMISE
+
+    def _take_promise(self, bodies: Sequence[Body]) -> None:
+        """D18."""
+        self.survivor.dealt = [body.strings["promise"][0] for body in bodies]
         self.kind = Kind.DEALING
 
     def _take_dealing(self, bodies: Sequence[Body]) -> None:
-        """D18 to D20."""
+        """D19 and D20."""
         terms, survivor, n = self.terms, self.survivor, self.survivor.n
         for position, body in enumerate(bodies):
+            if dealt_hash(terms, position, n, body) != survivor.dealt[position]:
+                raise terms.fault(position, "it showed something else than it promised to deal")
             self._check_factors(position, body.numbers["answers"])
             for value in (*body.numbers["commitments"], *body.numbers["roots"]):
                 if not 0 < value < n or numbers.gcd(value, n) != 1:
@@ -314,12 +339,11 @@ class Record:
         self.kind = Kind.DONE
 
     def _check_factors(self, position: int, answers: Sequence[int]) -> None:
-        """D18: G^(u + c p) and X^(w + c q) are what was revealed, times the c-th powers of G^p and X^q."""
-        survivor, p = self.survivor, self.terms.group.p
-        of_p = elements.summand(self.terms, position, survivor.powers[position][0])
-        for base, answer, first, power in zip(
-            (self.terms.generator, survivor.x), answers, survivor.revealed[position], (of_p, survivor.products[position]), strict=True
-        ):
+        """D19: G^(u + c p) and X^(w + c q) are what was revealed, times the c-th powers of G^p and X^q."""
+        survivor, p, bases = self.survivor, self.terms.group.p, (self.terms.generator, self.survivor.x)
+        posted = (survivor.powers[position][0], survivor.products[position])
+        powers = [elements.summand(self.terms, base, position, element) for base, element in zip(bases, posted, strict=True)]
+        for base, answer, first, power in zip(bases, answers, survivor.revealed[position], powers, strict=True):
             if numbers.powmod(base, answer, p) != first * numbers.powmod(power, survivor.challenge, p) % p:
                 raise self.terms.fault(position, "its answer about the factors is wrong")
 
@@ -351,4 +375,11 @@ def promise(terms: Terms, position: int, n: int, revealed: tuple[int, int]) -> b
     """The hash of (G^u, X^w), before they are revealed (D16)."""
     transcript = elements.bound("defedbio/ceremony-promise/1", terms, position, n)
     elements.append(transcript, terms, "commitments", revealed)
+    return transcript.challenge_bytes("promise", HASH_BYTES)
+
+
+def dealt_hash(terms: Terms, position: int, n: int, body: Body) -> bytes:
+    """The hash of what a contributor deals, before it shows it (D18)."""
+    transcript = elements.bound("defedbio/ceremony-dealing/1", terms, position, n)
+    transcript.append("dealt", encode_body(layout(terms, Kind.DEALING, position, 0, 0), body))
     return transcript.challenge_bytes("promise", HASH_BYTES)

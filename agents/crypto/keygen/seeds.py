@@ -17,7 +17,7 @@ SEED_BYTES = 32
 
 
 def drawn(seed: bytes, terms: bytes, use: str, context: bytes, length: int) -> bytes:
-    """`length` bytes for one use. `context` is a hash of all that is answered, and empty where nothing is."""
+    """`length` bytes for one use. `context` is the hash of all posts of the steps before the one in which the use begins."""
     return _stream(seed, terms, use, context).challenge_bytes("draw", length)
 
 
@@ -26,7 +26,7 @@ def drawn_each(seeds: Sequence[bytes], terms: bytes, use: str, context: bytes, l
     return challenges_bytes([_stream(seed, terms, use, context) for seed in seeds], "draw", length)
 
 
-def source(seed: bytes, terms: bytes, use: str, context: bytes = b"") -> Rand:
+def source(seed: bytes, terms: bytes, use: str, context: bytes) -> Rand:
     """Random bytes for one use, one run after the other."""
     return partial(_stream(seed, terms, use, context).challenge_bytes, "draw")
 

@@ -11,7 +11,7 @@ from defedbio.crypto.keygen.sieve import Sieve
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.proofs import factors
 from defedbio.crypto.proofs.group import Group
-from defedbio.crypto.share_sizes import quotient, sub_share_bits
+from defedbio.crypto.share_sizes import quotient, sub_share_bound
 from defedbio.crypto.threshold import check_quorum
 from defedbio.errors import BadTranscript, InvalidInput
 
@@ -82,7 +82,7 @@ class Terms:
 
     @cached_property
     def group(self) -> Group:
-        """That of `factors`, whose first generator is G: its order is above 2^(β+419)."""
+        """That of `factors`, whose first generator is G: its order is above 2^(β+419), and so above 2^(β+344)."""
         return factors.group_of(self.bits)
 
     @cached_property
@@ -130,9 +130,9 @@ class Terms:
         return quotient(self.bits, self.threshold)
 
     @property
-    def sub_share_bits(self) -> int:
-        """A sub-share is below 2^this (D19)."""
-        return sub_share_bits(self.bits, self.threshold, len(self.holders))
+    def sub_share_bound(self) -> int:
+        """A sub-share is in [0, this) (D20)."""
+        return sub_share_bound(self.bits, self.threshold, len(self.holders))
 
     def fault(self, position: int, reason: str) -> BadTranscript:
         """What the holder at `position` (from 0) is at fault for."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
-from tests.agents.crypto.keygen.runs import Ran, first_seeds, ran, run, terms_of, two_primes
+
+from tests.agents.crypto.keygen.runs import Ran, ran, run, seeds_of, terms_of, two_primes
+
+LATER = 3  # the first number whose seeds let a second batch have the survivor
 
 
 @pytest.fixture(scope="session")
@@ -21,4 +26,5 @@ def each(request: pytest.FixtureRequest) -> Ran:
 def later() -> Ran:
     """2 of 2 at 432 bits, where the first batch has no survivor."""
     terms = terms_of(432, 2, 2, 16)
-    return run(terms, first_seeds(terms, 4, lambda seeds: not two_primes(terms, seeds, 0) and bool(two_primes(terms, seeds, 1))))
+    empty = (seeds for number in count(LATER) if not two_primes(terms, seeds := seeds_of(number, 2)))
+    return next(found for seeds in empty if (found := run(terms, seeds, 2)))

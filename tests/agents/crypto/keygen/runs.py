@@ -10,10 +10,12 @@ from functools import cache
 from itertools import count
 
 from defedbio.crypto import numbers
+from defedbio.crypto.keygen.blame import Verdict, blame
 from defedbio.crypto.keygen.machine import Secrets
 from defedbio.crypto.keygen.messages import Body, Kind, encode
-from defedbio.crypto.keygen.record import Record
+from defedbio.crypto.keygen.record import Record, dealt_hash
 from defedbio.crypto.keygen.terms import Terms
+from defedbio.crypto.merkle import keccak256
 from defedbio.errors import BadTranscript
 
 Cheat = Callable[[Record, Body, list[Body]], Body]
@@ -29,9 +31,9 @@ def seeds_of(number: int, count: int) -> list[bytes]:
     return [hashlib.sha256(f"{number}/{i}".encode()).digest() for i in range(count)]
 
 
-def two_primes(terms: Terms, seeds: Sequence[bytes], batch: int) -> list[int]:
-    """The candidates of two primes, by an oracle that adds up everybody's secrets."""
-    mine = [Secrets(terms, i, seed).candidates(batch)[1] for i, seed in enumerate(seeds[: terms.threshold])]
+def two_primes(terms: Terms, seeds: Sequence[bytes]) -> list[int]:
+    """The candidates of two primes in the first batch, by an oracle that adds up everybody's secrets."""
+    mine = [Secrets(terms, i, seed).candidates(0)[1] for i, seed in enumerate(seeds[: terms.threshold])]
     return [k for k, c in enumerate(zip(*mine, strict=True)) if all(numbers.is_prime(sum(getattr(x, name) for x in c)) for name in "pq")]
 
 
@@ -81,15 +83,33 @@ class Ran:
                 return record, posts, fault
         raise AssertionError("the ceremony does not end")
 
+    def cheat_in_dealing(self, position: int, cheat: Cheat) -> dict[tuple[Kind, int], Cheat]:
+        """One who deviates in what it deals, and promises just that in the step before."""
+
+        def promise(record: Record, body: Body, before: list[Body]) -> Body:
+            dealt = cheat(record, self.secrets[position]._dealing(record), before)
+            return Body({}, {"promise": [dealt_hash(self.terms, position, record.survivor.n, dealt)]})
+
+        return {(Kind.PROMISE, position): promise, (Kind.DEALING, position): cheat}
+
+    def blame(self, posts: Sequence[Sequence[bytes | None]], complainer: int | None = None) -> Verdict:
+        """When everybody publishes its seed."""
+        posted = [[None if post is None else keccak256(post) for post in step] for step in posts]
+        bystanders = self.posts[0][self.terms.threshold :]
+        return blame(self.terms, posted, bystanders, dict(enumerate(self.seeds)), complainer)
+
     def name(self, fault: BadTranscript) -> int:
         """The position at fault."""
         return self.terms.holders.index(fault.peer)
 
 
-def run(terms: Terms, seeds: list[bytes]) -> Ran:
+def run(terms: Terms, seeds: list[bytes], batches: int = 1) -> Ran | None:
+    """Everybody does as it should; None when no candidate of so many batches survives."""
     secrets = [Secrets(terms, i, seed) for i, seed in enumerate(seeds)]
     record, posts, records = Record(terms), [], []
     while record.kind is not Kind.DONE:
+        if record.batch_number == batches:
+            return None
         records.append(deepcopy(record))
         posts.append([secret.message(record) for secret in secrets[: record.senders]])
         record.take(posts[-1])
@@ -100,4 +120,6 @@ def run(terms: Terms, seeds: list[bytes]) -> Ran:
 def ran(bits: int, threshold: int, holders: int, start: int) -> Ran:
     """With seeds for which a candidate of the first batch survives, and not its first."""
     terms = terms_of(bits, threshold, holders, 32)
-    return run(terms, first_seeds(terms, start, lambda seeds: min(two_primes(terms, seeds, 0), default=0) > 0))
+    found = run(terms, first_seeds(terms, start, lambda seeds: min(two_primes(terms, seeds), default=0) > 0))
+    assert found is not None
+    return found

@@ -7,7 +7,6 @@ from itertools import combinations
 from math import prod
 
 import pytest
-from tests.agents.crypto.keygen.runs import Ran, two_primes
 
 from defedbio.crypto import numbers, paillier, threshold
 from defedbio.crypto.ceremony import CeremonyTranscript, open_share
@@ -19,6 +18,7 @@ from defedbio.crypto.roots import update_root
 from defedbio.crypto.threshold import KeyShare
 from defedbio.domain import RoundContext
 from defedbio.errors import BadShare, BadTranscript, InvalidInput, InvalidKey
+from tests.agents.crypto.keygen.runs import Ran, two_primes
 
 
 def shares(ran: Ran) -> list[KeyShare]:
@@ -26,9 +26,8 @@ def shares(ran: Ran) -> list[KeyShare]:
 
 
 def primes(ran: Ran) -> tuple[int, int]:
-    batch = max(record.batch_number for record in ran.records if record.kind is Kind.OPENING)
-    index, contributors = ran.record.survivor.index, ran.secrets[: ran.terms.threshold]
-    summands = [secret.candidates(batch)[1][index] for secret in contributors]
+    contributors = ran.secrets[: ran.terms.threshold]
+    summands = [secret.candidates(0)[1][ran.record.survivor.index] for secret in contributors]
     return sum(c.p for c in summands), sum(c.q for c in summands)
 
 
@@ -42,7 +41,7 @@ def test_the_modulus_is_of_two_primes_that_the_sieve_kept(each: Ran) -> None:
     assert p % 8 == q % 8 == 3
     small = prod(prime for owned in sieve.owned for prime in owned)
     assert numbers.gcd(p * q * (p - 1) * (q - 1), small) == 1
-    assert each.record.survivor.index == two_primes(each.terms, each.seeds, each.record.batch_number)[0]
+    assert each.record.survivor.index == two_primes(each.terms, each.seeds)[0]
 
 
 def test_the_shared_exponent_is_the_inverse_of_n(each: Ran) -> None:
@@ -126,7 +125,7 @@ def test_one_process_follows_the_posts_and_their_replacement(small: Ran, later: 
     first = contributor.message(small.posts[:1])
     assert first == small.posts[1][0]
     assert contributor.message(small.posts[:2]) == small.posts[2][0]
-    others = [small.posts[0][:2] + [Contributor(small.terms, 2, bytes(32)).message([])]]
+    others = [[*small.posts[0][:2], Contributor(small.terms, 2, bytes(32)).message([])]]
     other = contributor.message(others)
     size = small.terms.cipher_width
     assert not {other[-i * size :][:size] for i in range(1, 5)} & {first[-i * size :][:size] for i in range(1, 5)}

@@ -4,17 +4,18 @@ the seeds can, they do (D4)."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 
 import pytest
-from tests.agents.crypto.keygen.runs import Ran
 
-from defedbio.crypto.keygen import outcome
+from defedbio.crypto.keygen import opened, outcome
 from defedbio.crypto.keygen.blame import blame
-from defedbio.crypto.keygen.machine import Secrets
 from defedbio.crypto.keygen.messages import HEADER_BYTES, Body, Kind, layout, size
 from defedbio.crypto.keygen.record import Record
+from defedbio.crypto.merkle import keccak256
 from defedbio.errors import BadTranscript
+from tests.agents.crypto.keygen.runs import Ran
 
 LIAR, OTHER = 1, 0
 Change = Callable[[Record, int], int]
@@ -66,11 +67,7 @@ NAMED = [
     of_numbers(Kind.REQUESTS, "roots", add_one, "root of its own modulus is none", at=7),
     of_strings(Kind.REQUESTS, "commitment", "other seeds than it committed to"),
     of_numbers(Kind.REQUESTS, "requests", zero, "no unit"),
-    of_numbers(Kind.REQUESTS, "requests", add_one, "request that was opened"),
-    of_numbers(Kind.REQUESTS, "requests", add_one, "request that was opened", at=63),
     of_numbers(Kind.ANSWERS, TO, zero, "no unit"),
-    of_numbers(Kind.ANSWERS, TO, add_one, "answer that was opened"),
-    of_numbers(Kind.SHARES, "shares", add_one, "share of a candidate that was opened"),
     of_numbers(Kind.TRIALS, "factors", zero, "no number modulo its candidate"),
     of_strings(Kind.OPENING, "nodes", "other seeds than it committed to"),
     of_strings(Kind.OPENING, "kept", "other seeds than it committed to"),
@@ -91,16 +88,29 @@ NAMED = [
     of_numbers(Kind.EXPONENT, "revealed", zero, "no element of the group"),
     of_numbers(Kind.EXPONENT, "revealed", times_square, "other commitments than it promised", at=1),
     of_numbers(Kind.EXPONENT, TO, zero, "no unit"),
+    of_strings(Kind.PROMISE, "promise", "something else than it promised"),
+    of_numbers(Kind.DEALING, "answers", add_one, "something else than it promised"),
+    of_numbers(Kind.DEALING, "commitments", times_four, "something else than it promised"),
+    of_numbers(Kind.DEALING, "roots", times_four, "something else than it promised"),
+    of_strings(Kind.DEALING, "boxes", "something else than it promised"),
+]
+DEALT_NAMED = [
     of_numbers(Kind.DEALING, "answers", add_one, "answer about the factors"),
     of_numbers(Kind.DEALING, "answers", add_one, "answer about the factors", at=1),
     of_numbers(Kind.DEALING, "commitments", zero, "no unit modulo n", at=1),
     of_numbers(Kind.DEALING, "roots", zero, "no unit modulo n"),
 ]
 BY_SEEDS = [
+    of_numbers(Kind.REQUESTS, "requests", add_one, "not what its leaves give"),
+    of_numbers(Kind.REQUESTS, "requests", add_one, "not what its leaves give", at=61),
+    of_numbers(Kind.ANSWERS, TO, add_one, "not what its leaves give"),
+    of_numbers(Kind.SHARES, "shares", add_one, "not what its leaves give"),
     of_numbers(Kind.OPENING, "square roots", times_four, "square root 0"),
     of_numbers(Kind.OPENING, TO, add_one, "not add up to the inverse"),
     of_numbers(Kind.PRODUCT, "share", lambda record, x: (x + 1) % record.survivor.n, "not add up to the inverse"),
     of_numbers(Kind.EXPONENT, TO, add_one, "not add up to the inverse"),
+]
+DEALT_BY_SEEDS = [
     of_numbers(Kind.DEALING, "commitments", times_four, "not add up to the inverse"),
     of_numbers(Kind.DEALING, "roots", times_four, "root 0 is not an n-th root"),
 ]
@@ -109,7 +119,13 @@ BY_SEEDS = [
 @pytest.mark.parametrize(("kind", "cheat", "why"), NAMED)
 def test_a_changed_field_names_who_posted_it(small: Ran, kind: Kind, cheat, why: str) -> None:
     _, _, fault = small.go_on(kind, {(kind, LIAR): cheat})
-    assert fault is not None
+    assert why in fault.message
+    assert small.name(fault) == LIAR
+
+
+@pytest.mark.parametrize(("kind", "cheat", "why"), DEALT_NAMED)
+def test_what_is_dealt_wrong_as_promised_names_who_dealt_it(small: Ran, kind: Kind, cheat, why: str) -> None:
+    _, _, fault = small.go_on(Kind.PROMISE, small.cheat_in_dealing(LIAR, cheat))
     assert why in fault.message
     assert small.name(fault) == LIAR
 
@@ -117,33 +133,52 @@ def test_a_changed_field_names_who_posted_it(small: Ran, kind: Kind, cheat, why:
 @pytest.mark.parametrize(("kind", "cheat", "why"), BY_SEEDS)
 def test_where_posts_cannot_tell_the_seeds_do(small: Ran, kind: Kind, cheat, why: str) -> None:
     _, posts, fault = small.go_on(kind, {(kind, LIAR): cheat})
-    assert fault is not None
     assert why in fault.message
     assert not fault.peer
-    verdict = blame(small.terms, posts, dict(enumerate(small.seeds)))
+    verdict = small.blame(posts)
     assert verdict.positions == (LIAR,)
     assert f"step {small.step(kind)}" in verdict.reason
 
 
+@pytest.mark.parametrize(("kind", "cheat", "why"), DEALT_BY_SEEDS)
+def test_what_is_dealt_wrong_as_promised_is_told_by_the_seeds(small: Ran, kind: Kind, cheat, why: str) -> None:
+    _, posts, fault = small.go_on(Kind.PROMISE, small.cheat_in_dealing(LIAR, cheat))
+    assert why in fault.message
+    assert not fault.peer
+    assert small.blame(posts).positions == (LIAR,)
+
+
 @pytest.mark.parametrize("cheat", [partial(swapped, "boxes"), partial(changed, "commitments", 1, times_four)], ids=["boxes", "commitment"])
 def test_a_holder_names_who_dealt_it_a_wrong_sub_share(small: Ran, cheat) -> None:
-    """D20."""
-    record, _, fault = small.go_on(Kind.DEALING, {(Kind.DEALING, LIAR): cheat})
+    """D20; and the seeds agree with it."""
+    record, posts, fault = small.go_on(Kind.PROMISE, small.cheat_in_dealing(LIAR, cheat))
     assert fault is None
     with pytest.raises(BadTranscript, match="for holder 3") as found:
         outcome.share(record, 2, small.secrets[2].transport_private)
     assert small.name(found.value) == LIAR
+    assert small.blame(posts, complainer=2).positions == (LIAR,)
 
 
 def test_a_candidate_of_two_primes_that_somebody_lets_fail(small: Ran) -> None:
-    """A second survivor kept back, or the only one: the next batch begins, and what was opened names who did it."""
+    """A second survivor kept back, or the only one: the next batch begins, and what is opened tells."""
     record = small.before(Kind.TRIALS)
     at = record.batch.alive.index(small.record.survivor.index)
     cheat = partial(changed, "factors", at, add_one)
-    record, _, fault = small.go_on(Kind.TRIALS, {(Kind.TRIALS, LIAR): cheat})
-    assert fault is not None
-    assert "two primes fail" in fault.message
-    assert small.name(fault) == LIAR
+    _, posts, fault = small.go_on(Kind.TRIALS, {(Kind.TRIALS, LIAR): cheat})
+    assert "not what its leaves give" in fault.message
+    assert small.blame(posts).positions == (LIAR,)
+
+
+def test_a_trial_of_what_is_no_product_of_two_primes_changes_nothing(small: Ran) -> None:
+    """D12."""
+    record = small.before(Kind.OPENING)
+    batch, leaves = record.batch, [[*secret.candidates(0)[0]] for secret in small.secrets[:2]]
+    assert 0 not in batch.alive
+    assert not opened.differs(small.terms, record.keys, batch, leaves)
+    batch.alive, batch.trials = [0, *batch.alive], [[5, *those] for those in batch.trials]
+    assert not opened.differs(small.terms, record.keys, batch, leaves)
+    batch.survivor = None
+    assert opened.differs(small.terms, record.keys, batch, leaves)
 
 
 def test_a_later_batch_opens_the_one_before(later: Ran) -> None:
@@ -152,8 +187,6 @@ def test_a_later_batch_opens_the_one_before(later: Ran) -> None:
     record, posts = later.records[step], list(later.posts[step])
     at = HEADER_BYTES + 3
     posts[1] = posts[1][:at] + bytes((posts[1][at] ^ 1,)) + posts[1][at + 1 :]
-    from copy import deepcopy
-
     with pytest.raises(BadTranscript, match="other seeds") as found:
         deepcopy(record).take(posts)
     assert later.name(found.value) == 1
@@ -196,16 +229,18 @@ def test_an_unusable_transport_key_names_its_holder(small: Ran) -> None:
 
 def test_verdicts_on_silence_and_false_complaints(small: Ran) -> None:
     """D4."""
-    seeds = dict(enumerate(small.seeds))
-    assert blame(small.terms, [*small.posts[:3], [small.posts[3][0], None]], seeds).positions == (1,)
-    assert blame(small.terms, small.posts[:3], {0: small.seeds[0], 2: small.seeds[2]}).positions == (1,)
-    assert blame(small.terms, small.posts[:1], {**seeds, 0: bytes(32)}).positions == (0,)
-    assert blame(small.terms, small.posts, seeds).positions == ()
-    verdict = blame(small.terms, small.posts, seeds, complainer=2)
+    assert small.blame([*small.posts[:3], [small.posts[3][0], None]]).positions == (1,)
+    assert small.blame([[*small.posts[0][:2], None]]).positions == (2,)
+    assert small.blame(small.posts).positions == ()
+    verdict = small.blame(small.posts, complainer=2)
     assert verdict.positions == (2,)
-    assert "complaint was false" in verdict.reason
+    assert "share is right" in verdict.reason
+    posted = [[keccak256(post) for post in small.posts[0]]]
+    assert blame(small.terms, posted, small.posts[0][2:], {0: small.seeds[0]}).positions == (1,)
+    assert blame(small.terms, posted, small.posts[0][2:], {0: bytes(32), 1: small.seeds[1]}).positions == (0,)
 
 
 def test_a_holder_that_does_not_contribute_is_named_for_what_it_posted(small: Ran) -> None:
-    first = [*small.posts[0][:2], Secrets(small.terms, 2, small.seeds[2]).message(Record(small.terms))[:-1]]
-    assert blame(small.terms, [first], dict(enumerate(small.seeds[:2]))).positions == (2,)
+    short = small.posts[0][2][:-1]
+    posted = [[keccak256(post) for post in (*small.posts[0][:2], short)]]
+    assert blame(small.terms, posted, [short], dict(enumerate(small.seeds))).positions == (2,)
