@@ -304,6 +304,7 @@ def check_openings(
     whose order (as safe primes give) exceed 2^128: every quotient of w^n (1+n)^(D M) by c^D has order 1 or 2, so that M is the plaintext
     and w is A^D up to a square root of 1. Jacobi symbol 1 leaves ±A^D, and w < n/2 one of the two: the bytes of (w, M) are unique.
     Both sides are squared because a batch cannot see signs (Boyd, Pavlovski 2000, on batch verification in groups with small orders).
+    Of a distributed key M is as certain; that w is unique assumes that nobody finds a number of low order modulo n (docs/crypto.md).
 
     Raises:
         BadCiphertext: for ciphertexts that are no units. BadOpening: naming the first wrong one.

@@ -31,13 +31,13 @@ class Sieve:
     def of(cls, bits: int, threshold: int) -> Sieve:
         """The sieve for a modulus of `bits` bits and `threshold` contributors: B is the largest that D6 allows."""
         found: tuple[tuple[int, ...], ...] = ((),) * threshold
-        odd = numbers.primes_below(bits)[1:]
+        odd, most = numbers.primes_below(bits)[1:], bits // HINT
         for count in range(1, len(odd)):
             owned = _dealt(odd[:count], threshold)
             loads = sorted(map(prod, owned))
-            if prod(loads).bit_length() > bits // HINT * threshold:
+            if prod(loads).bit_length() > 2 * most + 2:  # then those of t-1 have more than half
                 break
-            if prod(loads[1:]).bit_length() <= bits // HINT:
+            if prod(loads[1:]).bit_length() <= most:
                 found = owned
         return cls(bits // 2, found)
 

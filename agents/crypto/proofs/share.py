@@ -4,6 +4,7 @@ Batch Chaum-Pedersen (1992) over squares modulo n, with the integer responses of
 everything published, X = prod (x_l²)^e_l and C = prod (c_l^(4Δ))^e_l, it shows log of X to base C = log of v_i² to base v² = s_i.
 Everything multiplied is a square by construction, so signs and other square roots of 1 play no part; combining uses only x_l² too.
 Soundness needs the squares' order p'q' to have no prime factor below 2^128, which safe primes give; it does not need it to be unknown.
+Of a distributed key it needs instead that nobody finds a number of such an order, or the factors (docs/crypto.md).
 """
 
 from __future__ import annotations
