@@ -63,6 +63,27 @@ class _MultiPower:
         return numbers.multi_powmod(self.bases, self.exponents, self.modulus, self.squared)
 
 
+@dataclass(frozen=True, repr=False)
+class _ColumnPowers:
+    rows: Sequence[Sequence[int]]
+    exponents: Sequence[Sequence[int]]
+    modulus: int
+    squared: bool
+
+    def __call__(self) -> list[int]:
+        return numbers.column_powers(self.rows, self.exponents, self.modulus, self.squared)
+
+
+@dataclass(frozen=True, repr=False)
+class _OwnPowers:
+    bases: Sequence[int]
+    exponents: Sequence[int]
+    moduli: Sequence[int]
+
+    def __call__(self) -> list[int]:
+        return numbers.own_powers(self.bases, self.exponents, self.moduli)
+
+
 class Sliced:
     """`crypto.arithmetic.Arithmetic` by an executor, which is trusted with what slices hold."""
 
@@ -86,6 +107,25 @@ class Sliced:
         cuts = [_cut(bases, exponents, modulus, squared) for bases, exponents in lists]
         found = self._run(list(chain.from_iterable(cuts)))
         return [numbers.product([next(found) for _ in those], modulus, squared) for those in cuts]
+
+    def column_powers(
+        self, rows: Sequence[Sequence[int]], exponents: Sequence[Sequence[int]], modulus: int, squared: bool = False
+    ) -> list[int]:
+        if not rows:
+            return numbers.column_powers(rows, exponents, modulus, squared)
+        longest = max((e.bit_length() for row in exponents for e in row), default=0)
+        size = _size(len(rows[0]), longest, modulus, squared)
+        spans = [slice(i, i + size) for i in range(0, max(len(row) for row in (*rows, *exponents)), size)]
+        cuts = [_ColumnPowers([row[span] for row in rows], [row[span] for row in exponents], modulus, squared) for span in spans]
+        return list(chain.from_iterable(self._run(cuts)))
+
+    def own_powers(self, bases: Sequence[int], exponents: Sequence[int], moduli: Sequence[int]) -> list[int]:
+        size = _size(len(bases), max((e.bit_length() for e in exponents), default=0), max(moduli, default=1), False)
+        cuts = [
+            _OwnPowers(bases[i : i + size], exponents[i : i + size], moduli[i : i + size])
+            for i in range(0, max(len(bases), len(exponents), len(moduli)), size)
+        ]
+        return list(chain.from_iterable(self._run(cuts)))
 
     def _run(self, cuts: Sequence[Callable[[], T]]) -> Iterator[T]:
         return self._executor.map(call, cuts) if len(cuts) > 1 else map(call, cuts)

@@ -28,6 +28,16 @@ class Arithmetic(Protocol):
         """`multi_power` of each of several lists of bases and exponents, side by side where it can."""
         ...
 
+    def column_powers(
+        self, rows: Sequence[Sequence[int]], exponents: Sequence[Sequence[int]], modulus: int, squared: bool = False
+    ) -> list[int]:
+        """As `numbers.column_powers`."""
+        ...
+
+    def own_powers(self, bases: Sequence[int], exponents: Sequence[int], moduli: Sequence[int]) -> list[int]:
+        """As `numbers.own_powers`."""
+        ...
+
 
 class OneThread:
     """The calling thread computes everything."""
@@ -43,6 +53,14 @@ class OneThread:
 
     def multi_powers(self, lists: Sequence[tuple[Sequence[int], Sequence[int]]], modulus: int, squared: bool = False) -> list[int]:
         return [numbers.multi_powmod(bases, exponents, modulus, squared) for bases, exponents in lists]
+
+    def column_powers(
+        self, rows: Sequence[Sequence[int]], exponents: Sequence[Sequence[int]], modulus: int, squared: bool = False
+    ) -> list[int]:
+        return numbers.column_powers(rows, exponents, modulus, squared)
+
+    def own_powers(self, bases: Sequence[int], exponents: Sequence[int], moduli: Sequence[int]) -> list[int]:
+        return numbers.own_powers(bases, exponents, moduli)
 
 
 ONE_THREAD = OneThread()

@@ -85,6 +85,21 @@ def column_powers(rows: Sequence[Sequence[int]], exponents: Sequence[Sequence[in
     return [_product(column, whole) for column in zip(*powers, strict=True)]
 
 
+def own_powers(bases: Sequence[int], exponents: Sequence[int], moduli: Sequence[int]) -> list[int]:
+    """base^exponent for each modulus, the GIL released; a negative exponent needs a unit.
+
+    Raises:
+        InvalidInput: unless there are as many of each, or when an inverse is missing.
+    """
+    if not len(bases) == len(exponents) == len(moduli):
+        raise InvalidInput("as many exponents and moduli as bases are needed")
+    found = []
+    for base, exponent, modulus in zip(bases, exponents, moduli, strict=True):
+        positive = mpz(base if exponent >= 0 else invert(base, modulus))
+        found.append(int(gmpy2.powmod_base_list([positive], mpz(abs(exponent)), mpz(modulus))[0]))
+    return found
+
+
 class SecretModulus:
     """Lists of powers modulo the square of a secret odd number, of which no cache keeps anything."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import compress
 
 from defedbio.crypto import numbers
+from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.keygen.own_key import OwnKey, encrypt, table
 from defedbio.crypto.keygen.seeds import drawn_each
 from defedbio.crypto.keygen.sieve import FIRST, SPARE_BYTES, UNIT
@@ -79,22 +80,29 @@ def masks(terms: Terms, key: PublicKey, other: int, leaves: Sequence[bytes], con
     return [Mask(int.from_bytes(data[:size], "big") % key.n, data[size:]) for data in drawn]
 
 
-def requests(terms: Terms, key: PublicKey, position: int, those: Sequence[Candidate]) -> list[int]:
+def requests(terms: Terms, key: PublicKey, position: int, those: Sequence[Candidate], arithmetic: Arithmetic = ONE_THREAD) -> list[int]:
     """Enc_i(p_i') and Enc_i(q_i') of every candidate, one after the other."""
     size = terms.short_bytes
     plaintexts = [asked(value, position) for c in those for value in (c.p, c.q)]
     exponents = b"".join([e.to_bytes(size, "little") for c in those for e in c.exponents])
-    return encrypt(key, table(key, size), plaintexts, exponents)
+    return encrypt(key, table(key, size), plaintexts, exponents, arithmetic)
 
 
 def answers(
-    terms: Terms, key: PublicKey, other: int, requested: Sequence[tuple[int, int]], those: Sequence[Candidate], hidden: Sequence[Mask]
+    terms: Terms,
+    key: PublicKey,
+    other: int,
+    requested: Sequence[tuple[int, int]],
+    those: Sequence[Candidate],
+    hidden: Sequence[Mask],
+    arithmetic: Arithmetic = ONE_THREAD,
 ) -> list[int]:
     """Answers to contributor `other` for as many candidates: each encrypts p_j q_i + q_j p_i + r, hidden by r."""
     bases = [[p for p, _ in requested], [q for _, q in requested]]
-    powers = numbers.column_powers(bases, [[UNIT * c.q for c in those], [UNIT * c.p for c in those]], key.n, squared=True)
+    exponents = [[UNIT * c.q for c in those], [UNIT * c.p for c in those]]
+    powers = arithmetic.column_powers(bases, exponents, key.n, squared=True)
     plaintexts = [mask.plaintext + constant(other) * (c.p + c.q) for mask, c in zip(hidden, those, strict=True)]
-    fresh = encrypt(key, table(key, terms.long_bytes), plaintexts, b"".join([mask.exponent for mask in hidden]))
+    fresh = encrypt(key, table(key, terms.long_bytes), plaintexts, b"".join([mask.exponent for mask in hidden]), arithmetic)
     return numbers.column_products([powers, fresh], key.n, squared=True)
 
 
@@ -145,9 +153,10 @@ def exponent(n: int, position: int, p: int, q: int) -> int:
     return (n + 5 - p - q) // UNIT if position == 0 else -((p + q) // UNIT)
 
 
-def trial(n: int, position: int, candidate: Candidate) -> int:
-    """A contributor's factor of y^((φ+4)/8)."""
-    return numbers.powmod(base(n), exponent(n, position, candidate.p, candidate.q), n)
+def trials(found: Sequence[int], position: int, those: Sequence[Candidate], arithmetic: Arithmetic = ONE_THREAD) -> list[int]:
+    """A contributor's factor of y^((φ+4)/8), for each N_k and its candidate."""
+    exponents = [exponent(n, position, c.p, c.q) for n, c in zip(found, those, strict=True)]
+    return arithmetic.own_powers(list(map(base, found)), exponents, found)
 
 
 def survives(n: int, factors: Sequence[int]) -> bool:

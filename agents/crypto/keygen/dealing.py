@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import factorial
 
 from defedbio.crypto import numbers
-from defedbio.crypto.keygen.terms import Terms
+from defedbio.crypto.keygen.terms import PUBLISH, Terms
 from defedbio.crypto.numbers import Rand
 from defedbio.crypto.share_sizes import carried, coefficient_bits
 from defedbio.crypto.threshold import ROOT_PROOFS, base_square, commitment_at, root_target
@@ -53,7 +53,7 @@ def carry(terms: Terms, n: int, posted: Sequence[Sequence[int]]) -> int:
         if numbers.powmod(constant, n, n) == target:
             return kappa
         constant = constant * step % n
-    raise BadTranscript("the exponents that were dealt do not add up to the inverse of n", "publish the seeds")
+    raise BadTranscript("the exponents that were dealt do not add up to the inverse of n", PUBLISH)
 
 
 def joined_commitments(terms: Terms, n: int, posted: Sequence[Sequence[int]], kappa: int) -> tuple[int, ...]:

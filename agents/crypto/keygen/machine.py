@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from defedbio.crypto import numbers, sealing
+from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.keygen import bounded, boxes, candidates, dealing, elements, exponent, product, seeds, square_roots
 from defedbio.crypto.keygen.candidates import Candidate, Mask
 from defedbio.crypto.keygen.messages import MASK_BITS, NOTHING, Body, Kind, encode
@@ -52,13 +53,13 @@ class Contributor:
         InvalidInput: for a position that is none, or a seed that is not 32 bytes.
     """
 
-    def __init__(self, terms: Terms, position: int, seed: bytes) -> None:
+    def __init__(self, terms: Terms, position: int, seed: bytes, arithmetic: Arithmetic = ONE_THREAD) -> None:
         if not 0 <= position < len(terms.holders):
             raise InvalidInput(f"position {position} of {len(terms.holders)} holders")
         if len(seed) != seeds.SEED_BYTES:
             raise InvalidInput(f"the seed of a ceremony has {seeds.SEED_BYTES} bytes")
         self._progress = Progress(terms)
-        self._secrets = Secrets(terms, position, seed)
+        self._secrets = Secrets(terms, position, seed, arithmetic)
 
     @property
     def transport_private(self) -> bytes:
@@ -76,10 +77,10 @@ class Contributor:
 
 
 class Secrets:
-    """What a seed gives."""
+    """What a seed gives. `arithmetic` is told exponents: what computes must be as trusted as this process."""
 
-    def __init__(self, terms: Terms, position: int, seed: bytes) -> None:
-        self._terms, self._position, self._seed = terms, position, seed
+    def __init__(self, terms: Terms, position: int, seed: bytes, arithmetic: Arithmetic = ONE_THREAD) -> None:
+        self._terms, self._position, self._seed, self._arithmetic = terms, position, seed, arithmetic
         self._made: OwnKey | None = None
         self._batch: tuple[bytes, list[bytes], list[Candidate]] = (b"", [], [])
 
@@ -128,7 +129,7 @@ class Secrets:
         if self._position >= self._terms.threshold:
             return Body({}, strings)
         leaves, those = self._of_batch(record)
-        found = {"requests": candidates.requests(self._terms, self._own.public, self._position, those)}
+        found = {"requests": candidates.requests(self._terms, self._own.public, self._position, those, self._arithmetic)}
         if first:
             found |= {"modulus": [self._own.public.n], "roots": self._own.roots()}
         return Body(found, strings | {"commitment": [seeds.commitment(seeds.leaf_hashes(leaves))]})
@@ -141,7 +142,7 @@ class Secrets:
             hidden = self._masks(record, other, record.context)
             asked = [record.batch.requests[other][k] for k in hidden]
             found[f"to {other}"] = candidates.answers(
-                self._terms, record.keys[other], other, asked, [those[k] for k in hidden], list(hidden.values())
+                self._terms, record.keys[other], other, asked, [those[k] for k in hidden], list(hidden.values()), self._arithmetic
             )
         return Body(found, {})
 
@@ -155,7 +156,8 @@ class Secrets:
     def _trials(self, record: Record) -> Body:
         """D11."""
         batch, (_, those) = record.batch, self._of_batch(record)
-        return Body({"factors": [candidates.trial(batch.products[k], self._position, those[k]) for k in batch.alive]}, {})
+        found, mine = [batch.products[k] for k in batch.alive], [those[k] for k in batch.alive]
+        return Body({"factors": candidates.trials(found, self._position, mine, self._arithmetic)}, {})
 
     # -- the survivor ----------------------------------------------------------------------------------------------------------------------
 
@@ -176,7 +178,7 @@ class Secrets:
             "challenge": [proof.challenge],
             "number answers": list(proof.numbers),
             "exponent answers": list(proof.exponents),
-            "square roots": square_roots.factors(survivor.n, position, candidate),
+            "square roots": square_roots.factors(survivor.n, position, candidate, self._arithmetic),
             **self._pieces(record, "opened", rho, record.context),
         }
         nodes = seeds.beside(self._root(record.batch_number, record.batch_contexts[-1]), depth, survivor.index)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from defedbio.crypto import numbers
+from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.numbers import Rand
 from defedbio.crypto.paillier import PublicKey
 from defedbio.crypto.threshold import ROOT_PROOFS, SMALL_FACTOR_BOUND, root_target
 from defedbio.errors import BadTranscript
 
 
-def encrypt(key: PublicKey, table: numbers.CombTable, plaintexts: Sequence[int], exponents: bytes) -> list[int]:
+def encrypt(
+    key: PublicKey, table: numbers.CombTable, plaintexts: Sequence[int], exponents: bytes, arithmetic: Arithmetic = ONE_THREAD
+) -> list[int]:
     """(1 + n)^x h^ρ for every x, any integer, and exponents ρ as long as those of the `table`."""
-    rows = [[1 + x % key.n * key.n for x in plaintexts], table.powers(exponents)]
+    rows = [[1 + x % key.n * key.n for x in plaintexts], arithmetic.comb_powers(table, exponents)]
     return numbers.column_products(rows, key.n, squared=True)
 
 

@@ -11,15 +11,13 @@ from defedbio.crypto.keygen.bounded import BoundedProof
 from defedbio.crypto.keygen.messages import NOTHING, Body, Header, Kind, Layout, decode, encode_body, layout, posts_hash
 from defedbio.crypto.keygen.opened import Batch
 from defedbio.crypto.keygen.product import SameLogarithm
-from defedbio.crypto.keygen.terms import Terms
+from defedbio.crypto.keygen.terms import PUBLISH, Terms
 from defedbio.crypto.merkle import HASH_BYTES
 from defedbio.crypto.paillier import PublicKey, check_ciphertexts
 from defedbio.crypto.proofs import factors
 from defedbio.crypto.proofs.factors import FactorsProof
 from defedbio.crypto.threshold import ThresholdKey, base_square, commitment_at
 from defedbio.errors import BadCiphertext, BadProof, BadTranscript, InvalidInput, InvalidKey, MalformedBlob
-
-_FAILED = "publish the seeds: they name who deviated"
 
 
 @dataclass
@@ -179,7 +177,7 @@ class Record:
             except (BadTranscript, InvalidInput) as fault:
                 raise self.terms.fault(position, fault.message) from None
             if any(numbers.gcd(key.n, other.n) != 1 for other in self.keys):
-                raise BadTranscript("two contributors' own moduli have a factor in common: one may be a copy", _FAILED)
+                raise BadTranscript("two contributors' own moduli have a factor in common: one may be a copy", PUBLISH)
             self.keys.append(key)
 
     def _take_answers(self, bodies: Sequence[Body]) -> None:
@@ -226,7 +224,7 @@ class Record:
             if seeds.commitment(hashes) != self.batch.commitments[position]:
                 raise self.terms.fault(position, "it opened other seeds than it committed to")
         if opened.differs(self.terms, self.keys, self.batch, leaves):
-            raise BadTranscript("what was posted of a candidate that was opened is not what its leaves give", _FAILED)
+            raise BadTranscript("what was posted of a candidate that was opened is not what its leaves give", PUBLISH)
 
     # -- the survivor ----------------------------------------------------------------------------------------------------------------------
 
@@ -279,10 +277,10 @@ class Record:
             survivor.products.append(z)
             survivor.promises.append(body.strings["promise"][0])
         if elements.whole(self.terms, survivor.x, survivor.products) != elements.power(self.terms, survivor.n):
-            raise BadTranscript("the modulus is not the product of the numbers that were asked for", _FAILED)
+            raise BadTranscript("the modulus is not the product of the numbers that were asked for", PUBLISH)
         survivor.opened = sum(body.numbers["share"][0] for body in bodies) % survivor.n
         if numbers.gcd(survivor.opened, survivor.n) != 1:
-            raise BadTranscript("the opened product is no unit modulo n", _FAILED)
+            raise BadTranscript("the opened product is no unit modulo n", PUBLISH)
         self.kind = Kind.EXPONENT
 
     def _take_exponent(self, bodies: Sequence[Body]) -> None:
@@ -334,7 +332,7 @@ class Record:
         try:
             key.check()
         except BadTranscript as fault:
-            raise BadTranscript(fault.message, _FAILED) from None
+            raise BadTranscript(fault.message, PUBLISH) from None
         self._key = key
         self.kind = Kind.DONE
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from defedbio.crypto import numbers
+from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.keygen.candidates import Candidate, exponent
 from defedbio.crypto.proofs import two_primes
 
 
-def factors(n: int, position: int, candidate: Candidate) -> list[int]:
+def factors(n: int, position: int, candidate: Candidate, arithmetic: Arithmetic = ONE_THREAD) -> list[int]:
     """A contributor's factor of every root."""
     e = exponent(n, position, candidate.p, candidate.q)
-    powers = numbers.powmod_bases(two_primes.targets(n), abs(e), n)
+    powers = arithmetic.powers(two_primes.targets(n), abs(e), n)
     return powers if e >= 0 else numbers.invert_all(powers, n)
 
 

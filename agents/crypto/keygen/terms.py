@@ -16,6 +16,8 @@ from defedbio.crypto.threshold import check_quorum
 from defedbio.errors import BadTranscript, InvalidInput
 
 SIGMA = 128
+COMPLAIN = "say so on the chain, which ends the ceremony, and announce another without this holder"
+PUBLISH = "say so on the chain, which ends the ceremony, and publish the seed when that is final: the seeds tell who deviated"
 CANDIDATES = {2048: 4096, 3072: 8192}  # of a batch, by the modulus' bits
 MAX_STEP_SECONDS = 1 << 32
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -136,4 +138,4 @@ class Terms:
 
     def fault(self, position: int, reason: str) -> BadTranscript:
         """What the holder at `position` (from 0) is at fault for."""
-        return BadTranscript(f"holder {position + 1} of the ceremony: {reason}", "publish the seeds", peer=self.holders[position])
+        return BadTranscript(f"holder {position + 1} of the ceremony: {reason}", COMPLAIN, peer=self.holders[position])

@@ -103,6 +103,17 @@ def test_every_executor_gives_what_one_thread_does(key: Any, executor: Executor,
     assert troubles(notes) == []
 
 
+def test_powers_of_own_exponents_and_moduli_are_those_of_one_thread(executor: Executor) -> None:
+    rows, exponents = [[2, 4, 8] * 7, [11, 13, 2] * 7], [list(range(100, 121)), list(range(21))]
+    moduli = [10**9 + 7 + 2 * i for i in range(21)]
+    sliced = Sliced(executor)
+    for squared in (False, True):
+        assert sliced.column_powers(rows, exponents, 10**9 + 7, squared) == ONE_THREAD.column_powers(rows, exponents, 10**9 + 7, squared)
+    negative = [-e for e in exponents[0]]
+    assert sliced.own_powers(rows[0], negative, moduli) == ONE_THREAD.own_powers(rows[0], negative, moduli)
+    assert sliced.column_powers([], [], 7) == sliced.own_powers([], [], []) == []
+
+
 def test_a_worker_killed_in_the_middle_of_a_share(key: Any, dask: Executor, notes: list[dict[str, Any]], tmp_path: Path) -> None:
     ciphertexts = [3**i + 1 for i in range(COUNT)]
     killing = Sliced(With(dask, partial(KillsOnce, tmp_path / "killed")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from math import prod
+from math import gcd, prod
 
 import numpy as np
 import pytest
@@ -166,3 +166,44 @@ def test_bytes_of_fixed_length() -> None:
 def test_small_factors_are_found() -> None:
     assert numbers.has_factor_below(65521 * ((1 << 521) - 1), 1 << 16)
     assert not numbers.has_factor_below((1 << 521) - 1, 1 << 16)
+
+
+@given(st.lists(st.tuples(st.integers(0, 1 << 80), st.integers(-50, 1 << 70)), max_size=12), st.integers(3, 1 << 90))
+def test_powers_of_own_exponents(pairs: list[tuple[int, int]], modulus: int) -> None:
+    """Of rows modulo one number, its square, and each modulo a number of its own."""
+    modulus |= 1
+    bases, exponents = [b for b, _ in pairs], [abs(e) for _, e in pairs]
+    for whole, squared in ((modulus, False), (modulus**2, True)):
+        want = [pow(b, e, whole) * pow(b + 1, e // 2, whole) % whole for b, e in zip(bases, exponents, strict=True)]
+        rows = [bases, [b + 1 for b in bases]]
+        assert numbers.column_powers(rows, [exponents, [e // 2 for e in exponents]], modulus, squared) == want
+    units = [b if gcd(b, modulus) == 1 else 1 for b in bases]
+    moduli = [modulus] * len(units)
+    assert numbers.own_powers(units, [e for _, e in pairs], moduli) == [pow(b, e, modulus) for b, (_, e) in zip(units, pairs, strict=True)]
+
+
+def test_powers_of_own_exponents_need_as_many_of_each() -> None:
+    for call in (
+        lambda: numbers.column_powers([[1, 2]], [[1]], 7),
+        lambda: numbers.column_powers([[1, 2], [1]], [[1, 2], [1]], 7),
+        lambda: numbers.column_powers([[1]], [[-1]], 7),
+        lambda: numbers.own_powers([1], [1, 2], [7, 7]),
+        lambda: numbers.own_powers([7], [-1], [21]),
+    ):
+        with pytest.raises(InvalidInput):
+            call()
+
+
+def test_powers_modulo_a_secret_square_are_kept_nowhere() -> None:
+    kernel.modulus.cache_clear()
+    prime = (1 << 127) - 1
+    assert numbers.SecretModulus(prime).powers([2, prime**2 + 3], 1 << 200) == [pow(b, 1 << 200, prime**2) for b in (2, 3)]
+    assert kernel.modulus.cache_info().currsize == 0
+
+
+def test_a_prime_has_its_length_and_two_high_bits() -> None:
+    for bits in (64, 65, 200):
+        found = numbers.prime(bits, os.urandom)
+        assert found.bit_length() == bits
+        assert found >> bits - 2 == 3
+        assert numbers.is_prime(found)
