@@ -91,7 +91,7 @@ def modulus(n: int, pairs: bool = False) -> Modulus:
 
 def make_modulus(n: int, pairs: bool = False) -> Modulus:
     """An odd n of at most `MAX_BITS` bits."""
-    limbs = max(8, -(-(n.bit_length() + FREE_BITS) // (4 * LIMB_BITS)) * 4)
+    limbs = _limbs(n.bit_length())
     r = 1 << LIMB_BITS * limbs
     # The least multiple of n that is not below R. Its part R is written as 2^52 in the lowest limb and 2^52 - 1 in the others, so that no
     # limb is below another number's.
@@ -101,6 +101,11 @@ def make_modulus(n: int, pairs: bool = False) -> Modulus:
     bare = Modulus(n, size, pairs, (_packed(_words(n, limbs)), _packed(offset), b"", b"", half, pairs))
     one, enter = (bare.limbs_of(pow(r, power, bare.value)) for power in (1, 2 + _LOADED[pairs]))
     return Modulus(n, size, pairs, (*bare.constants[:2], one, enter, half, pairs))
+
+
+def _limbs(bits: int) -> int:
+    """Of a modulus of so many bits."""
+    return max(8, -(-(bits + FREE_BITS) // (4 * LIMB_BITS)) * 4)
 
 
 def powers(field: Modulus, bases: Sequence[int], exponent: int, portable: bool = False) -> list[int]:
@@ -119,6 +124,19 @@ def column_powers(field: Modulus, rows: Sequence[Sequence[int]], exponents: Sequ
         bases = _written(field, [row[part] for row in rows])
         found += field.read(_call().column_powers(field.constants, bases, written, len(rows), length, portable))
     return found
+
+
+def own_powers(bases: Sequence[int], exponents: Sequence[int], moduli: Sequence[int], portable: bool = False) -> list[int]:
+    """base^exponent modulo each of several odd numbers of at most `MAX_BITS` bits; bases below them, exponents >= 0."""
+    bits = max(map(int.bit_length, moduli))
+    limbs, size = _limbs(bits), (bits + 7) // 8
+    length = max(1, *((e.bit_length() + 7) // 8 for e in exponents))
+    entered = [(1 << LIMB_BITS * limbs) % n for n in moduli]
+    numbers = (moduli, bases, entered, [x * x % n for x, n in zip(entered, moduli, strict=True)])
+    written = [b"".join([x.to_bytes(size, "big") for x in those]) for those in numbers]
+    whole = b"".join([e.to_bytes(length, "little") for e in exponents])
+    found = _call().own_powers(limbs, size, *written, whole, length, portable)
+    return [int.from_bytes(found[i : i + size], "big") for i in range(0, len(found), size)]
 
 
 class Comb:

@@ -93,11 +93,11 @@ def own_powers(bases: Sequence[int], exponents: Sequence[int], moduli: Sequence[
     """
     if not len(bases) == len(exponents) == len(moduli):
         raise InvalidInput("as many exponents and moduli as bases are needed")
-    found = []
-    for base, exponent, modulus in zip(bases, exponents, moduli, strict=True):
-        positive = mpz(base if exponent >= 0 else invert(base, modulus))
-        found.append(int(gmpy2.powmod_base_list([positive], mpz(abs(exponent)), mpz(modulus))[0]))
-    return found
+    units = [b % n if e >= 0 else invert(b, n) for b, e, n in zip(bases, exponents, moduli, strict=True)]
+    sizes = list(map(abs, exponents))
+    if len(units) >= LEAST_FOR_KERNEL and all(_for_kernel(n, LEAST_FOR_KERNEL, False) for n in moduli):
+        return kernel.own_powers(units, sizes, moduli)
+    return [int(gmpy2.powmod_base_list([mpz(b)], mpz(e), mpz(n))[0]) for b, e, n in zip(units, sizes, moduli, strict=True)]
 
 
 class SecretModulus:

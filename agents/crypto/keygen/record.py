@@ -257,7 +257,10 @@ class Record:
                 raise self.terms.fault(position, "a factor of a square root is no number modulo n")
             survivor.powers.append(powers)
         survivor.x = elements.whole(self.terms, self.terms.generator, [p for p, _ in survivor.powers])
-        survivor.square_roots = square_roots.joined(survivor.n, [body.numbers["square roots"] for body in bodies])
+        try:
+            survivor.square_roots = square_roots.joined(survivor.n, [body.numbers["square roots"] for body in bodies])
+        except BadTranscript as fault:
+            raise BadTranscript(fault.message, PUBLISH) from None
         self._take_pieces(bodies)
         self.kind = Kind.PRODUCT
 

@@ -26,6 +26,7 @@ typedef struct {
     uint64_t k0; /* -1/n mod 2^52 */
     const uint64_t *n;
     const uint64_t *offset; /* see less_quotient */
+    const V *k0s; /* k0 of each lane's own modulus, where n is eight words a limb */
 } Field;
 
 typedef struct {
@@ -64,6 +65,13 @@ static void read_limbs(V *out, int limbs, const uint8_t *numbers, size_t size, s
     memset(words, 0, sizeof(V) * (size_t)limbs);
     for (size_t l = 0; l < LANES && l < present; l++)
         for (int i = 0; i < limbs; i++) words[(size_t)i * LANES + l] = limb_of(numbers + l * size, size, i);
+}
+
+/* -1/n mod 2^52 of an odd n, by Newton's iteration. */
+static uint64_t minus_inverse(uint64_t n) {
+    uint64_t inverse = 1;
+    for (int i = 0; i < 6; i++) inverse *= 2 - n * inverse;
+    return (0 - inverse) & MASK;
 }
 
 /* Bits [64 k, 64 k + 64) of a number of `size` bytes, where it has them. */
@@ -244,11 +252,22 @@ static inline V mix_portable(V a, V at, V b) {
 #define LOW low_portable
 #define HIGH high_portable
 #define MIX mix_portable
+#define LIMB(f, i) SPREAD((f)->n[i])
+#define K0(f) SPREAD((f)->k0)
 #include "keccak.h"
 #include "lanes.h"
 #include "ternary.h"
+#undef NAME
+#undef LIMB
+#undef K0
+#define NAME(f) f##_own_portable
+#define LIMB(f, i) (((const V *)(f)->n)[i])
+#define K0(f) (*(f)->k0s)
+#include "lanes.h"
 #undef FN
 #undef NAME
+#undef LIMB
+#undef K0
 #undef SPREAD
 #undef LOW
 #undef HIGH
@@ -263,9 +282,18 @@ static int fast(void) { return __builtin_cpu_supports("avx512f") && __builtin_cp
 #define LOW(t, a, b) ((V)_mm512_madd52lo_epu64((__m512i)(t), (__m512i)(a), (__m512i)(b)))
 #define HIGH(t, a, b) ((V)_mm512_madd52hi_epu64((__m512i)(t), (__m512i)(a), (__m512i)(b)))
 #define MIX(a, at, b) ((V)_mm512_permutex2var_epi64((__m512i)(a), (__m512i)(at), (__m512i)(b)))
+#define LIMB(f, i) SPREAD((f)->n[i])
+#define K0(f) SPREAD((f)->k0)
 #include "keccak.h"
 #include "lanes.h"
 #include "ternary.h"
+#undef NAME
+#undef LIMB
+#undef K0
+#define NAME(f) f##_own_ifma
+#define LIMB(f, i) (((const V *)(f)->n)[i])
+#define K0(f) (*(f)->k0s)
+#include "lanes.h"
 #define RUN(f, ...)                        \
     do {                                   \
         if (portable || !fast())           \
@@ -306,9 +334,7 @@ static int read_job(Call *c) {
         c->enter.len != width * 8 || c->half < 1 || c->half * 8 > limbs * 52)
         return refuse("the modulus's constants do not fit each other");
     const uint64_t *n = c->n.buf;
-    uint64_t inverse = 1;
-    for (int i = 0; i < 6; i++) inverse *= 2 - n[0] * inverse;
-    c->job = (Job){.field = {(int)limbs, (0 - inverse) & MASK, n, c->offset.buf},
+    c->job = (Job){.field = {(int)limbs, minus_inverse(n[0]), n, c->offset.buf, 0},
                    .pairs = c->pairs,
                    .width = (int)width,
                    .bytes = (size_t)(c->pairs ? 2 * c->half : c->half),
@@ -444,6 +470,22 @@ static PyObject *py_column_powers(PyObject *self, PyObject *args) {
             refuse("bases or exponents of the wrong length"))
             if (make_room(&c, c.first.len / depth, (size_t)depth << window_for((int)length * 8)))
                 CALCULATE(column_powers, c.first.buf, (size_t)(count / depth), (size_t)depth, c.second.buf, (size_t)length);
+    }
+    return finish(&c);
+}
+
+static PyObject *py_own_powers(PyObject *self, PyObject *args) {
+    Call c = {0};
+    Py_ssize_t limbs, bytes, length;
+    if (!PyArg_ParseTuple(args, "nny*y*y*y*y*np", &limbs, &bytes, &c.n, &c.first, &c.one, &c.enter, &c.second, &length, &c.portable)) return NULL;
+    const Py_ssize_t count = bytes >= 1 ? c.n.len / bytes : 0;
+    if ((limbs >= 8 && limbs % 4 == 0 && limbs <= MAX_LIMBS && bytes >= 1 && bytes * 8 <= limbs * 52 && count >= 1 && c.n.len == count * bytes &&
+         c.first.len == c.n.len && c.one.len == c.n.len && c.enter.len == c.n.len && length >= 1 && length <= INT32_MAX / 8 &&
+         c.second.len % length == 0 && c.second.len / length == count) ||
+        refuse("moduli, bases or exponents of the wrong length")) {
+        c.job = (Job){.field = {.limbs = (int)limbs}, .width = (int)limbs, .bytes = (size_t)bytes};
+        if (make_room(&c, c.n.len, 3 + ((size_t)1 << window_for((int)length * 8))))
+            CALCULATE(own_powers_own, c.n.buf, c.first.buf, c.one.buf, c.enter.buf, (size_t)count, c.second.buf, (size_t)length);
     }
     return finish(&c);
 }
@@ -591,6 +633,7 @@ static PyMethodDef methods[] = {
     {"products", py_products, METH_VARARGS, "(modulus, numbers, fixes, depth, prefixes, portable) -> bytes"},
     {"multi_powers", py_multi_powers, METH_VARARGS, "(modulus, bases, digits, rows, radix, whole, portable) -> a number for each row"},
     {"column_powers", py_column_powers, METH_VARARGS, "(modulus, rows of bases, rows of exponents, rows, bytes of an exponent, portable) -> bytes"},
+    {"own_powers", py_own_powers, METH_VARARGS, "(limbs, bytes, moduli, bases, R, R², exponents, bytes of an exponent, portable) -> bytes"},
     {"three_squares", py_three_squares, METH_VARARGS, "(numbers, seed) -> three words for each, with any processor"},
     {"ternary_apply", py_ternary_apply, METH_VARARGS, "(matrix, bytes of a column's bits, words, portable) -> sums of each row's half words"},
     {"ternary_transpose", py_ternary_transpose, METH_VARARGS,

@@ -1,7 +1,8 @@
 /* Montgomery arithmetic on eight numbers side by side, in limbs of 52 bits: limb i of lane l is x[i][l].
  *
- * kernel.c includes this file twice: once over the AVX-512 instructions VPMADD52LUQ/HUQ, once over plain C that stands for them,
- * so that the algorithm can be checked on any processor. NAME, FN, LOW, HIGH, MIX and SPREAD come from there.
+ * kernel.c includes this file over two sets of instructions: once over the AVX-512 instructions VPMADD52LUQ/HUQ, once over plain C that stands for them,
+ * so that the algorithm can be checked on any processor. NAME, FN, LOW, HIGH, MIX and SPREAD come from there. Each is included twice, again with
+ * LIMB and K0 (of the modulus) that differ from lane to lane, as `own_powers` needs them: nothing else of it is used then.
  *
  * R = 2^(52 L). A modulus leaves at least eight bits free (8n < R), so products stay under 2n without a final subtraction, and a column
  * takes every partial product before it is carried: 6 L terms of 52 bits fit 64 bits while L <= 512.
@@ -46,7 +47,7 @@
     } while (0)
 #define ZERO4(t) V t##0 = SPREAD(0), t##1 = t##0, t##2 = t##0, t##3 = t##0
 #define LOAD4(t, from) V t##0 = (from)[0], t##1 = (from)[1], t##2 = (from)[2], t##3 = (from)[3]
-#define SPREAD4(t, from) V t##0 = SPREAD((from)[0]), t##1 = SPREAD((from)[1]), t##2 = SPREAD((from)[2]), t##3 = SPREAD((from)[3])
+#define LIMBS4(t, f, i) V t##0 = LIMB(f, i), t##1 = LIMB(f, (i) + 1), t##2 = LIMB(f, (i) + 2), t##3 = LIMB(f, (i) + 3)
 #define STORE4(to, t) do { (to)[0] = t##0; (to)[1] = t##1; (to)[2] = t##2; (to)[3] = t##3; } while (0)
 #define MOVE4(t, u) do { t##0 = u##0; t##1 = u##1; t##2 = u##2; t##3 = u##3; } while (0)
 
@@ -70,10 +71,10 @@ FN inline __attribute__((always_inline)) void NAME(rows)(V *t, V a0, V a1, V a2,
 
 /* Limb k of the quotient, for columns t[0..4) that have everything but what this quotient's limbs add; its own column is then done. */
 FN inline __attribute__((always_inline)) V NAME(quotient_limb)(V *t, const Field *f, int k) {
-    const V q = LOW(SPREAD(0), t[k], SPREAD(f->k0));
+    const V q = LOW(SPREAD(0), t[k], K0(f));
     /* The low half of q n[0] makes the column's low limb zero: what is carried is the column over 2^52, rounded up. */
     t[k + 1] += (t[k] + SPREAD(MASK)) >> 52;
-    for (int j = 1; k + j < 4; j++) t[k + j] = LOW(HIGH(t[k + j], q, SPREAD(f->n[j - 1])), q, SPREAD(f->n[j]));
+    for (int j = 1; k + j < 4; j++) t[k + j] = LOW(HIGH(t[k + j], q, LIMB(f, j - 1)), q, LIMB(f, j));
     return q;
 }
 
@@ -87,12 +88,11 @@ FN inline __attribute__((always_inline)) void NAME(quotient_limbs)(V *q, V *t, c
 
 /* T / R mod n in T[L..2L), T < R n. A row's quotient is found among the columns that do not wait for it. */
 FN void NAME(reduce_all)(V *T, const Field *f, V *q) {
-    const uint64_t *n = f->n;
     const int L = f->limbs;
     NAME(quotient_limbs)(q, T, f);
 #define STEP(c)                 \
     do {                        \
-        SPREAD4(m, n + (c));    \
+        LIMBS4(m, f, c);        \
         LOAD4(u, t + (c));      \
         FULL4(u, q, w, m);      \
         STORE4(t + (c), u);     \
@@ -101,7 +101,7 @@ FN void NAME(reduce_all)(V *T, const Field *f, V *q) {
     for (int i = 0; i < L; i += 4) {
         LOAD4(q, q + i);
         V *t = T + i;
-        SPREAD4(w, n);
+        LIMBS4(w, f, 0);
         int c = 4;
         if (i + 4 < L) {
             STEP(c);
@@ -127,7 +127,6 @@ FN void NAME(reduce_all)(V *T, const Field *f, V *q) {
 /* T[L..2L) = (T + a b) / R mod n, and with `other` (T + a b + other y) / R, for a T of L columns.
    Four columns get the terms of a, while the four before them get those of the quotient: sums that wait for each other are half as long. */
 FN inline __attribute__((always_inline)) void NAME(fused)(V *T, const V *a, const V *b, const V *other, const V *y, const Field *f, V *quotient) {
-    const uint64_t *n = f->n;
     const int L = f->limbs;
     if (other) NAME(rows)(T, other[0], other[1], other[2], other[3], y, L);
     {
@@ -143,8 +142,8 @@ FN inline __attribute__((always_inline)) void NAME(fused)(V *T, const V *a, cons
         LOAD4(x, b + (c));          \
         LOAD4(z, t + (c));          \
         FULL4(z, r, v, x);          \
-        SPREAD4(w, n + (c) - 8);    \
-        SPREAD4(m, n + (c) - 4);    \
+        LIMBS4(w, f, (c) - 8);      \
+        LIMBS4(m, f, (c) - 4);      \
         FULL4(u, q, w, m);          \
         STORE4(t + (c) - 4, u);     \
         MOVE4(v, x);                \
@@ -176,8 +175,8 @@ FN inline __attribute__((always_inline)) void NAME(fused)(V *T, const V *a, cons
                 quotient[i + 4 + k] = NAME(quotient_limb)(t + 4, f, k);
             }
         for (; c < L; c += 4) STEP(c);
-        SPREAD4(w, n + L - 8);
-        SPREAD4(m, n + L - 4);
+        LIMBS4(w, f, L - 8);
+        LIMBS4(m, f, L - 4);
         FULL4(u, q, w, m);
         STORE4(t + L - 4, u);
         ZERO4(last);
@@ -412,7 +411,7 @@ FN V NAME(settle)(V *x, V add, const Field *f, V *less) {
     const V mask = SPREAD(MASK);
     V borrow = SPREAD(0);
     for (int i = 0; i < f->limbs; i++) {
-        const V s = x[i] + add, d = (s & mask) - SPREAD(f->n[i]) - borrow;
+        const V s = x[i] + add, d = (s & mask) - LIMB(f, i) - borrow;
         x[i] = s & mask;
         add = s >> 52;
         less[i] = d & mask;
@@ -684,5 +683,45 @@ FN void NAME(column_powers)(const Job *j, Arena *a, const uint8_t *bases, size_t
         }
         NAME(plain)(j, x, x, entry, &a->scratch);
         NAME(store)(j, x, out + c * j->bytes, j->bytes, columns - c, &a->scratch);
+    }
+}
+
+/* For each number its base^exponent modulo a number of its own, in lanes that share nothing. `ones` are R, and `enters` R², modulo each. */
+FN void NAME(own_powers)(const Job *j, Arena *a, const uint8_t *moduli, const uint8_t *bases, const uint8_t *ones, const uint8_t *enters, size_t count, const uint8_t *exponents, size_t exponent_bytes, uint8_t *out) {
+    const size_t L = (size_t)j->width, stride = stride_of(L);
+    const int length = (int)exponent_bytes * 8, bits = window_for(length);
+    const size_t radix = (size_t)1 << bits;
+    V *n = a->table, *one = n + stride, *base = one + stride, *x = a->first, *entry = a->second;
+    uint64_t *table = (uint64_t *)(base + stride), *picked[LANES];
+    for (size_t c = 0; c < count; c += LANES) {
+        const size_t at = c * j->bytes, present = count - c;
+        V k0;
+        read_limbs(n, j->width, moduli + at, j->bytes, present);
+        read_limbs(one, j->width, ones + at, j->bytes, present);
+        read_limbs(base, j->width, bases + at, j->bytes, present);
+        read_limbs(x, j->width, enters + at, j->bytes, present);
+        for (size_t l = 0; l < LANES; l++) k0[l] = minus_inverse(n[0][l]);
+        const Field f = {j->width, 0, (const uint64_t *)n, 0, &k0};
+        NAME(times)(base, base, x, &f, &a->scratch);
+        memcpy(x, one, L * sizeof(V));
+        for (size_t d = 0; d < radix; d++) {
+            if (d) NAME(times)(x, x, base, &f, &a->scratch);
+            NAME(lay)(table + d * stride, radix, stride, x, L);
+        }
+        memcpy(x, one, L * sizeof(V));
+        for (int w = (length + bits - 1) / bits; w-- > 0;) {
+            for (int i = 0; i < bits; i++) NAME(squared)(x, x, &f, &a->scratch);
+            for (size_t l = 0; l < LANES; l++) {
+                const uint8_t *exponent = exponents + (l < present ? c + l : c) * exponent_bytes;
+                picked[l] = table + (l * radix + window_of(exponent, length, w * bits, bits)) * stride;
+            }
+            NAME(transpose)(entry, picked, stride);
+            NAME(times)(x, x, entry, &f, &a->scratch);
+        }
+        for (size_t i = 0; i < L; i++) entry[i] = SPREAD(0);
+        entry[0] = SPREAD(1);
+        NAME(times)(x, x, entry, &f, &a->scratch);
+        const Job own = {.field = f, .pairs = 0, .width = j->width, .bytes = j->bytes};
+        NAME(store)(&own, x, out + at, j->bytes, present, &a->scratch);
     }
 }

@@ -106,6 +106,20 @@ def test_columns_of_products_of_powers(problem: tuple[kernel.Modulus, list[int]]
 
 
 @needs_kernel
+@settings(deadline=None, max_examples=40)
+@given(st.integers(3, 700), st.integers(1, 18), st.integers(0, 90), st.randoms(use_true_random=False))
+def test_powers_modulo_own_numbers(length: int, count: int, bits: int, chance: random.Random) -> None:
+    """Side by side with moduli of other lengths."""
+    moduli = [chance.getrandbits(chance.choice([length, 3, length // 2 + 3])) | 5 for _ in range(count)]
+    bases = [chance.choice([0, 1, n - 1, chance.randrange(n)]) for n in moduli]
+    exponents = [chance.choice([0, (1 << bits) - 1, chance.getrandbits(bits)]) for _ in moduli]
+    want = [pow(*those) for those in zip(bases, exponents, moduli, strict=True)]
+    for portable in forms():
+        assert kernel.own_powers(bases, exponents, moduli, portable) == want
+    assert numbers.own_powers(bases, exponents, moduli) == want
+
+
+@needs_kernel
 def test_more_bases_than_one_call_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "BASES", 16)
     field, bases = kernel.modulus(1_000_003), list(range(2, 42))

@@ -8,10 +8,10 @@ from math import prod
 
 import pytest
 
-from defedbio.crypto import numbers, paillier, threshold
+from defedbio.crypto import kernel, numbers, paillier, threshold
 from defedbio.crypto.ceremony import CeremonyTranscript, open_share
 from defedbio.crypto.keygen import outcome
-from defedbio.crypto.keygen.machine import Contributor
+from defedbio.crypto.keygen.machine import Contributor, Secrets
 from defedbio.crypto.keygen.messages import Kind
 from defedbio.crypto.proofs import share as share_proof
 from defedbio.crypto.roots import update_root
@@ -117,6 +117,13 @@ def test_a_killed_process_makes_the_same_messages_again(small: Ran) -> None:
         position = step % small.terms.threshold
         again = Contributor(small.terms, position, small.seeds[position])
         assert again.message(small.posts[:step]) == small.posts[step][position]
+
+
+def test_messages_are_the_same_without_the_kernel(small: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "usable", lambda: False)
+    for kind in (Kind.REQUESTS, Kind.ANSWERS, Kind.SHARES, Kind.TRIALS, Kind.OPENING):
+        fresh = Secrets(small.terms, 1, small.seeds[1])
+        assert fresh.message(small.records[small.step(kind)]) == small.posts[small.step(kind)][1]
 
 
 def test_one_process_follows_the_posts_and_their_replacement(small: Ran, later: Ran) -> None:
