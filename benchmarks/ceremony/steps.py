@@ -82,7 +82,7 @@ def main() -> None:
         each = f"{took / args.candidates * 1e3:15.2f}" if kind in OF_CANDIDATES else " " * 15
         print(f"{kind.value} {kind.name.lower():25} {took:13.3f} {each} {len(posts[-1][0]):13} {check:13.3f}", flush=True)
     took, _ = timed(lambda: [outcome.share(record, i, one.transport_private) for i, one in enumerate(secrets)])
-    print(f"{'R5 receive, all holders':28} {took:13.3f}")
+    print(f"{'R6 receive, all holders':28} {took:13.3f}")
     a_candidate = of_each / args.candidates
     print(f"a candidate, all contributors with their checks: {a_candidate * 1e3:.2f} ms of CPU; the finish: {checks + took:.1f} s")
 

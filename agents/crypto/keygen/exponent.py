@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from defedbio.crypto import numbers
 from defedbio.crypto.keygen.candidates import Candidate, Mask
-from defedbio.crypto.keygen.own_key import OwnKey, encrypt, table
+from defedbio.crypto.keygen.own_key import OwnKey
 from defedbio.crypto.keygen.seeds import drawn
 from defedbio.crypto.keygen.sieve import FIRST, SPARE_BYTES, UNIT
 from defedbio.crypto.keygen.terms import Terms
@@ -39,10 +39,10 @@ def masks(terms: Terms, key: PublicKey, seed: bytes, other: int, use: str, conte
 def answers(terms: Terms, key: PublicKey, encrypted: int, value: int, hidden: Sequence[Mask]) -> list[int]:
     """E_j^value in pieces of b bits, each hidden by a mask."""
     pieces = [value & (1 << terms.half) - 1, value >> terms.half]
-    powers = numbers.column_powers([[encrypted] * PIECES], [pieces], key.n, squared=True)
-    digits = terms.long_bytes
-    fresh = encrypt(key, table(key, digits), [m.plaintext for m in hidden], b"".join([m.exponent for m in hidden]))
-    return numbers.column_products([powers, fresh], key.n, squared=True)
+    exponents = [int.from_bytes(mask.exponent, "little") for mask in hidden]
+    # Both powers at once: for so few a table of h's would cost more.
+    powers = numbers.column_powers([[encrypted] * PIECES, [key.hs] * PIECES], [pieces, exponents], key.n, squared=True)
+    return numbers.column_products([powers, [1 + mask.plaintext * key.n for mask in hidden]], key.n, squared=True)
 
 
 def share(terms: Terms, own: OwnKey, product: int, given: Mapping[int, Sequence[Mask]], got: Mapping[int, Sequence[int]]) -> int:

@@ -218,7 +218,7 @@ class Record:
     def _open(self, leaves: Sequence[Sequence[bytes | None]], kept: Sequence[bytes] | None) -> None:
         """D12: `kept` are the hashes of the survivor's leaves."""
         for position, those in enumerate(leaves):
-            hashes = seeds.leaf_hashes([leaf or b"" for leaf in those])
+            hashes = seeds.leaf_hashes([leaf or bytes(seeds.SEED_BYTES) for leaf in those])
             if kept is not None:
                 hashes[self.survivor.index] = kept[position]
             if seeds.commitment(hashes) != self.batch.commitments[position]:

@@ -139,6 +139,15 @@ def test_one_process_follows_the_posts_and_their_replacement(small: Ran, later: 
     assert contributor.message(small.posts[:1]) == first
 
 
+def test_a_fault_is_raised_again_and_forgotten_with_the_post_that_made_it(small: Ran) -> None:
+    contributor = Contributor(small.terms, 0, small.seeds[0])
+    wrong = [*small.posts[:2], [small.posts[2][0], small.posts[2][1][:-1]]]
+    for _ in range(2):
+        with pytest.raises(BadTranscript, match="holder 2"):
+            contributor.message(wrong)
+    assert contributor.message(small.posts[:3]) == small.posts[3][0]
+
+
 def test_a_batch_without_a_survivor_is_opened_and_the_next_begins(later: Ran) -> None:
     """D8, D12."""
     kinds = [record.kind for record in later.records]
