@@ -21,10 +21,13 @@ from defedbio.compute.executor import THREADS, Place, open_executor
 from defedbio.compute.slices import Executor, Sliced
 from defedbio.crypto import paillier, threshold
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
+from defedbio.crypto.keygen.machine import Secrets
+from defedbio.crypto.keygen.messages import Kind
 from defedbio.domain import Phase
 from defedbio.errors import InvalidInput, Unreachable
 from defedbio.report import Reporter
 from tests.agents.compute.workers import FailsElsewhere, HangsElsewhere, KillsOnce, With
+from tests.agents.crypto.keygen.runs import ran
 from tests.agents.protocol.in_process import InProcess, reached
 
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -112,6 +115,14 @@ def test_powers_of_own_exponents_and_moduli_are_those_of_one_thread(executor: Ex
     negative = [-e for e in exponents[0]]
     assert sliced.own_powers(rows[0], negative, moduli) == ONE_THREAD.own_powers(rows[0], negative, moduli)
     assert sliced.column_powers([], [], 7) == sliced.own_powers([], [], []) == []
+
+
+def test_threads_make_the_messages_of_a_key_ceremony_that_one_makes(report: Reporter) -> None:
+    made = ran(448, 2, 3, 22)
+    with open_executor(Place(), 2, report) as threads:
+        for kind in (Kind.REQUESTS, Kind.ANSWERS, Kind.TRIALS, Kind.OPENING):
+            step = made.step(kind)
+            assert Secrets(made.terms, 1, made.seeds[1], Sliced(threads)).message(made.records[step]) == made.posts[step][1]
 
 
 def test_a_worker_killed_in_the_middle_of_a_share(key: Any, dask: Executor, notes: list[dict[str, Any]], tmp_path: Path) -> None:

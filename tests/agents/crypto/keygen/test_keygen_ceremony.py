@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from itertools import combinations
 from math import prod
 
@@ -12,13 +13,17 @@ from defedbio.crypto import kernel, numbers, paillier, threshold
 from defedbio.crypto.ceremony import CeremonyTranscript, open_share
 from defedbio.crypto.keygen import outcome
 from defedbio.crypto.keygen.machine import Contributor, Secrets
-from defedbio.crypto.keygen.messages import Kind
+from defedbio.crypto.keygen.messages import Kind, posts_hash
 from defedbio.crypto.proofs import share as share_proof
 from defedbio.crypto.roots import update_root
 from defedbio.crypto.threshold import KeyShare
 from defedbio.domain import RoundContext
 from defedbio.errors import BadShare, BadTranscript, InvalidInput, InvalidKey
+from tests.agents.crypto.conftest import primes as primes_of
 from tests.agents.crypto.keygen.runs import Ran, two_primes
+
+PINNED = "ac58a6ffe948e6feffbcdbac9675049d57828a9a8892b3fd23e0aae9e83d8cfd"
+DEALT = primes_of(512)
 
 
 def shares(ran: Ran) -> list[KeyShare]:
@@ -86,6 +91,21 @@ def test_a_share_proof_holds_and_names_a_wrong_share(each: Ran) -> None:
         share_proof.verify(other, share_proof.prove(other, wrong, os.urandom))
 
 
+def test_a_key_is_of_the_kind_that_it_says(small: Ran) -> None:
+    """A_0^n is v^Δ of a distributed key and v of a dealt one; and no share is longer than its kind allows."""
+    key, (p, q) = small.record.key, primes(small)
+    with pytest.raises(BadTranscript, match="not the inverse of n"):
+        replace(key, distributed=False).check()
+    dealt, _ = threshold.deal_from_primes(*DEALT, 2, 3, os.urandom, 512)
+    with pytest.raises(BadTranscript, match="not the inverse of n"):
+        replace(dealt, distributed=True).check()
+    share, order = shares(small)[0], (p - 1) * (q - 1)
+    share.check(key)
+    KeyShare(1, share.value + order).check(key)
+    with pytest.raises(InvalidKey, match="does not agree"):
+        KeyShare(1, share.value + order * (key.share_bound // order)).check(key)
+
+
 def test_everybody_makes_the_same_transcript(each: Ran) -> None:
     """D20."""
     made = outcome.outcome(each.terms, each.posts)
@@ -146,6 +166,11 @@ def test_a_fault_is_raised_again_and_forgotten_with_the_post_that_made_it(small:
         with pytest.raises(BadTranscript, match="holder 2"):
             contributor.message(wrong)
     assert contributor.message(small.posts[:3]) == small.posts[3][0]
+
+
+def test_the_bytes_of_a_ceremony_are_pinned(small: Ran) -> None:
+    """Seeds of one version are recomputed by another, so whatever changes a byte changes the version in the terms (D1)."""
+    assert posts_hash([posts_hash(step) for step in small.posts]).hex() == PINNED
 
 
 def test_a_batch_without_a_survivor_is_opened_and_the_next_begins(later: Ran) -> None:
