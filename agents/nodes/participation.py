@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from defedbio.chain.feed import EventFeed
 from defedbio.chain.snapshot import SnapshotFile
@@ -73,7 +74,7 @@ def assemble(
         raise InvalidInput(f"study {study} needs this organisation's data", "pass --data FILE")
     if data is not None and not data.is_file():
         raise NotFound(f"no data file at {data}")
-    past = restored(journal, backup_time(home, partial(_opened_at, connection, study)))
+    past = restored(journal, backup_time(home, network.chain_id, partial(_opened_at, connection, study)))
     if past is not None:
         connection.report.note(_told(past))
     tools = replace(
@@ -90,7 +91,12 @@ def assemble(
     node = OrganisationNode(tools, feed, holder_index, options)
     if tools.sits_out_through is None:
         node.settling = Settling(
-            journal, client, connection.rounds, connection.report, frame.confirmations, settled=partial(keep_settled, home)
+            journal,
+            client,
+            connection.rounds,
+            connection.report,
+            frame.confirmations,
+            settled=partial(keep_settled, home, network.chain_id),
         )
     return node
 
@@ -105,13 +111,14 @@ def _told(past: Restored) -> str:
     )
 
 
-def backup_time(home: Home, opened_at: Callable[[], int]) -> int | None:
+def backup_time(home: Home, chain: int, opened_at: Callable[[], int]) -> int | None:
     """When the backup was made that the home is from, in unix seconds. None for a home that never was restored, and for a study that was
-    opened in a later block than one which holds a transaction that the home signed after its restore: nobody took part in it before."""
+    opened in a later block of its chain than one which holds a transaction that the home signed after its restore: nobody took part in it
+    before."""
     if not home.restored.exists():
         return None
-    record = read_json(home.restored, "record of the restore", "", {"made_at": int})
-    settled = record.get("settled")
+    record = _record_of_restore(home)
+    settled = _settled(record).get(str(chain))
     if type(settled) is int and opened_at() > settled:
         return None
     return int(record["made_at"])
@@ -121,11 +128,21 @@ def _opened_at(connection: Reader, study: int) -> int:
     return connection.studies.opening_of(study).meta.block
 
 
-def keep_settled(home: Home, block: int) -> None:
-    """Record that this block holds a transaction which the home signed after its restore."""
+def keep_settled(home: Home, chain: int, block: int) -> None:
+    """Record that this block of the chain holds a transaction which the home signed after its restore."""
     if home.restored.exists():
-        record = read_json(home.restored, "record of the restore", "", {"made_at": int})
-        write_private(home.restored, {**record, "settled": block}, replace=True)
+        record = _record_of_restore(home)
+        # By chain: the block numbers of two have nothing to do with each other.
+        write_private(home.restored, {**record, "settled": {**_settled(record), str(chain): block}}, replace=True)
+
+
+def _record_of_restore(home: Home) -> dict[str, Any]:
+    return read_json(home.restored, "record of the restore", "", {"made_at": int})
+
+
+def _settled(record: dict[str, Any]) -> dict[str, Any]:
+    found = record.get("settled")
+    return found if isinstance(found, dict) else {}
 
 
 def housekeeper(connection: Reader, frame: StudyFrame, address: str, journal: Journal, claims: Claims) -> Tools:

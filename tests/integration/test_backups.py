@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.consortium import Consortium, StepFailed
+from scripts.consortium import CHAIN_ID, Consortium, StepFailed
 from tests.integration.fixtures import Study
 
 MakeStudy = Callable[..., Study]
@@ -47,6 +47,7 @@ def test_c7_a_home_from_a_stale_backup_goes_on_and_sends_nothing_twice(
     rounds = study.rounds()
     assert [(r["phase"], r["in_set"]) for r in rounds] == [("finalised", 4)] * 2, "it takes part again from the next round on"
     assert consortium.cli(consortium.organisations[0], "verify", str(rounds[-1]["round"]))["verified"]
-    assert json.loads((beta.home / "restored.json").read_bytes())["settled"] > 0, "for studies that are opened later"
+    settled = json.loads((beta.home / "restored.json").read_bytes())["settled"]
+    assert settled[str(CHAIN_ID)] > 0, "for studies that are opened later"
     (share,) = [s for s in consortium.cli(beta, "key", "list")["rows"] if s["epoch"] == epoch]
     assert share["here"] and not share["retired"] and share["left"] == share["holders"] == 4

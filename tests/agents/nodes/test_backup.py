@@ -401,10 +401,21 @@ def test_what_no_restore_would_take_is_told_when_the_backup_is_made(world: World
 
 
 def test_c7_a_study_that_was_opened_after_the_restore_has_nothing_to_sit_out(tmp_path: Path) -> None:
-    home, made_at = Home(tmp_path), 1_700_000_000
-    keep_settled(home, 20)
-    assert not home.restored.exists() and backup_time(home, lambda: 21) is None, "it never was restored"
+    home, made_at, chain = Home(tmp_path), 1_700_000_000, 31337
+    keep_settled(home, chain, 20)
+    assert not home.restored.exists() and backup_time(home, chain, lambda: 21) is None, "it never was restored"
     write_private(home.restored, {"made_at": made_at})
-    assert backup_time(home, lambda: 21) == made_at, "no block is known yet that came after the restore"
-    keep_settled(home, 20)
-    assert [backup_time(home, lambda block=block: block) for block in (19, 20, 21)] == [made_at, made_at, None]
+    assert backup_time(home, chain, lambda: 21) == made_at, "no block is known yet that came after the restore"
+    keep_settled(home, chain, 20)
+    assert [backup_time(home, chain, lambda block=block: block) for block in (19, 20, 21)] == [made_at, made_at, None]
+
+
+def test_c7_a_block_of_one_chain_says_nothing_of_studies_on_another(tmp_path: Path) -> None:
+    home, made_at = Home(tmp_path), 1_700_000_000
+    write_private(home.restored, {"made_at": made_at})
+    keep_settled(home, 31337, 20)
+    assert backup_time(home, 1, lambda: 20_000_000) == made_at, "it may have been taken part in before the restore"
+    keep_settled(home, 1, 20_000_001)
+    assert [backup_time(home, chain, lambda: 21) for chain in (31337, 1)] == [None, made_at]
+    write_private(home.restored, {"made_at": made_at, "settled": 20}, replace=True)
+    assert backup_time(home, 31337, lambda: 21) == made_at, "of a version that did not say of which chain"
