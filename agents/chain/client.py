@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from eth_utils.crypto import keccak
+
 from defedbio.chain.abi import decode_answer, decode_refusal, encode_call
 from defedbio.chain.code import what_is_foreign
 from defedbio.chain.journal import MemoryJournal, TxJournal
@@ -188,7 +190,9 @@ class ChainClient:
     def self_transfer(self, key: str) -> Receipt:
         """Have a transaction from the account to itself mined that moves nothing. Whatever the chain held when it was signed is in a block
         before it, or in its own: who sees it mined sees all of that. `key` and errors as in `send`."""
-        return self._sending().send(key, self.address, b"", 0)
+        # INVARIANT: no two keys give the same transaction. Signing is deterministic, so that without its key in it one
+        # of an earlier restore could be signed again, where the chain shows the same nonce and fees, and be found mined before.
+        return self._sending().send(key, self.address, keccak(key.encode()), 0)
 
     def receipt(self, tx_hash: bytes) -> Receipt | None:
         """Receipt of a mined transaction, None while there is none."""
