@@ -119,10 +119,11 @@ def _halted(study: StudyView, terms: Terms) -> End | None:
 
 def goes_on(study: StudyView, let_go: Mapping[str, Any]) -> bool:
     """Whether the study went on after it was let go, by the record of that. One that rested does with any round; where no node went on, it
-    takes a finalised one, which nobody makes alone."""
-    newest = study.latest if let_go.get("rests") else study.head
-    # Records of before there were such ends are of studies that were over.
-    return newest is not None and newest.id > int(let_go.get("through", newest.id))
+    takes a finalised one, which nobody makes alone. That may be a round that ran when it was let go."""
+    if "through" not in let_go:
+        return False  # of before there were such ends: the study was over
+    begun = bool(let_go.get("rests")) and study.latest is not None and study.latest.id > int(let_go["through"])
+    return begun or len(study.finalised) > int(let_go["rounds"])
 
 
 def retained_until(ended: int, days: int) -> int:

@@ -677,6 +677,10 @@ def test_what_was_let_go_is_kept_again_by_what_nobody_does_alone() -> None:
     assert retention.goes_on(void, {**halted, "rests": True}) and not retention.goes_on(void, {**halted, "through": 4, "rests": True})
     assert not retention.goes_on(final, {"rounds": 1}), "of before there were other ends than final ones"
     assert not retention.goes_on(OPENED, {**halted, "through": 0})
+    for rests in (False, True):
+        amid = {"rounds": 1, "through": 4, "rests": rests}
+        assert not retention.goes_on(with_rounds(FINAL, running(4)), amid)
+        assert retention.goes_on(final, amid), "the round that ran when it was let go was finished all the same"
 
 
 def test_of_a_study_that_was_never_opened_no_end_is_known() -> None:
