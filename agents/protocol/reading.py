@@ -11,7 +11,7 @@ from defedbio.chain.events import KeyShareRetired, ParticipantRegistered, RoundF
 from defedbio.domain import KeyEpochStatus
 from defedbio.errors import BlobUnavailable, InvalidInput, NotFound, PeerFault
 from defedbio.network.connection import FETCH_SECONDS, Connection
-from defedbio.protocol.retention import End, Terms, end_of, retained_until
+from defedbio.protocol.retention import End, Terms, end_of
 from defedbio.protocol.view import StudyView, fold
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ class Lifetime:
 
     @property
     def ended(self) -> bool:
-        return self.end is not None and self.moment <= self.now
+        return self.end is not None and max(self.moment, self.end.waits) <= self.now
 
     @property
     def kept_until(self) -> int:
         """Unix seconds until which its rounds stay verifiable, if it ends as that."""
-        return retained_until(self.moment, self.days)
+        return self.end.kept_until(self.moment, self.days) if self.end is not None else self.moment
 
 
 @dataclass

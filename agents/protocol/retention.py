@@ -9,7 +9,7 @@ commitment, reveal or release in it, although it no longer knows the first.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
 
@@ -56,16 +56,22 @@ def forgettable(study: StudyView, standing: Standing, head: int, confirmations: 
 @dataclass(frozen=True)
 class End:
     """How a study ends unless it goes on: `why` in words, and when: with the block of this number, or where that is 0 at the unix second
-    `at`. One that `rests` could go on still, and counts as ended only after another `REST_S` in which no round of it begins."""
+    `at`. One that `rests` could go on still, and counts as ended only after another `REST_S` in which no round of it begins. Until the unix
+    second `waits` a round runs that may finish all the same: nothing is let go before."""
 
     why: str
     block: int = 0
     at: int = 0
     rests: bool = False
+    waits: int = 0
 
     def moment(self, block_time: int) -> int:
         """Unix seconds of the end; `block_time` is that of `block`, where there is one."""
         return (block_time if self.block else self.at) + (REST_S if self.rests else 0)
+
+    def kept_until(self, moment: int, days: int) -> int:
+        """Unix seconds until which the blobs of finalised rounds are kept, if that moment is its end and the retention is so many days."""
+        return max(moment + days * DAY_S, self.waits)
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ def end_of(study: StudyView, terms: Terms) -> End | None:
 
     Where no node goes on, it ends with what stopped them, and rounds that somebody begins all the same and nobody finishes do not put that
     off. Where one that is started may go on, it rests. A round that runs may finish, if only because somebody ends its phases late, so that
-    nothing ends before its deadline.
+    nothing is let go before its deadline, unless as many such rounds as the study allows in a row were void.
     """
     rules, latest = study.rules, study.latest
     if rules is None:
@@ -91,7 +97,11 @@ def end_of(study: StudyView, terms: Terms) -> End | None:
         return End("it is complete", latest.ended_in)
     over = _halted(study, terms)
     if latest is not None and not latest.phase.ended:
-        return End("nobody ends its running round", at=latest.deadline, rests=True) if over is None else End(over.why, at=latest.deadline)
+        if over is None:
+            return End("nobody ends its running round", at=latest.deadline, rests=True)
+        # INVARIANT: who begins one round after another, alone, does not keep others' disks full for ever.
+        late = sum(view.phase == Phase.VOIDED and view.ended_in > over.block for view in study.rounds.values())
+        return replace(over, waits=latest.deadline) if late < study.max_voids else over
     if over is not None:
         return over
     if latest is not None:
@@ -107,12 +117,14 @@ def _halted(study: StudyView, terms: Terms) -> End | None:
     voids = list(takewhile(lambda view: view.phase == Phase.VOIDED, reversed(ended)))[::-1]
     if terms.stopped and ended:
         return End("it stopped early", ended[-1].ended_in)
-    if any(view.opened_wrong(terms.threshold) for view in study.rounds.values()):
-        return End("every node halts: a wrong product was opened", ended[-1].ended_in if ended else 0)
+    counted = study.head.ended_in if study.head is not None else 0
+    wrong = next((view for view in study.rounds.values() if view.opened_wrong(terms.threshold)), None)
+    if wrong is not None:
+        why = "every node halts: a wrong product was opened"
+        return End(why, max(counted, wrong.ended_in)) if wrong.phase.ended else End(why, at=wrong.deadline)
     if len(voids) >= study.max_voids:
         return End(f"every node halts: {study.max_voids} rounds in a row were voided", voids[study.max_voids - 1].ended_in)
     if len(study.retired) > (spare := terms.holders - terms.threshold):
-        counted = study.head.ended_in if study.head is not None else 0
         return End("fewer shares of its key are left than open a sum", max(counted, sorted(study.retired.values())[spare]))
     return None
 
@@ -124,11 +136,6 @@ def goes_on(study: StudyView, let_go: Mapping[str, Any]) -> bool:
         return False  # of before there were such ends: the study was over
     begun = bool(let_go.get("rests")) and study.latest is not None and study.latest.id > int(let_go["through"])
     return begun or len(study.finalised) > int(let_go["rounds"])
-
-
-def retained_until(ended: int, days: int) -> int:
-    """Unix seconds until which the blobs of finalised rounds are kept, in a study that ended at `ended` unix seconds."""
-    return ended + days * DAY_S
 
 
 def counted(study: StudyView, address: str) -> Iterator[RoundView]:

@@ -141,8 +141,9 @@ def let_go_due(tools: Tools, study: StudyView, head: Head) -> bool:
     """Whether the retention after the study's end is over, and its blobs are pinned still."""
     if tools.memory.get(kinds.LET_GO) is not None:
         return False
-    ended = _moment(tools, head, retention.end_of(study, _terms(tools, study)))
-    return ended is not None and head.timestamp >= retention.retained_until(ended, tools.frame.spec.retention_days)
+    end = retention.end_of(study, _terms(tools, study))
+    moment = _moment(tools, head, end)
+    return end is not None and moment is not None and head.timestamp >= end.kept_until(moment, tools.frame.spec.retention_days)
 
 
 def let_go(tools: Tools, study: StudyView, over: bool) -> None:
@@ -236,7 +237,7 @@ def _terms(tools: Tools, study: StudyView) -> retention.Terms:
 def _over(tools: Tools, study: StudyView, head: Head) -> bool:
     """Whether no node goes on with the study, for good: what only a next round would need may go."""
     end = retention.end_of(study, _terms(tools, study))
-    return end is not None and not end.rests and _moment(tools, head, end) is not None
+    return end is not None and not end.rests and head.timestamp >= end.waits and _moment(tools, head, end) is not None
 
 
 def _moment(tools: Tools, head: Head, end: retention.End | None) -> int | None:

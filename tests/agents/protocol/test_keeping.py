@@ -244,7 +244,7 @@ def test_a_study_is_let_go_when_its_retention_is_over(played: InProcess) -> None
     tools, store, study = played.tools[0], played.store(0), played.ledger.study()
     tools.agreed = (store.add(b"spec"), store.add(b"transcript"))
     assert study.latest is not None
-    end = retention.retained_until(study.latest.ended_in, 30)  # this ledger's blocks have their numbers for times
+    end = study.latest.ended_in + 30 * retention.DAY_S  # this ledger's blocks have their numbers for times
     tidied(played, 0, at=end - 1)
     assert len(store.pins) > 2
     tidied(played, 0, at=end)
@@ -294,7 +294,7 @@ def test_a_study_whose_key_ended_is_let_go(finished: Recorded, tmp_path: Path) -
     tidied(world, 0, at=10**9)
     assert store.pins and tools.memory.get(kinds.LET_GO) is None, "three shares open a sum still"
     erase_shares(world, 2)
-    end = retention.retained_until(len(world.ledger.events), 30)
+    end = len(world.ledger.events) + 30 * retention.DAY_S
     for deeper, at in ((DEPTH - 1, end), (DEPTH, end - 1)):
         tidied(world, 0, deeper, at)
         assert store.pins and tools.memory.get(kinds.LET_GO) is None, "a reorganisation may bring the share back; or it is too early"
@@ -384,7 +384,7 @@ def test_what_was_to_be_looked_for_again_is_not_once_all_is_let_go(played: InPro
     lost = next(blob.cid for blob in round_blobs(tools.frame, study.rounds[1]) if blob.kept)
     tools.memory.put(kinds.KEPT, study.rounds[1], {"missing": [lost], "wrong": []})
     store.unpin(lost)
-    late = head(played, at=retention.retained_until(study.latest.ended_in, 30))
+    late = head(played, at=study.latest.ended_in + 30 * retention.DAY_S)
     done = Housekeeping(again=(1,))
     while tidy(tools, study, late, done):
         pass
@@ -641,7 +641,9 @@ WAYS = {
     "stopped early": (with_rounds(FINAL), True, 10, 0, False),
     "too many void": (with_rounds(FINAL, ended(2), ended(3)), False, 30, 0, False),
     "wrongly opened": (with_rounds(opened_wrong(FINAL)), False, 10, 0, False),
-    "wrongly opened, with a round that nobody ends": (with_rounds(opened_wrong(FINAL), running(2)), False, 0, 9_000, False),
+    "wrongly opened, with a round that nobody ends": (with_rounds(opened_wrong(FINAL), running(2)), False, 10, 0, False),
+    "a running round wrongly opened": (with_rounds(FINAL, opened_wrong(running(2))), False, 0, 9_000, False),
+    "wrongly opened, then void rounds": (with_rounds(FINAL, opened_wrong(ended(2)), ended(3), ended(4)), False, 20, 0, False),
     "its key ended after a round": (with_rounds(FINAL, retired=KEY_GONE), False, 25, 0, False),
     "its key ended before a round did": (with_rounds(FINAL, ended(2), ended(3, Phase.FINALISED), retired=KEY_GONE), False, 30, 0, False),
     "its key ended before any round": (replace(OPENED, retired=KEY_GONE), False, 25, 0, False),
@@ -649,10 +651,10 @@ WAYS = {
     "no first round": (OPENED, False, 0, RULES.enrol_until, True),
     "no next round": (with_rounds(FINAL, ended(2)), False, 20, 0, True),
     "a round that nobody ends": (with_rounds(FINAL, running(2)), False, 0, 9_000, True),
-    "a round of an ended key, which may finish": (with_rounds(running(2), retired=KEY_GONE), False, 0, 9_000, False),
+    "a round of an ended key, which may finish": (with_rounds(running(2), retired=KEY_GONE), False, 25, 0, False),
     "rounds that nobody finishes after that": (with_rounds(FINAL, ended(9), retired=KEY_GONE), False, 25, 0, False),
     "more void rounds than too many": (with_rounds(FINAL, ended(2), ended(3), ended(4)), False, 30, 0, False),
-    "a round after too many void": (with_rounds(FINAL, ended(2), ended(3), running(4)), False, 0, 9_000, False),
+    "a round after too many void": (with_rounds(FINAL, ended(2), ended(3), running(4)), False, 30, 0, False),
     "one share fewer": (with_rounds(FINAL, retired={PEOPLE[3]: 7}), False, 10, 0, True),
 }
 
@@ -667,7 +669,35 @@ def test_every_way_in_which_a_study_ends_has_a_moment(way: str) -> None:
     end = retention.end_of(study, replace(KEY, stopped=stopped))
     assert end is not None and (end.block, end.at, end.rests) == (block, at, rests), end
     assert end.moment(500) == (500 if block else at) + rests * retention.REST_S
+    assert end.waits == (9_000 if not rests and study.latest is not None and not study.latest.phase.ended else 0)
     assert f"| {re.sub('[0-9]+', 'N', end.why)} |" in STORAGE.read_text("utf-8")
+
+
+def test_who_begins_rounds_for_ever_that_nobody_finishes_puts_no_end_off_for_ever() -> None:
+    """One organisation can void a round and begin the next in one block, so that some round always runs."""
+    rules, deadline = replace(RULES, steps=9), 30 + 30 * retention.DAY_S
+    for void in range(4):
+        study = with_rounds(FINAL, *(ended(2 + at) for at in range(2 + void)), running(4 + void, deadline))
+        end = retention.end_of(replace(study, rules=rules), KEY)
+        assert end is not None and (end.block, end.waits) == (30, deadline if void < study.max_voids else 0)
+        assert end.kept_until(30, 1) == (deadline if void < study.max_voids else 30 + retention.DAY_S)
+
+
+def test_a_round_that_runs_in_a_halted_study_is_let_go_no_sooner_than_its_deadline(
+    finished: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = finished.again(tmp_path / "world")
+    world.play(reached(2, Phase.OPEN))
+    erase_shares(world, 2, 3)
+    tools, store = world.tools[0], world.store(0)
+    tools.frame = replace(tools.frame, spec=replace(tools.frame.spec, retention_days=0))
+    deadline = world.ledger.round(2).deadline
+    late_blocks(world, monkeypatch, deadline)
+    tidied(world, 0, 2 * DEPTH, deadline - 1)
+    assert store.pins and tools.memory.get(kinds.LET_GO) is None
+    tidied(world, 0, 2 * DEPTH, deadline)
+    assert not store.pins and tools.memory.get(kinds.LET_GO) == {"rounds": 1, "through": 2, "rests": False}
+    world.close()
 
 
 def test_what_was_let_go_is_kept_again_by_what_nobody_does_alone() -> None:
