@@ -84,6 +84,8 @@ def keep(tools: Tools, view: RoundView) -> None:
         # Noted before it was pinned: a process that ended in between left a note alone.
         noted = {cid for cids in (tools.memory.get(kinds.PINS, view) or {}).values() for cid in cids} & wanted.keys()
         have = {cid for cid in noted if tools.store.is_pinned(cid)}
+        for cid in have:
+            tools.store.pin(cid)  # the pin may be another study's: this one claims it as well
     else:
         have = wanted.keys() - {*found["missing"], *found["wrong"]}
     missing: list[str] = []

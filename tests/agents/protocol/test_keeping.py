@@ -273,6 +273,25 @@ def test_a_study_of_before_there_were_claims_tells_what_it_keeps(played: InProce
     assert Pins(home).claimed() == wanted and store.pins == wanted | left, "but for what another study keeps"
 
 
+def test_what_another_study_had_pinned_when_this_one_was_killed_is_claimed_all_the_same(played: InProcess, tmp_path: Path) -> None:
+    """Killed between its note of a blob and its claim: the pin that it finds is the other's."""
+    tools, store, home = played.tools[0], played.store(0), Home(tmp_path / "home")
+    own, other = (home.root / "studies" / f"{CHAIN}-{CONTRACT}-{number}" for number in (1, 2))
+    for folder in (own, other):
+        folder.mkdir(parents=True)
+        claims_of(home, folder).tell(())
+    tools.claims = claims_of(home, own)
+    tools.store = ClaimingStore(store, tools.claims)
+    view = played.ledger.round(1)
+    model = next(blob.cid for blob in round_blobs(tools.frame, view) if blob.kind == "model" and blob.kept)
+    tools.memory.pinning(view, "model", [model])
+    elsewhere = ClaimingStore(store, claims_of(home, other))
+    elsewhere.pin(model)
+    tidied(played, 0)
+    elsewhere.unpin(model)
+    assert store.is_pinned(model)
+
+
 def test_a_study_is_let_go_although_its_last_model_was_never_adopted(played: InProcess) -> None:
     """By an operator who cleans up after a node that does not run any more."""
     tools, store = played.tools[0], played.store(0)
