@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from defedbio.ipfs.store import BlobStore, NodeIdentity
 from defedbio.nodes.watching.probes import let_go_record
 
 WAIT_SECONDS = 60.0
+STRAYS_AT_ONCE = 100
+PAUSE_SECONDS = 0.2  # SQLite looks at a lock again every tenth of a second
 CLEAN_HINT = "run `defedbio storage clean` for each of them, or delete the folders of those that are over"
 DELETE_HINT = "is the disk full? If it is damaged, delete it: each study tells again what it keeps, when it runs or at `storage clean`"
 _TABLES = (
@@ -87,13 +90,19 @@ class Pins:
         Raises:
             InvalidInput: while a study has not told what it keeps.
         """
-        with self._writing() as database:
-            if untold := self._untold(database):
-                raise InvalidInput(f"nobody knows what studies {', '.join(sorted(untold))} keep", CLEAN_HINT)
-            strays = set(cids) - self._claimed(database)
-            for cid in sorted(strays):
-                unpin(cid)
-            return len(strays)
+        listed, dropped = sorted(set(cids)), 0
+        for start in range(0, len(listed), STRAYS_AT_ONCE):
+            if start:
+                time.sleep(PAUSE_SECONDS)  # an agent that waits to pin something gets its turn
+            with self._writing() as database:
+                if untold := self._untold(database):
+                    raise InvalidInput(f"nobody knows what studies {', '.join(sorted(untold))} keep", CLEAN_HINT)
+                claimed = self._claimed(database)
+                for cid in listed[start : start + STRAYS_AT_ONCE]:
+                    if cid not in claimed:
+                        unpin(cid)
+                        dropped += 1
+        return dropped
 
     def _claimed(self, database: sqlite3.Connection) -> frozenset[str]:
         here = self._home.study_folders()

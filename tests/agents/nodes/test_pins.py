@@ -165,6 +165,23 @@ def test_a_pin_that_another_agent_begins_meanwhile_is_not_taken_away(shared: Sha
     assert shared.node.is_pinned(cid) and cid in Pins(shared.home).claimed()
 
 
+def test_an_agent_gets_its_turn_while_many_strays_are_unpinned(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STRAYS_AT_ONCE", 1)
+    one = shared.join(NAMES[0])
+    listed = sorted(shared.node.add(bytes([at])) for at in range(6))
+    begun = Event()
+    agent = Thread(target=lambda: begun.wait() and one.pin(listed[-1]))
+    agent.start()
+
+    def slow(cid: str) -> None:
+        begun.set()
+        shared.node.unpin(cid)
+
+    dropped = Pins(shared.home).drop_strays(listed, slow)
+    agent.join()
+    assert dropped == 5 and shared.node.pins == {listed[-1]}, "it did not wait for the whole list, and what it pinned stays"
+
+
 def test_who_waits_too_long_for_another_process_is_told(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
     one = shared.join(NAMES[0])
     monkeypatch.setattr(module, "WAIT_SECONDS", 0.01)
