@@ -93,16 +93,16 @@ def waiting(connection: Reader, home: Home, account: str, but: int | None = None
     return found
 
 
-def destroy(connection: Reader, home: Home, epoch: int, password: str) -> None:
+def destroy(connection: Reader, home: Home, epoch: int, password: str, even_if_needed: bool = False) -> None:
     """Replace the transport key, erase the share, record that on the chain. Whether a study needs it still is for the caller to look at.
 
     Raises:
-        InvalidInput: as `check_seat`, or while the old transport key is needed for another epoch.
+        InvalidInput: as `check_seat`, or while the old transport key may be needed for another epoch, unless `even_if_needed`.
     """
     account = connection.client.address
     on_chain = check_seat(connection, epoch, account)
     network = connection.client.network
-    _replace_transport_key(connection, home, epoch, _sealed_to(connection, on_chain, account), password)
+    _replace_transport_key(connection, home, epoch, _sealed_to(connection, on_chain, account), password, even_if_needed)
     erase(home.share(network.chain_id, network.contracts["KeyRegistry"], epoch))
     if account in on_chain.left:
         connection.send(connection.keys.retire_share(f"epoch/{epoch}/retire/{account}", epoch))
@@ -127,11 +127,13 @@ def _sealed_to(connection: Reader, on_chain: KeyEpoch, account: str) -> str | No
     return transcript.holders[on_chain.holders.index(account)].transport_key.hex()
 
 
-def _replace_transport_key(connection: Reader, home: Home, epoch: int, sealed_to: str | None, password: str) -> None:
+def _replace_transport_key(connection: Reader, home: Home, epoch: int, sealed_to: str | None, password: str, even_if_needed: bool) -> None:
     """Have another transport key than the one that the share was sealed to, here and in the profile, and erase that."""
     fresh, old = home.next_transport, home.transport.with_name("transport.erase")
     if sealed_to in (None, _public(home)):
-        _check_unneeded(connection, home, epoch)
+        # Any member can name this holder in a key whose transcript nobody delivers, which can be neither confirmed nor rejected.
+        if not even_if_needed:
+            _check_unneeded(connection, home, epoch)
         if not fresh.exists():
             write_private(fresh, new_transport_key(password))
         public = str(read_json(fresh, "new transport key", "delete it, then try again", _FIELDS)["public"])
@@ -155,5 +157,6 @@ def _check_unneeded(connection: Reader, home: Home, epoch: int) -> None:
     for other in waiting(connection, home, connection.client.address, but=epoch):
         raise InvalidInput(
             f"the share of key epoch {other} may be sealed to the transport key that has to go, and is not here yet",
-            f"run `defedbio ceremony confirm --epoch {other}` first",
+            f"run `defedbio ceremony confirm --epoch {other}` first; if nobody delivers its transcript, pass --even-if-needed: that share "
+            "cannot be had any more then",
         )

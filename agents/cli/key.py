@@ -45,7 +45,7 @@ def destroy(
     epoch: EpochOption,
     yes: Annotated[bool, typer.Option("--yes", help="Do it without being asked; what it means is printed all the same.")] = False,
     even_if_needed: Annotated[
-        bool, typer.Option("--even-if-needed", help="Also while a study needs the share, or another network may need the transport key.")
+        bool, typer.Option("--even-if-needed", help="Also while a study needs the share, or another key the transport key.")
     ] = False,
     home: HomeOption = HOME,
     network: NetworkOption = NETWORK,

@@ -78,7 +78,7 @@ class Keys:
             accept: do it; without, and without `confirm`, nothing happens, and the result says what would.
             confirm: else decides; gets what it means.
             even_if_needed: also while studies under the key are not over: no `left` of their holders may be able to open their rounds; and
-                where another network may need the transport key: a share that is sealed to it there is lost.
+                where another key, on whichever network, may need the transport key: a share that is sealed to it is lost.
 
         Raises:
             InvalidInput: if there is no such seat, a study needs the share, another network the transport key, or an agent of a study runs.
@@ -97,7 +97,7 @@ class Keys:
             raise InvalidInput(f"the share of key epoch {epoch} may be needed still: {reasons}", "wait, or pass --even-if-needed")
         with self._session.signing() as connection:
             self._check_idle(connection, epoch)
-            ending.destroy(connection, self._session.home, epoch, self._session.password)
+            ending.destroy(connection, self._session.home, epoch, self._session.password, even_if_needed)
         return replace(asked, done=True)
 
     def _ending(self, connection: Reader, epoch: int, account: str) -> Ending:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from defedbio.ceremony import dealer, ending
+from defedbio.chain.bindings.key_registry import KeyRegistry
 from defedbio.chain.events import KeyShareRetired
 from defedbio.chain.network import Contracts, Network
 from defedbio.client.keys import Keys
@@ -23,7 +24,7 @@ from defedbio.crypto.ceremony import open_share
 from defedbio.crypto.sealed_file import SealedWriter
 from defedbio.crypto.sealing import transport_public
 from defedbio.crypto.vault import seal_with_password
-from defedbio.domain import KeyEpochStatus, Phase
+from defedbio.domain import CeremonyKind, KeyEpochStatus, Phase
 from defedbio.errors import BlobUnavailable, ChainUnreachable, InvalidInput, InvalidKey, StudyHalted
 from defedbio.network.acceptance import accept
 from defedbio.network.known import remember
@@ -350,6 +351,28 @@ def test_a_key_that_is_destroyed_when_its_transcript_is_gone(
     with attack.works("the end of the share, on record"):
         assert retirements(arena) == [holder.address]
     with attack.unlearnt("the share, with the copy and all that is left in the holder's home"):
+        assert not opens(arena, home, holder, transcript)
+
+
+def test_a_key_that_nobody_delivers_and_that_names_a_holder(
+    attack: Attack, arena: Arena, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(seal_with_password, "__defaults__", (CHEAP,))
+    monkeypatch.setattr(ending, "studies_under", lambda connection, epoch: [])
+    epoch, holder, hostile = arena.frame.spec.key_epoch, arena.members[1], arena.members[2]
+    home, transcript = home_of(arena, holder, tmp_path), arena.reader(holder).transcript(epoch)[1]
+    keys = Keys(as_session(arena, holder, home))
+    attack.by("a member that wants a holder to keep its share")
+    with attack.sends("a proposal of a key that names the holder, with a transcript that nobody has"):
+        modulus, holders = transcript.key.public_key.n, [member.address for member in arena.key_holders]
+        raw = modulus.to_bytes((modulus.bit_length() + 7) // 8, "big")
+        arena.send(hostile, KeyRegistry.propose("bad", raw, holders, 3, CeremonyKind.DEALER, b"\x01" * 32, "bafy"))
+    refused = pytest.raises(InvalidInput, match=f"share of key epoch {epoch + 1} may be sealed .*--even-if-needed")
+    with attack.seen("by the command, which names the key and asks for it to be confirmed first"), refused:
+        keys.destroy(epoch, accept=True)
+    with attack.works("the end of the share by the operator's explicit word"):
+        assert keys.destroy(epoch, accept=True, even_if_needed=True).done and retirements(arena) == [holder.address]
+    with attack.unlearnt("the share, which nothing in the holder's home opens any more"):
         assert not opens(arena, home, holder, transcript)
 
 
