@@ -20,6 +20,16 @@ class ParticipantRegistry:
         """Publish or replace the account's profile."""
         return Transaction(key, _call("register", profile), "register")
 
+    @staticmethod
+    def vote_to_admit(key: str, candidate: str) -> Transaction:
+        """Vote, as a member, for a registered account. The vote that makes them more than half admits it."""
+        return Transaction(key, _call("voteToAdmit", candidate), "vote")
+
+    @staticmethod
+    def vote_to_remove(key: str, member: str) -> Transaction:
+        """Vote, as a member, against one. The vote that makes them more than half removes it, and ends every open ballot."""
+        return Transaction(key, _call("voteToRemove", member), "vote")
+
     def is_member(self, account: str) -> bool:
         return bool(self._client.call(_call("isMember", account)))
 

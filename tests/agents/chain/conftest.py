@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from defedbio.chain.bindings.participant_registry import ParticipantRegistry
 from defedbio.chain.client import ChainClient
 from defedbio.chain.journal import TxJournal
 from defedbio.chain.network import Network
-from defedbio.chain.records import Call, Transaction
 from tests.anvil import QUICK, ROOT, Anvil, account, deployed_on, free_port, undone
 
 __all__ = ["QUICK", "ROOT", "Anvil", "Connect", "abi_file", "account", "free_port", "vote"]
@@ -32,6 +32,7 @@ def network(anvil: Anvil, deployed: Network) -> Iterator[Network]:
 
 
 Connect = Callable[..., ChainClient]
+vote = ParticipantRegistry.vote_to_admit
 
 
 @pytest.fixture
@@ -46,8 +47,3 @@ def connect(network: Network) -> Connect:
 
 def abi_file(name: str) -> list[dict[str, Any]]:
     return list(json.loads((ROOT / "agents" / "chain" / "abi" / f"{name}.json").read_text())["abi"])
-
-
-def vote(key: str, candidate: str) -> Transaction:
-    """A vote to admit, which needs others' votes: members send it by `brownie run admit`, so no binding makes one."""
-    return Transaction(key, Call("ParticipantRegistry", "voteToAdmit", (candidate,)), "vote")
