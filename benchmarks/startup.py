@@ -56,6 +56,7 @@ COMMANDS = (
     "account show",
     "ipfs serve --rpc-port 0",
     "register --name Example",
+    "member list",
     f"ceremony deal --threshold 2 --holder {HELD} --holder {HELD} --holder {HELD}",
     "ceremony confirm --epoch 1",
     "ceremony show --epoch 1",

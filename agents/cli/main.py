@@ -24,6 +24,7 @@ COMMANDS = {
     "account": "The organisation's account (Ethereum keystore v3) and transport key.",
     "ipfs": "The embedded IPFS node. Kubo serves as well: pass --ipfs to the other commands.",
     "register": "Publish or replace the own profile: name, transport key and IPFS multiaddress. Members then vote to admit a newcomer.",
+    "member": "Members of the consortium: list them and the open votes, vote to admit or to remove one.",
     "ceremony": "Threshold key ceremonies: deal a key, confirm a share, show an epoch.",
     "key": "This organisation's shares of threshold keys: list them, destroy one.",
     "study": "Studies: what is learned, how, and with whom.",

@@ -36,6 +36,6 @@ def register(
 ) -> None:
     """Publish or replace the own profile: name, transport key and IPFS multiaddress. Members then vote to admit a newcomer."""
     done = connect(home, network, rpc, ipfs, password_file).register(name, multiaddr=multiaddr, metadata=metadata)
-    state = "a member" if done.member else "a candidate: members admit it with `brownie run admit`"
+    state = "a member" if done.member else f"a candidate: members vote with `defedbio member admit {done.address}`"
     lines = (f"{name} is registered as {done.address}, {state}", f"IPFS {done.multiaddr or '(none)'}", f"gas {done.gas}")
     emit(done.as_dict(), json, lines)

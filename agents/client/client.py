@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from defedbio.client.explorer import Explorer
     from defedbio.client.ipfs import Ipfs
     from defedbio.client.keys import Keys
+    from defedbio.client.members import Members
     from defedbio.client.models import Models
     from defedbio.client.modules import Modules
     from defedbio.client.rounds import Rounds
@@ -140,6 +141,12 @@ class Client:
         from defedbio.client.ipfs import Ipfs
 
         return Ipfs(self._session)
+
+    @cached_property
+    def member(self) -> Members:
+        from defedbio.client.members import Members
+
+        return Members(self._session)
 
     @cached_property
     def ceremony(self) -> Ceremonies:

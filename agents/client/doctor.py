@@ -74,7 +74,9 @@ def _membership(session: Session, connection: Reader, ipfs_up: bool) -> Iterator
     address = session.own_address()
     member = connection.registry.is_member(address)
     yield Finding(
-        "membership", "ok" if member else "warning", "member" if member else "not a member: `defedbio register`, then members vote"
+        "membership",
+        "ok" if member else "warning",
+        "member" if member else "not a member: `defedbio register`, then members vote with `defedbio member admit`",
     )
     yield Finding("balance for gas", *_balance(connection.client.balance(address)))
     try:

@@ -13,7 +13,7 @@ import pytest
 from defedbio import Client, RunOptions, errors
 from defedbio.errors import BlobMismatch, ChainUnreachable, ContractRefused, DefedError, NotFound
 
-GROUPS = ("account", "ipfs", "ceremony", "key", "study", "module", "data", "model", "audit", "explorer", "round")
+GROUPS = ("account", "ipfs", "member", "ceremony", "key", "study", "module", "data", "model", "audit", "explorer", "round")
 
 
 def public(owner: type) -> list[str]:
