@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_account import Account
 
+from defedbio import Client
 from defedbio.chain import events as ev
+from defedbio.chain.bindings.participant_registry import ParticipantRegistry
 from defedbio.chain.bindings.round_manager import RoundManager
 from defedbio.chain.bindings.study_registry import StudyRegistry
+from defedbio.chain.client import ChainClient
 from defedbio.chain.events import block_time
+from defedbio.chain.network import Network
+from defedbio.chain.values import Profile
 from defedbio.domain import BitSet, Phase
-from defedbio.errors import InvalidSpec
+from defedbio.errors import InvalidInput, InvalidSpec
 from defedbio.network.describe import consent_to
 from defedbio.protocol import catalogue as kinds
 from defedbio.protocol import parts
@@ -24,11 +32,12 @@ from defedbio.protocol.memory import key_of
 from defedbio.protocol.view import StudyView, fold
 from tests.adversary.arena import PHASE_SECONDS, Arena, Member, reached
 from tests.adversary.frame import Attack
-from tests.anvil import account
+from tests.anvil import QUICK, Anvil, account, deployed_on, undone
 
 MakeArena = Callable[..., Arena]
 LONG = PHASE_SECONDS
 SHORT = PHASE_SECONDS / 10
+PASSWORD = "a long enough password"
 INVITED = [str(account(position).address) for position in range(4)]
 
 
@@ -213,3 +222,41 @@ def copies(monkeypatch: pytest.MonkeyPatch, study: StudyView, liar: Member, accu
         patched.setattr(view_module, "replace", counted)
         assert len(fold(study, flood).rounds[1].disputes) == len(study.rounds[1].disputes) + accusations
     return made
+
+
+def register(network: Network, position: int, name: str) -> None:
+    profile = Profile(name, "", bytes([position + 1]) * 32, "")
+    ChainClient(network.rpc, network, account(position), options=QUICK).send(ParticipantRegistry.register(name, profile))
+
+
+def member_client(folder: Path, network: Network, position: int) -> Client:
+    """What an operator of this account votes with."""
+    network.save(folder / "network.json")
+    (folder / "account.json").write_text(json.dumps(Account.encrypt(account(position).key, PASSWORD, iterations=2)))
+    return Client(folder, folder / "network.json", password=PASSWORD)
+
+
+def test_a_stranger_that_registers_under_the_name_of_a_candidate(
+    attack: Attack, anvil: Anvil, artefacts: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    attack.by("an account that is no member, and wants the votes that are meant for another")
+    with undone(anvil):
+        network = deployed_on(anvil, artefacts, INVITED)
+        client = member_client(tmp_path, network, 0)
+        candidate, stranger = str(account(4).address), str(account(5).address)
+        register(network, 4, "Example Bio")
+        with attack.sends("a profile of the same name to a reader, in other letters, before the members vote"):
+            assert client.member.admit("Example Bio").voting.subject.address == candidate
+            register(network, 5, "ＥＸＡＭＰＬＥ  bio")
+        with attack.seen("by every member that votes: the name means nobody any more, and beside an address stands who else has its name"):
+            with pytest.raises(InvalidInput, match=f"{candidate}, {stranger}"):
+                client.member.admit("Example Bio", accept=True)
+            assert client.member.admit(stranger).namesakes == (candidate,)
+        with attack.works("the vote by address, and a vote to remove a member by a name that outsiders take as well"):
+            assert client.member.admit(candidate, accept=True).voting.missing == 2
+            register(network, 1, "Beta")
+            register(network, 5, "beta")
+            assert client.member.remove("Beta").voting.subject.address == INVITED[1]
+        with attack.unlearnt("anything by a seat among the members, which no vote gave it"):
+            state = client.member.list()
+            assert stranger not in {m.address for m in state.members} | {v.subject.address for v in state.votes}
