@@ -26,7 +26,7 @@ def deal(connection: Connection, bits: int, threshold: int, holders: Sequence[st
     """
     strangers = [h for h in holders if not connection.registry.is_member(h)]
     if strangers:
-        raise InvalidInput(f"not members: {', '.join(strangers)}", "members admit them by `brownie run admit` first")
+        raise InvalidInput(f"not members: {', '.join(strangers)}", "members vote with `defedbio member admit` first")
     parties = [Holder(h, connection.registry.profile_of(h).transport_key) for h in holders]
     network = connection.client.network
     with connection.report.phase("deal") as phase:

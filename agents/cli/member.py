@@ -113,8 +113,8 @@ def _meaning(asked: OwnVote) -> list[str]:
 
 
 def _consequences(removal: Removal) -> list[str]:
-    lines = [f"  {removal.members} members are left; {removal.votes} other votes that are open end, and may be cast anew"]
-    lines += [f"  {line}" for line in _too_few(removal.members)]
+    few = f", fewer than the {MIN_COHORT} of the smallest study" if removal.members < MIN_COHORT else ""
+    lines = [f"  members that are left: {removal.members}{few}; other open votes that it ends, to be cast anew: {removal.votes}"]
     for share in removal.shares:
         lines.append(f"  it keeps its share of {_share(share)}")
     if removal.seats:
@@ -134,9 +134,8 @@ def _lines(found: Consortium) -> list[str]:
     lines = [f"{len(found.members)} members; the votes of {found.needed} admit or remove one"]
     for member in found.members:
         lines += _member(member)
-    if few := _too_few(len(found.members) - 1):
-        lines.append("if any one of them is removed:")
-        lines += [f"  {line}" for line in few]
+    if len(found.members) <= MIN_COHORT:
+        lines.append(f"without any one of them they are fewer than the {MIN_COHORT} of the smallest study")
     if any(member.shares for member in found.members):
         lines.append(
             "a removed member keeps its shares of keys and its seats in studies; see what a vote means with `defedbio member remove`"
@@ -182,10 +181,6 @@ def _share(share: Share) -> str:
 def _studies(numbers: Sequence[int]) -> str:
     which = ", ".join(map(str, numbers))
     return f"study {which}, which is not complete" if len(numbers) == 1 else f"studies {which}, which are not complete"
-
-
-def _too_few(members: int) -> list[str]:
-    return [f"{members} members are fewer than the {MIN_COHORT} that the smallest study needs"] if members < MIN_COHORT else []
 
 
 def _all(parties: Sequence[Party]) -> str:

@@ -197,8 +197,11 @@ class Members:
         subject, admit = asked.voting.subject.address, asked.voting.admit
         with self._session.signing() as connection:
             own, registry = connection.client.address, connection.client.network.contracts["ParticipantRegistry"]
+            before = _membership(connection)
+            if asked.removal is not None and asked.removal != _removal(connection, before, subject):
+                raise InvalidInput("what the removal means has changed while it was looked at", "look again")
             # A removal ends all ballots, so that the same vote may be cast anew: another effect, with another name.
-            key = f"vote/{registry}/{_membership(connection).removals}/{'admit' if admit else 'remove'}/{subject}/{own}"
+            key = f"vote/{registry}/{before.removals}/{'admit' if admit else 'remove'}/{subject}/{own}"
             binding = connection.registry
             receipt = connection.send(binding.vote_to_admit(key, subject) if admit else binding.vote_to_remove(key, subject))
             state = _membership(connection)

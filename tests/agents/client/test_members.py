@@ -23,6 +23,7 @@ from defedbio.chain.network import Network
 from defedbio.chain.records import Transaction
 from defedbio.chain.values import Profile, StudyRules
 from defedbio.cli.main import main
+from defedbio.client.members import OwnVote
 from defedbio.domain import CeremonyKind
 from defedbio.errors import InvalidInput
 from tests.anvil import QUICK, Anvil, account, deployed_on, undone
@@ -172,7 +173,7 @@ def test_a_newcomer_is_admitted_and_removed_again(world: World) -> None:
 
     world.votes(4, 0, remove=4)
     done = world.member(1, "remove", "Epsilon", "--yes")
-    assert done.code == 0 and "4 members are left" in done.out
+    assert done.code == 0 and "members that are left: 4; other open votes that it ends, to be cast anew: 0" in done.out
     assert f"Epsilon {ADDRESSES[4]} is no member any more" in done.out
     state = world.told(0, "list")
     assert [member["name"] for member in state["members"]] == list(NAMES[:4])
@@ -212,7 +213,8 @@ def test_a_vote_that_a_removal_ended_is_cast_anew(world: World) -> None:
     assert world.told(0, "admit", "Epsilon", "--yes")["gas"]
     world.votes(1, 2, remove=3)
     assert world.told(0, "remove", ADDRESSES[3], "--yes")["removal"]["votes"] == 1, "the vote on Epsilon ends with it"
-    assert world.told(0, "list")["votes"] == []
+    listed = world.member(0, "list").out
+    assert "no vote is open" in listed and "without any one of them they are fewer than the 3 of the smallest study" in listed
     anew = world.told(0, "admit", "Epsilon", "--yes")
     assert anew["gas"] and len(anew["voting"]["voters"]) == 1 and anew["voting"]["needed"] == 2
 
@@ -230,6 +232,18 @@ def test_what_a_vote_means_is_told_without_casting_it(world: World) -> None:
     world.register(4)
     assert world.client(0).member.admit("Epsilon").voting.missing == 3
     assert not world.client(0).member.remove(ADDRESSES[1], confirm=lambda asked: False).done
+    assert world.told(0, "list")["votes"] == []
+
+
+def test_what_a_removal_means_is_looked_at_again_when_it_is_agreed_to(world: World) -> None:
+    world.make_key(holders=4, threshold=3)
+
+    def meanwhile(asked: OwnVote) -> bool:
+        world.votes(0, 1, 2, remove=3)
+        return True
+
+    with pytest.raises(InvalidInput, match="has changed while it was looked at"):
+        world.client(0).member.remove(ADDRESSES[2], confirm=meanwhile)
     assert world.told(0, "list")["votes"] == []
 
 
@@ -280,6 +294,14 @@ def test_what_a_removed_holder_keeps_is_said_and_the_last_ones_are_not_removed_b
     assert world.told(0, "list")["votes"] == []
     assert world.member(0, "remove", "Gamma", "--yes", "--even-if-needed").code == 0
     assert world.told(0, "list")["votes"][0]["subject"]["name"] == "Gamma"
+
+
+def test_a_holder_that_has_not_confirmed_is_said_to_hold_up_the_key(world: World) -> None:
+    world.send(0, KeyRegistry.propose("", MODULUS, ADDRESSES[:3], 2, CeremonyKind.DEALER, HASH, "bafy"))
+    world.send(0, KeyRegistry.confirm("", 1, HASH))
+    listed = world.member(0, "list").out
+    assert listed.count("share of key epoch 1 (proposed): 2 of 3") == 1
+    assert listed.count("share of key epoch 1 (proposed, which it has not confirmed): 2 of 3") == 2 and "FEWER" not in listed
 
 
 def test_whoever_erased_a_share_holds_none(world: World) -> None:
