@@ -59,6 +59,13 @@ class KeyEpochStatus(IntEnum):
     RETIRED = 4
 
 
+class CeremonyStatus(IntEnum):
+    NONE = 0
+    RUNNING = 1
+    SUCCEEDED = 2
+    FAILED = 3
+
+
 def check_hash32(value: bytes, what: str) -> bytes:
     """Return `value` if it is 32 bytes.
 

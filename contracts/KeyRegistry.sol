@@ -3,22 +3,20 @@ pragma solidity 0.8.30;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
+import {Ceremonies} from "./Ceremonies.sol";
 import {IKeyRegistry} from "./interfaces/IKeyRegistry.sol";
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 import {BitSet} from "./libraries/BitSet.sol";
-import {CeremonyKind, KeyEpochId, KeyEpochStatus} from "./types/RoundTypes.sol";
+import {Committee} from "./libraries/Committee.sol";
+import {CeremonyId, CeremonyKind, KeyEpochId, KeyEpochStatus} from "./types/RoundTypes.sol";
 
-contract KeyRegistry is IKeyRegistry {
+contract KeyRegistry is IKeyRegistry, Ceremonies {
     using BitSet for uint256;
+    using Committee for mapping(address account => uint8 position);
 
-    uint256 private constant MIN_HOLDERS = 2;
-    uint256 private constant MAX_HOLDERS = 15;
     uint256 private constant MIN_MODULUS_BITS = 2048;
     uint256 private constant MAX_MODULUS_BITS = 16384;
-    uint256 private constant MAX_CID = 128;
     uint256 private constant MAX_REASON = 1024;
-
-    IParticipantRegistry public immutable participants;
 
     /// @inheritdoc IKeyRegistry
     uint64 public epochCount;
@@ -28,44 +26,56 @@ contract KeyRegistry is IKeyRegistry {
     /// @inheritdoc IKeyRegistry
     mapping(KeyEpochId epoch => mapping(address account => uint8 position)) public holderIndex;
 
-    constructor(IParticipantRegistry participants_) {
-        participants = participants_;
-    }
+    constructor(IParticipantRegistry participants_) Ceremonies(participants_) {}
 
     /// @inheritdoc IKeyRegistry
     function propose(
         bytes calldata modulus,
         address[] calldata holders,
         uint8 threshold,
-        CeremonyKind kind,
         bytes32 transcriptHash,
         string calldata transcriptCid
     ) external returns (KeyEpochId epoch) {
-        require(participants.isMember(msg.sender), KeyRegistryNotMember(msg.sender));
-        _checkThreshold(threshold, holders.length);
-        require(transcriptHash != bytes32(0) && bytes(transcriptCid).length != 0, KeyRegistryEmptyValue());
-        _checkLength(transcriptCid, MAX_CID);
-
+        _checkMember(msg.sender);
         epoch = KeyEpochId.wrap(++epochCount);
-        _seat(epoch, holders);
+        holderIndex[epoch].seat(participants, holders, threshold);
 
         KeyEpoch storage state = _epochs[epoch];
-        state.proposer = msg.sender;
+        state.kind = CeremonyKind.Dealer;
         state.threshold = threshold;
-        state.kind = kind;
-        state.status = KeyEpochStatus.Proposed;
-        state.modulusBits = _bitsOf(modulus);
-        state.modulusHash = keccak256(modulus);
-        state.transcriptHash = transcriptHash;
         state.holders = holders;
-        emit KeyEpochProposed(
-            epoch, msg.sender, holders, threshold, kind, state.modulusBits, state.modulusHash, transcriptHash, transcriptCid
-        );
+        _open(epoch, state, modulus, transcriptHash, transcriptCid);
+    }
+
+    /// @inheritdoc IKeyRegistry
+    function proposeFrom(
+        CeremonyId ceremony,
+        bytes32 head,
+        bytes calldata modulus,
+        bytes32 transcriptHash,
+        string calldata transcriptCid
+    ) external returns (KeyEpochId epoch) {
+        epoch = KeyEpochId.wrap(++epochCount);
+        Ceremony storage made = _conclude(ceremony, head, epoch);
+        address[] memory holders = made.holders;
+        for (uint256 i = 0; i < holders.length; ++i) {
+            holderIndex[epoch][holders[i]] = uint8(i + 1);
+        }
+
+        KeyEpoch storage state = _epochs[epoch];
+        state.kind = CeremonyKind.Distributed;
+        state.threshold = made.threshold;
+        state.holders = holders;
+        _open(epoch, state, modulus, transcriptHash, transcriptCid);
+        // INVARIANT: D1, the key is the one that was announced.
+        require(state.modulusBits == made.bits, KeyRegistryInvalidModulus(state.modulusBits));
     }
 
     /// @inheritdoc IKeyRegistry
     function confirm(KeyEpochId epoch, bytes32 transcriptHash) external {
         (KeyEpoch storage state, uint256 position) = _asHolderOfProposed(epoch);
+        bool distributed = state.kind == CeremonyKind.Distributed;
+        if (distributed) _inTime(ceremonyOfEpoch[epoch]);
         // INVARIANT: a confirmation names the very transcript that the holder checked.
         require(
             transcriptHash == state.transcriptHash, KeyRegistryTranscriptMismatch(epoch, state.transcriptHash, transcriptHash)
@@ -81,6 +91,7 @@ contract KeyRegistry is IKeyRegistry {
         if (confirmations.size() == state.holders.length) {
             state.status = KeyEpochStatus.Active;
             emit KeyEpochActivated(epoch);
+            if (distributed) _succeed(ceremonyOfEpoch[epoch], epoch);
         }
     }
 
@@ -91,6 +102,10 @@ contract KeyRegistry is IKeyRegistry {
 
         state.status = KeyEpochStatus.Rejected;
         emit KeyEpochRejected(epoch, msg.sender, reason);
+        if (state.kind == CeremonyKind.Distributed) {
+            CeremonyId ceremony = ceremonyOfEpoch[epoch];
+            _fail(ceremony, _running(ceremony));
+        }
     }
 
     /// @inheritdoc IKeyRegistry
@@ -135,6 +150,42 @@ contract KeyRegistry is IKeyRegistry {
         return _epochs[epoch].modulusHash;
     }
 
+    function _confirmationsOf(KeyEpochId epoch) internal view override returns (uint256) {
+        return _epochs[epoch].confirmations;
+    }
+
+    function _lapse(KeyEpochId epoch) internal override {
+        _epochs[epoch].status = KeyEpochStatus.Rejected;
+        emit KeyEpochLapsed(epoch);
+    }
+
+    /// @dev Propose an epoch whose kind, threshold and holders are set.
+    function _open(
+        KeyEpochId epoch,
+        KeyEpoch storage state,
+        bytes calldata modulus,
+        bytes32 transcriptHash,
+        string calldata transcriptCid
+    ) private {
+        _checkReference(transcriptHash, transcriptCid);
+        state.proposer = msg.sender;
+        state.status = KeyEpochStatus.Proposed;
+        state.modulusBits = _bitsOf(modulus);
+        state.modulusHash = keccak256(modulus);
+        state.transcriptHash = transcriptHash;
+        emit KeyEpochProposed(
+            epoch,
+            msg.sender,
+            state.holders,
+            state.threshold,
+            state.kind,
+            state.modulusBits,
+            state.modulusHash,
+            transcriptHash,
+            transcriptCid
+        );
+    }
+
     /// @dev The callers of `confirm` and `reject`: holders of an epoch that is still proposed.
     function _asHolderOfProposed(KeyEpochId epoch) private view returns (KeyEpoch storage state, uint256 position) {
         state = _epochs[epoch];
@@ -149,24 +200,6 @@ contract KeyRegistry is IKeyRegistry {
         return index - 1;
     }
 
-    function _seat(KeyEpochId epoch, address[] calldata holders) private {
-        for (uint256 i = 0; i < holders.length; ++i) {
-            address holder = holders[i];
-            require(participants.isMember(holder), KeyRegistryNotMember(holder));
-            // INVARIANT: nobody counts twice towards the threshold.
-            require(holderIndex[epoch][holder] == 0, KeyRegistryDuplicateHolder(holder));
-            holderIndex[epoch][holder] = uint8(i + 1);
-        }
-    }
-
-    function _checkThreshold(uint256 threshold, uint256 holders) private pure {
-        // INVARIANT: R2, t > T/2, so that two disjoint groups never both reach a quorum.
-        require(
-            holders >= MIN_HOLDERS && holders <= MAX_HOLDERS && 2 * threshold > holders && threshold <= holders,
-            KeyRegistryInvalidThreshold(threshold, holders)
-        );
-    }
-
     /// @dev Length of an odd big-endian number without leading zeros; a leading zero byte counts as no number at all.
     function _bitsOf(bytes calldata modulus) private pure returns (uint16) {
         uint256 length = modulus.length;
@@ -178,9 +211,5 @@ contract KeyRegistry is IKeyRegistry {
             KeyRegistryInvalidModulus(bits)
         );
         return uint16(bits);
-    }
-
-    function _checkLength(string calldata text, uint256 most) private pure {
-        require(bytes(text).length <= most, KeyRegistryTextTooLong(bytes(text).length, most));
     }
 }

@@ -124,7 +124,7 @@ def epoch_of(number: int, events: Sequence[ev.Event]) -> tuple[KeyEpoch, ev.KeyE
                 epoch = replace(epoch, confirmations=epoch.confirmations.add(epoch.holders.index(event.holder)))
             case ev.KeyEpochActivated(epoch=found) if found == number:
                 epoch = replace(epoch, status=KeyEpochStatus.ACTIVE)
-            case ev.KeyEpochRejected(epoch=found) if found == number:
+            case ev.KeyEpochRejected(epoch=found) | ev.KeyEpochLapsed(epoch=found) if found == number:
                 epoch = replace(epoch, status=KeyEpochStatus.REJECTED)
             case ev.KeyShareRetired(epoch=found) if found == number and event.holder in epoch.holders:
                 epoch = replace(epoch, retired=epoch.retired.add(epoch.holders.index(event.holder)))

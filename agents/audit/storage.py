@@ -14,7 +14,7 @@ from defedbio.domain import NO_ONE, BitSet
 from defedbio.protocol.view import RoundView
 
 STUDIES, PARTICIPANT_INDEX = 1, 2  # StudyRegistry
-EPOCHS, HOLDER_INDEX = 1, 2  # KeyRegistry
+EPOCHS, HOLDER_INDEX = 6, 7  # KeyRegistry
 MEMBERS, PROFILES = 1, 2  # ParticipantRegistry
 PRIVACY_SPENT, PROGRESS, ROUNDS = 1, 2, 3  # RoundManager
 TRANSPORT_KEY = 2  # within a profile

@@ -9,7 +9,7 @@ from pathlib import Path
 from defedbio.crypto import numbers
 from defedbio.crypto.ceremony import Holder, open_share, run_dealer
 from defedbio.crypto.sealing import transport_public
-from defedbio.domain import CeremonyKind, KeyEpochStatus
+from defedbio.domain import KeyEpochStatus
 from defedbio.errors import BadTranscript, BlobMismatch, InvalidInput, InvalidKey
 from defedbio.network.connection import Connection
 from defedbio.network.shares import write_share
@@ -41,7 +41,6 @@ def deal(connection: Connection, bits: int, threshold: int, holders: Sequence[st
             numbers.to_bytes(key.n, key.modulus_bytes),
             [party.address for party in parties],
             threshold,
-            CeremonyKind.DEALER,
             transcript.hash,
             cid,
         )

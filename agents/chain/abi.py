@@ -19,14 +19,19 @@ from defedbio.chain.network import CONTRACTS
 from defedbio.chain.parse import checksummed
 from defedbio.chain.records import Call
 from defedbio.chain.values import StudyRules, WrongProduct
-from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus, Phase
+from defedbio.domain import BitSet, CeremonyKind, CeremonyStatus, KeyEpochStatus, Phase
 from defedbio.errors import ContractRefused, InternalFault, InvalidInput
 
 Abi = dict[str, Any]
 
-ENUMS = {"Phase": Phase, "CeremonyKind": CeremonyKind, "KeyEpochStatus": KeyEpochStatus}
+ENUMS = {"Phase": Phase, "CeremonyKind": CeremonyKind, "KeyEpochStatus": KeyEpochStatus, "CeremonyStatus": CeremonyStatus}
 STRUCTS = {"StudyRules": StudyRules, "WrongProduct": WrongProduct}
-BIT_MAPS = frozenset({"committed", "revealed", "absent", "frozen", "set", "refused", "confirmations", "retired", "posters"})
+BIT_MAPS = frozenset(
+    {
+        *("committed", "revealed", "absent", "frozen", "set", "refused", "confirmations", "retired", "posters"),
+        *("posted", "seeds", "missing"),
+    }
+)
 _ERROR_STRING = bytes.fromhex("08c379a0")
 _PANIC = bytes.fromhex("4e487b71")
 

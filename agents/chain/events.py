@@ -107,6 +107,11 @@ class KeyEpochRejected(Event):
 
 
 @dataclass(frozen=True)
+class KeyEpochLapsed(Event):
+    epoch: int
+
+
+@dataclass(frozen=True)
 class KeyShareRetired(Event):
     ACTED = "holder"
     epoch: int
@@ -116,6 +121,77 @@ class KeyShareRetired(Event):
 
 @dataclass(frozen=True)
 class KeyEpochRetired(Event):
+    epoch: int
+
+
+@dataclass(frozen=True)
+class CeremonyAnnounced(Event):
+    ACTED = "announcer"
+    ceremony: int
+    announcer: str
+    holders: tuple[str, ...]
+    threshold: int
+    bits: int
+    step_seconds: int
+
+
+@dataclass(frozen=True)
+class CeremonyStepEntered(Event):
+    ceremony: int
+    step: int
+    head: bytes
+    deadline: int
+
+
+@dataclass(frozen=True)
+class CeremonyPosted(Event):
+    ACTED = "holder"
+    ceremony: int
+    holder: str
+    step: int
+    hash: bytes
+    cid: str
+
+
+@dataclass(frozen=True)
+class CeremonyConcluded(Event):
+    ceremony: int
+    epoch: int
+    deadline: int
+
+
+@dataclass(frozen=True)
+class CeremonyExpired(Event):
+    ceremony: int
+    step: int
+    missing: BitSet
+
+
+@dataclass(frozen=True)
+class CeremonyComplained(Event):
+    ACTED = "holder"
+    ceremony: int
+    holder: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class CeremonyFailed(Event):
+    ceremony: int
+    deadline: int
+
+
+@dataclass(frozen=True)
+class CeremonySeedPublished(Event):
+    ACTED = "contributor"
+    ceremony: int
+    contributor: str
+    seed: bytes
+
+
+@dataclass(frozen=True)
+class CeremonySucceeded(Event):
+    ceremony: int
     epoch: int
 
 
@@ -323,8 +399,18 @@ EVENTS: tuple[type[Event], ...] = (
     KeyShareConfirmed,
     KeyEpochActivated,
     KeyEpochRejected,
+    KeyEpochLapsed,
     KeyShareRetired,
     KeyEpochRetired,
+    CeremonyAnnounced,
+    CeremonyStepEntered,
+    CeremonyPosted,
+    CeremonyConcluded,
+    CeremonyExpired,
+    CeremonyComplained,
+    CeremonyFailed,
+    CeremonySeedPublished,
+    CeremonySucceeded,
     StudyOpened,
     ParticipantsInvited,
     ParticipantEnrolled,
@@ -390,11 +476,13 @@ def fetch_events(
     study: int | None = None,
     rounds: Collection[int] | None = None,
     epoch: int | None = None,
+    ceremony: int | None = None,
 ) -> list[Event]:
     """Events of the blocks from..to inclusive, ordered by (block, log index).
 
     Without a filter: everything. `study` takes the events that name the study (not its rounds' inner ones), `rounds` everything of
-    these rounds, `epoch` everything of that key epoch; given together they add up. `kinds` narrows what the others take.
+    these rounds, `epoch` everything of that key epoch, `ceremony` everything of that ceremony but what is about its epoch alone; given
+    together they add up. `kinds` narrows what the others take.
 
     Raises:
         ChainUnreachable: if the node does not answer or refuses.
@@ -407,10 +495,12 @@ def fetch_events(
         for log in client.get_logs(from_block, to_block, addresses, filters):
             logs[log.block_hash, log.log_index] = log
 
-    if study is None and rounds is None and epoch is None:
+    if study is None and rounds is None and epoch is None and ceremony is None:
         take(tuple(contracts.addresses().values()), _topics(names))
-    if epoch is not None and (wanted := _topics(names, "KeyRegistry")):
+    if epoch is not None and (wanted := _topics(names, "KeyRegistry", "epoch")):
         take((contracts["KeyRegistry"],), wanted, [_word(epoch)])
+    if ceremony is not None and (wanted := _topics(names, "KeyRegistry", "ceremony")):
+        take((contracts["KeyRegistry"],), wanted, [_word(ceremony)])
     if study is not None:
         if wanted := _topics(names, "StudyRegistry"):
             take((contracts["StudyRegistry"],), wanted, [_word(study)])
@@ -430,8 +520,13 @@ def block_time(client: ChainClient, event: Event) -> int:
     return client.block_by_hash(event.meta.block_hash).timestamp
 
 
-def _topics(names: Collection[str], contract: str | None = None) -> list[bytes]:
-    return [topic for (owner, topic), entry in events_abi().items() if entry["name"] in names and contract in (None, owner)]
+def _topics(names: Collection[str], contract: str | None = None, about: str | None = None) -> list[bytes]:
+    """The topics of these events; `about` is what their first value must be called."""
+    return [
+        topic
+        for (owner, topic), entry in events_abi().items()
+        if entry["name"] in names and contract in (None, owner) and about in (None, entry["inputs"][0]["name"])
+    ]
 
 
 def _word(number: int) -> bytes:

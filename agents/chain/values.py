@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus, Phase, check_hash32, least_set
+from defedbio.domain import BitSet, CeremonyKind, CeremonyStatus, KeyEpochStatus, Phase, check_hash32, least_set
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,25 @@ class KeyEpoch:
     def left(self) -> tuple[str, ...]:
         """The holders that have not said that they erased their shares."""
         return tuple(holder for position, holder in enumerate(self.holders) if position not in self.retired)
+
+
+@dataclass(frozen=True)
+class Ceremony:
+    """`holders[i]` is to hold the share at x = i + 1; the first `threshold` are contributors. `posted` are the positions that posted in the
+    present `step`, `seeds` those that published their seeds. `deadline` is unix seconds. `epoch` is 0 until one was proposed."""
+
+    ceremony: int
+    status: CeremonyStatus
+    threshold: int
+    bits: int
+    step: int
+    posted: BitSet
+    seeds: BitSet
+    step_seconds: int
+    deadline: int
+    epoch: int
+    head: bytes
+    holders: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,8 @@ def epoch_of(tables: Tables, number: int) -> dict[str, Any]:
                 state = "active"
             case ev.KeyEpochRejected():
                 state, rejected[event.holder] = "rejected", event.reason
+            case ev.KeyEpochLapsed():
+                state = "lapsed"
             case ev.KeyShareConfirmed():
                 confirmed.add(event.holder)
             case ev.KeyShareRetired():

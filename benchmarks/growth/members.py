@@ -26,7 +26,7 @@ from defedbio.chain.values import StudyRules
 from defedbio.crypto import roots, wire
 from defedbio.crypto.packing import Layout
 from defedbio.crypto.paillier import PublicKey
-from defedbio.domain import NO_ONE, TWO_THIRDS, BitSet, CeremonyKind, RoundContext, Run
+from defedbio.domain import NO_ONE, TWO_THIRDS, BitSet, RoundContext, Run
 from defedbio.protocol.decide import Clock, Facts, Role, decide
 from defedbio.protocol.view import StudyView, fold
 from scripts.consortium import Consortium, Organisation, rpc_call
@@ -73,7 +73,7 @@ def chain(folder: Path, members: int) -> Iterator[list[Member]]:
 def key_epoch(members: list[Member]) -> int:
     holders = members[:HOLDERS]
     transcript = word("transcript")
-    proposal = KeyRegistry.propose("propose", MODULUS, [h.address for h in holders], THRESHOLD, CeremonyKind.DEALER, transcript, CID)
+    proposal = KeyRegistry.propose("propose", MODULUS, [h.address for h in holders], THRESHOLD, transcript, CID)
     epoch = KeyRegistry(holders[0].client).proposed_in(holders[0].client.send(proposal))
     for holder in holders:
         holder.client.send(KeyRegistry.confirm("confirm", epoch, transcript))

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {CeremonyKind, KeyEpochId, KeyEpochStatus} from "../types/RoundTypes.sol";
+import {CeremonyId, CeremonyKind, KeyEpochId, KeyEpochStatus} from "../types/RoundTypes.sol";
 
 /// @title Threshold key epochs
 /// @notice An epoch fixes the Paillier modulus, its holders and the threshold. It becomes active only when every holder
-/// has confirmed that it checked its share against the public transcript (K1); one holder's rejection ends it. A holder
+/// has confirmed that it checked its share against the public transcript (K1); one holder's rejection ends it. A dealer
+/// made the key, or the holders did in a ceremony (see `ICeremonies`), which then fails or succeeds with the epoch. A holder
 /// that erased its share says so here (K3); when fewer shares than the threshold are left, the epoch is retired.
 interface IKeyRegistry {
     struct KeyEpoch {
@@ -45,6 +46,9 @@ interface IKeyRegistry {
     /// @notice A holder rejected the epoch, which can no longer become active.
     event KeyEpochRejected(KeyEpochId indexed epoch, address indexed holder, string reason);
 
+    /// @notice The ceremony that made the epoch's key failed: the epoch can no longer become active.
+    event KeyEpochLapsed(KeyEpochId indexed epoch);
+
     /// @notice A holder says that it has erased its share. Nobody can check that; a share that it releases later refutes
     /// it.
     /// @param retired bit map of all so far, this one included: bit i is the holder at position i, counted from 0
@@ -54,20 +58,21 @@ interface IKeyRegistry {
     /// can be opened under it.
     event KeyEpochRetired(KeyEpochId indexed epoch);
 
-    /// @notice An account is not a member. Raised by `propose` for the caller and for each of the holders it names.
+    /// @notice An account is not a member. Raised by `propose` and `announce` for the caller and for each of the holders it
+    /// names.
     error KeyRegistryNotMember(address account);
 
     /// @notice There are fewer than 2 or more than 15 holders, or the threshold is not more than half of them (R2), or
-    /// it is more than all of them. Raised by `propose`.
+    /// it is more than all of them. Raised by `propose` and `announce`.
     /// @param holders how many were named
     error KeyRegistryInvalidThreshold(uint256 threshold, uint256 holders);
 
-    /// @notice The modulus is empty, begins with a zero byte, is even or is not of 2048 to 16384 bits. Raised by
-    /// `propose`.
+    /// @notice The modulus is empty, begins with a zero byte, is even or is not of 2048 to 16384 bits, or not of as many as
+    /// the ceremony's. Raised by `propose` and `proposeFrom`.
     /// @param bits length of the modulus in bits, 0 when it is empty or begins with a zero byte
     error KeyRegistryInvalidModulus(uint256 bits);
 
-    /// @notice A holder is named twice. Raised by `propose`.
+    /// @notice A holder is named twice. Raised by `propose` and `announce`.
     error KeyRegistryDuplicateHolder(address holder);
 
     /// @notice The caller holds no share of the epoch. Raised by `confirm`, `reject` and `retireShare`.
@@ -91,15 +96,16 @@ interface IKeyRegistry {
     /// @param given hash that the holder named
     error KeyRegistryTranscriptMismatch(KeyEpochId epoch, bytes32 expected, bytes32 given);
 
-    /// @notice The transcript's hash is zero or its CID is empty. Raised by `propose`.
+    /// @notice The hash or the CID of a transcript or of a message is zero or empty. Raised by `propose`, `proposeFrom` and
+    /// `post`.
     error KeyRegistryEmptyValue();
 
-    /// @notice A text is too long: the transcript's CID in `propose` or the reason in `reject`.
+    /// @notice A text is too long: the CID in `propose`, `proposeFrom` or `post`, or the reason in `reject` or `complain`.
     /// @param length of the text in bytes
-    /// @param most bytes allowed: 128 for the CID, 1024 for the reason
+    /// @param most bytes allowed: 128 for a CID, 1024 for a reason
     error KeyRegistryTextTooLong(uint256 length, uint256 most);
 
-    /// @notice Propose an epoch: 2 to 15 distinct members as holders, threshold more than half of them (R2), odd
+    /// @notice Propose an epoch whose key the caller dealt: 2 to 15 distinct members as holders, threshold more than half of them (R2), odd
     /// modulus of 2048 to 16384 bits.
     /// @dev A holder that the participant registry removes later keeps its share and its place: end the epoch by not
     /// using it.
@@ -110,16 +116,30 @@ interface IKeyRegistry {
         bytes calldata modulus,
         address[] calldata holders,
         uint8 threshold,
-        CeremonyKind kind,
+        bytes32 transcriptHash,
+        string calldata transcriptCid
+    ) external returns (KeyEpochId epoch);
+
+    /// @notice A contributor of a running ceremony proposes the epoch whose key the ceremony made, with its holders and
+    /// threshold, once a ceremony. Raises the errors of `ICeremonies` as well.
+    /// @param head of the ceremony's steps, whose posts the transcript follows from
+    /// @param modulus big-endian, of as many bits as the ceremony's; only its hash is stored
+    /// @param transcriptHash not zero
+    /// @param transcriptCid 1 to 128 bytes
+    function proposeFrom(
+        CeremonyId ceremony,
+        bytes32 head,
+        bytes calldata modulus,
         bytes32 transcriptHash,
         string calldata transcriptCid
     ) external returns (KeyEpochId epoch);
 
     /// @notice A holder says that its share agrees with the transcript of this hash. The last confirmation activates
-    /// the epoch.
+    /// the epoch, and so ends the ceremony that made its key.
     function confirm(KeyEpochId epoch, bytes32 transcriptHash) external;
 
-    /// @notice A holder says that its share or the transcript is wrong, in at most 1024 bytes. Final.
+    /// @notice A holder says that its share or the transcript is wrong, in at most 1024 bytes. Final. The
+    /// ceremony that made the key has failed then.
     function reject(KeyEpochId epoch, string calldata reason) external;
 
     /// @notice A holder says that it has erased its share of an active epoch, for ever. Fewer left than the threshold retire

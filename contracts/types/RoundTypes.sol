@@ -4,6 +4,7 @@ pragma solidity 0.8.30;
 type StudyId is uint64;
 type RoundId is uint64;
 type KeyEpochId is uint64;
+type CeremonyId is uint64;
 
 /// @notice The state of a round. A state says what has been completed, so `Committed` is the state in which reveals are
 /// taken.
@@ -31,6 +32,14 @@ enum KeyEpochStatus {
     Active,
     Rejected,
     Retired // fewer shares than the threshold are left
+}
+
+/// @dev `Succeeded` and `Failed` are for ever.
+enum CeremonyStatus {
+    None,
+    Running,
+    Succeeded, // its key epoch became active
+    Failed
 }
 
 /// @notice How other organisations find a participant. The registry is the address book (R1).

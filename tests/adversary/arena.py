@@ -27,7 +27,7 @@ from defedbio.chain.records import Receipt, Transaction
 from defedbio.chain.values import Profile
 from defedbio.crypto import ceremony, numbers, sealing, threshold
 from defedbio.crypto.merkle import keccak256
-from defedbio.domain import CeremonyKind, Phase
+from defedbio.domain import Phase
 from defedbio.errors import ContractRefused
 from defedbio.network.connection import rules_of
 from defedbio.nodes.organisation import LoopOptions, OrganisationNode
@@ -186,9 +186,7 @@ class Arena:
         cid = dealer.store.add(transcript.to_bytes())
         modulus = numbers.to_bytes(key.n, key.public_key.modulus_bytes)
         addresses = [member.address for member in self.key_holders]
-        receipt = self._set_up(
-            dealer, KeyRegistry.propose("propose", modulus, addresses, self.quorum, CeremonyKind.DEALER, transcript.hash, cid)
-        )
+        receipt = self._set_up(dealer, KeyRegistry.propose("propose", modulus, addresses, self.quorum, transcript.hash, cid))
         epoch = KeyRegistry(dealer.client).proposed_in(receipt)
         for member in self.key_holders:
             self._set_up(member, KeyRegistry.confirm("confirm", epoch, transcript.hash))

@@ -21,7 +21,7 @@ from defedbio.config import Home
 from defedbio.crypto import ceremony, numbers
 from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.proofs import factors
-from defedbio.domain import CeremonyKind, KeyEpochStatus, Phase
+from defedbio.domain import KeyEpochStatus, Phase
 from defedbio.errors import BadTranscript
 from defedbio.ipfs.cid import cid_of
 from defedbio.network.acceptance import accept
@@ -105,7 +105,7 @@ def test_a_dealer_that_hides_a_small_factor(attack: Attack, arena: Arena, tmp_pa
         proposed = []
         for raw in (transcript.to_bytes(), json.dumps(former, sort_keys=True, separators=(",", ":")).encode()):
             modulus, addresses = numbers.to_bytes(n, key.public_key.modulus_bytes), [m.address for m in holders]
-            proposal = KeyRegistry.propose("key", modulus, addresses, 2, CeremonyKind.DEALER, keccak256(raw), cheat.store.add(raw))
+            proposal = KeyRegistry.propose("key", modulus, addresses, 2, keccak256(raw), cheat.store.add(raw))
             proposed.append(KeyRegistry(cheat.client).proposed_in(arena.send(cheat, proposal)))
     with attack.seen("by every holder, which rejects the key on chain with the reason and the dealer's name"):
         for epoch, reason in zip(

@@ -13,7 +13,7 @@ from defedbio.chain.bindings.study_registry import StudyRegistry
 from defedbio.chain.records import Transaction
 from defedbio.crypto import numbers, roots
 from defedbio.crypto.merkle import keccak256
-from defedbio.domain import NO_ONE, BitSet, CeremonyKind, KeyEpochStatus, Phase
+from defedbio.domain import NO_ONE, BitSet, KeyEpochStatus, Phase
 from defedbio.errors import BlobMismatch, BlobUnavailable, InvalidSpec
 from defedbio.ipfs.cid import cid_of
 from defedbio.protocol import catalogue as kinds
@@ -445,9 +445,7 @@ def test_a_key_proposed_first_with_the_transcript_of_nothing(attack: Attack, are
         modulus = numbers.to_bytes(arena.frame.key.n, arena.frame.key.public_key.modulus_bytes)
         cid = reader.keys.proposal_of(before.epoch).transcript_cid
         proposed = [
-            KeyRegistry(cheat.client).proposed_in(
-                arena.send(cheat, KeyRegistry.propose("junk", modulus, before.holders, 3, CeremonyKind.DEALER, JUNK, given))
-            )
+            KeyRegistry(cheat.client).proposed_in(arena.send(cheat, KeyRegistry.propose("junk", modulus, before.holders, 3, JUNK, given)))
             for given in (NOTHING, cid)
         ]
     with attack.seen("by every holder, which confirms no share of a key without the transcript of the chain's hash"):

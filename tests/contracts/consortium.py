@@ -11,7 +11,7 @@ from brownie.convert import to_bytes
 from eth_abi import encode
 from eth_utils import keccak
 
-from defedbio.domain import TWO_THIRDS, BitSet, CeremonyKind, Phase
+from defedbio.domain import TWO_THIRDS, BitSet, Phase
 from scripts.deploy import deploy
 
 HOUR = 3600
@@ -51,13 +51,11 @@ class Consortium:
             "transcript": word("transcript"),
             "cid": CID,
             "proposer": self.members[0],
-            "kind": CeremonyKind.DEALER,
         } | changes
         self.keys.propose(
             values["modulus"],
             [holder.address for holder in holders],
             threshold,
-            values["kind"],
             values["transcript"],
             values["cid"],
             {"from": values["proposer"]},

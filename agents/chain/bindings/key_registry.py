@@ -8,7 +8,7 @@ from defedbio.chain.client import ChainClient
 from defedbio.chain.events import KeyEpochProposed, fetch_events, one_event
 from defedbio.chain.records import Call, Receipt, Transaction
 from defedbio.chain.values import KeyEpoch
-from defedbio.domain import CeremonyKind, KeyEpochStatus
+from defedbio.domain import KeyEpochStatus
 from defedbio.errors import NotFound
 
 
@@ -22,12 +22,11 @@ class KeyRegistry:
         modulus: bytes,
         holders: Sequence[str],
         threshold: int,
-        kind: CeremonyKind,
         transcript_hash: bytes,
         transcript_cid: str,
     ) -> Transaction:
         """Propose an epoch. `modulus` is big-endian, no leading zero; `holders[i]` is to hold the share at i + 1."""
-        call = _call("propose", modulus, tuple(holders), threshold, kind, transcript_hash, transcript_cid)
+        call = _call("propose", modulus, tuple(holders), threshold, transcript_hash, transcript_cid)
         return Transaction(key, call, "propose-key")
 
     def proposed_in(self, receipt: Receipt) -> int:

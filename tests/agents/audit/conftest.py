@@ -29,7 +29,7 @@ from defedbio.chain.values import Profile
 from defedbio.crypto import numbers, sealing
 from defedbio.crypto.ceremony import Holder, publish
 from defedbio.crypto.merkle import keccak256
-from defedbio.domain import CeremonyKind, Phase
+from defedbio.domain import Phase
 from defedbio.network.connection import rules_of
 from defedbio.protocol import actions as act
 from defedbio.protocol.decide import Clock, Role, decide
@@ -102,7 +102,6 @@ def found(node: Anvil, network: Network) -> World:
         numbers.to_bytes(modulus.n, modulus.modulus_bytes),
         [client.address for client in clients],
         QUORUM,
-        CeremonyKind.DEALER,
         transcript.hash,
         cid,
     )

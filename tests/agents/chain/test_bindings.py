@@ -21,7 +21,7 @@ from defedbio.chain.events import (
 from defedbio.chain.feed import EventFeed
 from defedbio.chain.network import Network
 from defedbio.chain.values import KeyEpoch, Study, StudyRules
-from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus, Phase
+from defedbio.domain import BitSet, KeyEpochStatus, Phase
 from defedbio.errors import ContractRefused
 
 from .conftest import Anvil, Connect, account
@@ -34,7 +34,7 @@ FOUNDERS = [account(i).address for i in range(4)]
 def test_from_a_key_to_the_first_reveal(connect: Connect, network: Network, anvil: Anvil) -> None:
     clients = [connect(i) for i in range(4)]
     keys = [KeyRegistry(c) for c in clients]
-    proposal = KeyRegistry.propose("p", MODULUS, FOUNDERS[:3], 2, CeremonyKind.DEALER, TRANSCRIPT, "bafytranscript")
+    proposal = KeyRegistry.propose("p", MODULUS, FOUNDERS[:3], 2, TRANSCRIPT, "bafytranscript")
     epoch = keys[0].proposed_in(clients[0].send(proposal))
     assert keys[0].proposal_of(epoch).transcript_cid == "bafytranscript"
     with pytest.raises(ContractRefused) as refusal:

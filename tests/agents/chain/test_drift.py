@@ -12,13 +12,13 @@ import pytest
 from defedbio.chain.abi import contract_abi, snake_case
 from defedbio.chain.events import EVENTS, Event
 from defedbio.chain.network import CONTRACTS
-from defedbio.chain.values import KeyEpoch, Profile, Round, Study, StudyRules
-from defedbio.domain import CeremonyKind, KeyEpochStatus, Phase
+from defedbio.chain.values import Ceremony, KeyEpoch, Profile, Round, Study, StudyRules
+from defedbio.domain import CeremonyKind, CeremonyStatus, KeyEpochStatus, Phase
 
 from .conftest import ROOT
 
 
-@pytest.mark.parametrize("enum", [Phase, CeremonyKind, KeyEpochStatus])
+@pytest.mark.parametrize("enum", [Phase, CeremonyKind, CeremonyStatus, KeyEpochStatus])
 def test_enums_are_soliditys(enum: type[IntEnum]) -> None:
     source = (ROOT / "contracts" / "types" / "RoundTypes.sol").read_text()
     match = re.search(rf"enum {enum.__name__} {{(.*?)}}", source, re.DOTALL)
@@ -42,6 +42,7 @@ def test_every_event_of_the_contracts_has_its_class_with_the_same_fields() -> No
     [
         ("ParticipantRegistry", "profileOf", Profile, ()),
         ("KeyRegistry", "epochOf", KeyEpoch, ("epoch",)),
+        ("KeyRegistry", "ceremonyOf", Ceremony, ("ceremony",)),
         ("StudyRegistry", "studyOf", Study, ("study",)),
         ("RoundManager", "roundOf", Round, ("round",)),
     ],

@@ -11,7 +11,8 @@ from defedbio.chain.events import EVENTS, Event, EventMeta, SetFrozen, ShareDisp
 META = EventMeta(1, bytes(32), bytes(32), 0, "0x" + "00" * 20)
 # What follows from another's act, in the same transaction or by deployment, and names nobody who acted.
 NOBODYS = {
-    *("MemberAdmitted", "MemberRemoved", "KeyEpochActivated", "KeyEpochRetired", "ParticipantsInvited"),
+    *("MemberAdmitted", "MemberRemoved", "KeyEpochActivated", "KeyEpochRetired", "KeyEpochLapsed", "ParticipantsInvited"),
+    *("CeremonyStepEntered", "CeremonyConcluded", "CeremonyExpired", "CeremonyFailed", "CeremonySucceeded"),
     *("AbsenteesPassedOver", "PhaseEntered", "SetFrozen", "RoundFinalised", "RoundVoided"),
 }
 

@@ -14,7 +14,7 @@ from web3 import HTTPProvider, Web3
 
 from defedbio.chain.network import CONTRACTS, Network
 from defedbio.crypto import merkle
-from defedbio.domain import TWO_THIRDS, CeremonyKind, Phase
+from defedbio.domain import TWO_THIRDS, Phase
 from scripts.export_abi import ABI_FOLDER, ROOT
 from tests.contracts.consortium import CID, HOUR, MODULUS, as_bytes, word
 from tests.contracts.products import Field, shown
@@ -59,7 +59,7 @@ def whole_round(web3: Web3, network: Network, people: list[str]) -> None:
         assert participants.functions.isMember(who).call()
         send(participants.functions.register((f"Organisation {i}", CID, word(i), f"/ip4/192.0.2.{i}/tcp/4001")), who)
     assert participants.functions.profileOf(people[2]).call()[0] == "Organisation 2"
-    send(keys.functions.propose(MODULUS, people, 2, CeremonyKind.DEALER, word("transcript"), CID))
+    send(keys.functions.propose(MODULUS, people, 2, word("transcript"), CID))
     for who in people:
         send(keys.functions.confirm(1, word("transcript")), who)
     assert keys.functions.epochOf(1).call()[-1] == people
