@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from defedbio.chain.bindings.key_registry import KeyRegistry
+from defedbio.chain.bindings.key_registry import KeyRegistry, head_after
 from defedbio.chain.bindings.participant_registry import ParticipantRegistry
 from defedbio.chain.bindings.round_manager import RoundManager, commitment_hash
 from defedbio.chain.bindings.study_registry import StudyRegistry
 from defedbio.chain.events import (
+    CeremonyAnnounced,
+    CeremonyConcluded,
+    CeremonyPosted,
+    CeremonyStepEntered,
+    CeremonySucceeded,
     KeyEpochActivated,
     ParticipantEnrolled,
     ParticipantsInvited,
@@ -21,8 +26,8 @@ from defedbio.chain.events import (
 from defedbio.chain.feed import EventFeed
 from defedbio.chain.network import Network
 from defedbio.chain.values import KeyEpoch, Study, StudyRules
-from defedbio.domain import BitSet, KeyEpochStatus, Phase
-from defedbio.errors import ContractRefused
+from defedbio.domain import BitSet, CeremonyKind, CeremonyStatus, KeyEpochStatus, Phase
+from defedbio.errors import ContractRefused, NotFound
 
 from .conftest import Anvil, Connect, account
 
@@ -87,3 +92,40 @@ def test_from_a_key_to_the_first_reveal(connect: Connect, network: Network, anvi
     kept = EventFeed(clients[0], study=study).poll().events
     assert len(kept) == 6 + 6 + 1, "a node keeps what its own study writes: enrolment, commitments with their phases, and the reveal"
     assert {type(e) for e in EventFeed(clients[0], study=other).poll().events} == {StudyOpened, ParticipantsInvited}
+
+
+def test_from_an_announced_ceremony_to_its_key(connect: Connect, network: Network, anvil: Anvil) -> None:
+    clients = [connect(i) for i in range(3)]
+    keys = KeyRegistry(clients[0])
+    with pytest.raises(NotFound):
+        keys.ceremony_of(1)
+    ceremony = keys.announced_in(clients[0].send(KeyRegistry.announce("a", FOUNDERS[:3], 2, 2048, 600)))
+    assert keys.ceremony_count() == ceremony
+    head, where = bytes(32), network.contracts["KeyRegistry"]
+    for step, posters in ((0, 3), (1, 2)):
+        hashes = [bytes([1 + step, i + 1]) * 16 for i in range(posters)]
+        for client, hash_ in zip(clients, hashes, strict=False):
+            client.send(KeyRegistry.post(f"p/{step}", ceremony, step, head, hash_, "bafymessage"))
+        head = head_after(network.chain_id, where, ceremony, step, head, hashes)
+    state = keys.ceremony_of(ceremony)
+    assert (state.step, state.head, state.posted, state.status) == (2, head, BitSet(), CeremonyStatus.RUNNING)
+    assert (state.holders, state.threshold, state.bits, state.step_seconds) == (tuple(FOUNDERS[:3]), 2, 2048, 600)
+
+    epoch = keys.proposed_in(clients[1].send(KeyRegistry.propose_from("f", ceremony, head, MODULUS, TRANSCRIPT, "bafytranscript")))
+    for client in clients:
+        client.send(KeyRegistry.confirm("c", epoch, TRANSCRIPT))
+    assert keys.ceremony_of(ceremony).status == CeremonyStatus.SUCCEEDED
+    assert (keys.epoch_of(epoch).status, keys.epoch_of(epoch).kind) == (KeyEpochStatus.ACTIVE, CeremonyKind.DISTRIBUTED)
+    found = fetch_events(clients[0], network.deploy_block, clients[0].head().number, ceremony=ceremony)
+    entered = [CeremonyStepEntered, *[CeremonyPosted] * 3, CeremonyStepEntered, *[CeremonyPosted] * 2, CeremonyStepEntered]
+    assert [type(e) for e in found] == [CeremonyAnnounced, *entered, CeremonyConcluded, CeremonySucceeded]
+
+    second = keys.announced_in(clients[0].send(KeyRegistry.announce("b", FOUNDERS[:3], 2, 3072, 600)))
+    clients[1].send(KeyRegistry.complain("x", second, "wrong"))
+    clients[1].send(KeyRegistry.publish_seed("s", second, SPEC))
+    assert keys.ceremony_of(second).seeds == BitSet.of(1)
+    with pytest.raises(ContractRefused) as refusal:
+        clients[0].send(KeyRegistry.expire("e", second))
+    assert refusal.value.name == "CeremonyUnexpectedStatus"
+    of_epoch = fetch_events(clients[0], network.deploy_block, clients[0].head().number, epoch=epoch)
+    assert not any(isinstance(e, CeremonyAnnounced) for e in of_epoch), "an epoch's number is not a ceremony's"
