@@ -32,6 +32,8 @@ class Home:
     shares/CHAIN-REGISTRY-EPOCH.json    this holder's share of a threshold key
     studies/CHAIN-MANAGER-STUDY/        accepted.json (what the operator agreed to), journal.sqlite, events.json (read
                                         from the chain)
+    ceremonies/CHAIN-REGISTRY-NUMBER/   accepted.json, journal.sqlite, and while it runs seed.json (all that this holder draws
+                                        in a ceremony without a dealer follows from it)
     modules/SHA256.py                   torch modules that the operator allowed
     tx.sqlite                           transactions outside studies, so that none is sent twice
     pins.sqlite                         which study keeps which blob on the IPFS node
@@ -80,6 +82,9 @@ class Home:
 
     def share(self, chain_id: int, registry: str, epoch: int) -> Path:
         return self.root / "shares" / f"{chain_id}-{registry.lower()}-{epoch}.json"
+
+    def ceremony(self, chain_id: int, registry: str, ceremony: int) -> Path:
+        return self.root / "ceremonies" / f"{chain_id}-{registry.lower()}-{ceremony}"
 
     def study(self, chain_id: int, manager: str, study: int) -> Path:
         return self.root / "studies" / f"{chain_id}-{manager.lower()}-{study}"

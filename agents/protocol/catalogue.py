@@ -1,4 +1,4 @@
-"""All that a node keeps of a study: for each kind of journal entry and of pinned blob who reads it, when it goes, and why then.
+"""All that a node keeps of a study or a ceremony: for each kind of journal entry and of pinned blob who reads it, when it goes, why then.
 
 The journal takes no entry of a kind that is not here. docs/storage.md shows the same table (tests/agents/protocol/test_catalogue.py).
 """
@@ -25,6 +25,9 @@ class Filed(Enum):
     MODEL = "the model's hash"
     EFFECT = "the effect's name"
     RECEIVER = "the hook's receiver"
+    STEP = "the ceremony's step"
+    CEREMONY = "the ceremony"
+    CEREMONY_EFFECT = "the ceremony and the effect's name"
 
 
 class Goes(Enum):
@@ -39,6 +42,7 @@ class Goes(Enum):
     WHOLE = "when its round is forgotten, unless it names some"
     DELIVERED = "once it is deep in the chain and all before it is delivered"
     STAYS = "with the study's folder"
+    ENDED = "with the ceremony's folder"
 
 
 class Codec(Protocol[T]):
@@ -75,6 +79,9 @@ _KEYS = {
     Filed.MODEL: r"NAME/[0-9a-f]{64}",
     Filed.EFFECT: rf"round/(?P<round>\d+)/(?:come-back|(?:{_EFFECTS})/.+)|study/\d+/open/(?P<before>\d+)|restored/\w+",
     Filed.RECEIVER: r"NAME/[0-9a-f]{32}(?:/.+)?",
+    Filed.STEP: r"step/\d+/NAME",
+    Filed.CEREMONY: r"ceremony/NAME",
+    Filed.CEREMONY_EFFECT: r"ceremony/\d+/(?:post/\d+|expire|complain|seed|propose|confirm|reject)",
 }
 
 
@@ -242,12 +249,50 @@ HOOK = Kind(
     Goes.DELIVERED,
     "events up to that block are not told again",
 )
+MESSAGE = Kind(
+    "message",
+    Filed.STEP,
+    JSON,
+    "hash and CID of the own message",
+    "posting (D3)",
+    Goes.ENDED,
+    "it refuses another message in this step for ever",
+)
+HELD = Kind("held", Filed.STEP, JSON, "the CIDs of messages that are right, and pinned", "letting go", Goes.ENDED, "few a step")
+DIVERGED = Kind(
+    "diverged",
+    Filed.CEREMONY,
+    JSON,
+    "since when chain and journal disagree on what this holder posted",
+    "every step of a ceremony",
+    Goes.ENDED,
+    "nothing is sent in this ceremony any more",
+)
+ACTIVE = Kind(
+    "active",
+    Filed.CEREMONY,
+    JSON,
+    "that the ceremony's key was seen active",
+    "publishing the seed",
+    Goes.ENDED,
+    "the seed is never published then, whatever a reorganisation makes of it",
+)
+CEREMONY_TRANSACTION = Kind(
+    "ceremony-transaction",
+    Filed.CEREMONY_EFFECT,
+    JSON,
+    "a signed transaction of a ceremony",
+    "sending (C2)",
+    Goes.ENDED,
+    "a few per step",
+)
 
 KINDS: tuple[Kind[Any], ...] = (
     *(UPDATE, UPDATE_BLOB, KEEP, SITS_OUT, PUBLISHED, CHECKED),
     *(AGGREGATE, AGGREGATE_BLOB, WEIGHED_PRODUCTS, RELEASE, SHARE, SHARE_BLOB, WITHHELD, WEIGHED_SHARES, REFUSED_SHARES),
     *(COMBINING, PART, PARTS, OPENINGS, OPENING, MODEL, ADOPTED, PINS, KEPT),
     *(MODEL_BYTES, CHARGED, FORGOTTEN, LACKING, LET_GO, RESTORED, TRANSACTION, HOOK),
+    *(MESSAGE, HELD, DIVERGED, ACTIVE, CEREMONY_TRANSACTION),
 )
 
 
@@ -262,6 +307,7 @@ class Pinned(Enum):
     RETAINED = "the retention after the study's end; of a void round, and where the sum is without it, when the round is forgotten"
     FORGOTTEN = "when its round is forgotten"
     AGREED = "the retention after the study's end, unless another study here rests on it"
+    CEREMONY = "when the ceremony has ended, finally"
 
 
 @dataclass(frozen=True)
@@ -283,4 +329,5 @@ BLOBS = (
     Blob("model", "a global model", "everyone", Pinned.RETAINED),
     Blob("spec", "what was agreed", "everyone", Pinned.AGREED),
     Blob("key transcript", "the key and its verification keys", "everyone", Pinned.AGREED),
+    Blob("ceremony message", "a holder's message of a step of a ceremony without a dealer", "its holders", Pinned.CEREMONY),
 )

@@ -34,6 +34,12 @@ def keys_of(kind: Kind[Any]) -> list[str]:
             return list(TRANSACTIONS)
         case Filed.RECEIVER:
             return [f"hook/{'ab' * 16}", f"hook/{'ab' * 16}/31337/0xab/1/7/phase.entered.open"]
+        case Filed.CEREMONY_EFFECT:
+            return [f"ceremony/3/{name}" for name in ("post/0", "post/12", "expire", "complain", "seed", "propose", "confirm", "reject")]
+        case Filed.STEP:
+            return [f"step/4/{kind.name}"]
+        case Filed.CEREMONY:
+            return [f"ceremony/{kind.name}"]
         case Filed.STUDY:
             return [key_of(kind)]
         case Filed.MODEL:
