@@ -139,7 +139,7 @@ def _after_failure(view: CeremonyView, facts: Facts, now: float) -> Action:
         return End()
     if facts.position < view.threshold and facts.position not in view.seeds:
         return Wait() if facts.position in facts.latest.seeds else PublishSeed()
-    if view.waited_for and now <= view.deadline:
+    if view.waited_for and not view.missing and now <= view.deadline:
         return Wait()
     return End()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from defedbio.ceremony.taking_part import Ended, Pace, take_part
 from defedbio.chain.bindings.key_registry import KeyRegistry
 from defedbio.chain.bindings.participant_registry import ParticipantRegistry
 from defedbio.chain.values import Profile
+from defedbio.crypto.vault import seal_with_password
 from tests.agents.ceremony.fakes import FakeMachine, MemoryNetwork, Party
 from tests.agents.chain.conftest import Connect, connect, deployed, network
 from tests.ipfs.memory_store import MemoryStore
@@ -22,6 +24,13 @@ __all__ = ["connect", "deployed", "network"]
 SECONDS = 600
 QUICKLY = Pace(poll_seconds=0.02, patience=5.0)
 MOST_SECONDS = 60.0
+
+
+@pytest.fixture(autouse=True)
+def quick_vault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password that is cheap to guess, in little time."""
+    for user in ("defedbio.network.shares", "defedbio.ceremony.consent"):
+        monkeypatch.setattr(f"{user}.seal_with_password", partial(seal_with_password, n=2))
 
 
 @pytest.fixture
@@ -38,22 +47,11 @@ def parties(connect: Connect, tmp_path: Path) -> list[Party]:
 
 
 @pytest.fixture
-def announce(parties: list[Party]) -> Callable[[], int]:
-    """Announce a ceremony of all three, two of which are contributors."""
-
-    def make() -> int:
-        client = parties[0].client
-        receipt = client.send(
-            KeyRegistry.announce(f"announce/{client.head().number}", [p.client.address for p in parties], 2, 2048, SECONDS)
-        )
-        return KeyRegistry(client).announced_in(receipt)
-
-    return make
-
-
-@pytest.fixture
-def ceremony(announce: Callable[[], int]) -> int:
-    return announce()
+def ceremony(parties: list[Party]) -> int:
+    """A ceremony of all three, two of which are contributors."""
+    client, holders = parties[0].client, [party.client.address for party in parties]
+    receipt = client.send(KeyRegistry.announce("announce", holders, 2, 2048, SECONDS))
+    return KeyRegistry(client).announced_in(receipt)
 
 
 @pytest.fixture

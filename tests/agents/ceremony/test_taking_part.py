@@ -6,10 +6,10 @@ import json
 import threading
 from typing import Any
 
-import pytest
-
+from defedbio.ceremony.decide import Action, Check, PostMessage, Wait, decide
 from defedbio.ceremony.taking_part import Ended, read, take_part
 from defedbio.chain.bindings.key_registry import KeyRegistry
+from defedbio.crypto.merkle import keccak256
 from defedbio.domain import CeremonyStatus, KeyEpochStatus
 from defedbio.errors import BadTranscript
 from defedbio.ipfs.cid import cid_of
@@ -80,7 +80,7 @@ def test_D3_a_holder_that_is_killed_at_every_effect_makes_the_same_messages(
         while not stop.is_set():
             connection = party.connection
             connection.client = Mortal(party.client, calls, "send")  # type: ignore[assignment]
-            connection.store = Mortal(party.store, calls, "add", "pin", "unpin")  # type: ignore[assignment]
+            connection.store = Mortal(party.store, calls, "add", "pin")  # type: ignore[assignment]
             holder = party.holder(ceremony, connection=connection)
             try:
                 return take_part(holder, stop, QUICKLY)
@@ -93,7 +93,7 @@ def test_D3_a_holder_that_is_killed_at_every_effect_makes_the_same_messages(
     ended = together(dying, *(taking_part(party) for party in parties[1:]))
     assert {end.view.status for end in ended} == {CeremonyStatus.SUCCEEDED}
     assert sum(call.startswith("send") for call in calls) == 3 + 1 + 1, "three posts, the proposal and the confirmation"
-    assert all(times >= 3 for times in calls.values())
+    assert all(times >= 2 for times in calls.values()), "what was done before the kill is not done again where it cannot be"
     assert not {post.cid for step in ended[0].view.steps for post in step.posts.values()} & parties[0].store.pins
 
 
@@ -127,7 +127,7 @@ class Forger(FakeMachine):
 
 def test_D4_who_posts_what_is_no_message_is_named_at_once(parties: list[Party], together: Any, taking_part: Any) -> None:
     ended = together(taking_part(parties[0]), taking_part(parties[1], Junk), taking_part(parties[2]))
-    assert failed(ended)[0] == (1,)
+    assert failed(ended[::2])[0] == (1,)
     (first, *_) = ended[0].view.complaints
     assert first[1].startswith("post: step 1: holder 2: no message")
     assert all(not (party.home / "seed.json").exists() for party in parties)
@@ -144,12 +144,12 @@ def test_D4_who_says_falsely_that_its_share_is_wrong_is_named(parties: list[Part
 def test_D4_the_seeds_name_who_made_what_looked_right(parties: list[Party], together: Any, taking_part: Any) -> None:
     """Nothing shows until a share is wrong: then the messages are made again, and the first that differs is the cause."""
     ended = together(taking_part(parties[0]), taking_part(parties[1], Other), taking_part(parties[2], Suspicious))
-    assert failed(ended)[0] == (1,)
+    assert failed(ended[::2])[0] == (1,)
 
 
 def test_D4_who_proposes_another_transcript_is_named(parties: list[Party], together: Any, taking_part: Any) -> None:
     ended = together(taking_part(parties[0], Forger), taking_part(parties[1]), taking_part(parties[2]))
-    positions, reason = failed(ended)
+    positions, reason = failed(ended[1:])
     assert positions == (0,) and "another transcript" in reason
 
 
@@ -169,32 +169,19 @@ def test_D4_a_message_that_nobody_has_names_nobody(
 ) -> None:
     keys, client = KeyRegistry(parties[1].client), parties[1].client
     raw = FakeMachine(parties[1].holder(ceremony).terms, 1, parties[1].seed).message([])
-    client.send(KeyRegistry.post("ceremony/1/post/0", ceremony, 0, bytes(32), _hash(raw), cid_of(raw)))
+    client.send(KeyRegistry.post("ceremony/1/post/0", ceremony, 0, bytes(32), keccak256(raw), cid_of(raw)))
     for party in (parties[0], parties[2]):
         holder = party.holder(ceremony)
         message = holder.machine.message([])
-        party.client.send(KeyRegistry.post("x", ceremony, 0, bytes(32), _hash(message), party.store.add(message)))
-        holder.journal.put("step/0/message", {"hash": _hash(message).hex(), "cids": [cid_of(message)]})
+        party.client.send(KeyRegistry.post("x", ceremony, 0, bytes(32), keccak256(message), party.store.add(message)))
+        holder.journal.put("step/0/message", {"hash": keccak256(message).hex(), "cids": [cid_of(message)]})
         holder.journal.close()
     assert keys.ceremony_of(ceremony).step == 1
     pass_time(anvil, SECONDS * 4 // 5)
 
-    def published(stop: threading.Event) -> Ended | None:
-        while not stop.is_set() and keys.ceremony_of(ceremony).status is CeremonyStatus.RUNNING:
-            stop.wait(0.02)
-        client.send(KeyRegistry.publish_seed("s", ceremony, parties[1].seed))
-        view = read(parties[1].connection, ceremony, 0)
-        return Ended(view, None) if view else None
-
-    ended = together(taking_part(parties[0]), taking_part(parties[2]), published)
+    ended = together(taking_part(parties[0]), taking_part(parties[2]), lambda stop: _publishes(parties[1], ceremony, stop))
     assert failed(ended[:2]) == ((), "every message is what its seed gives")
     assert ended[0].view.complaints[0][1].startswith("withheld: step 0")
-
-
-def _hash(raw: bytes) -> bytes:
-    from defedbio.crypto.merkle import keccak256
-
-    return keccak256(raw)
 
 
 def test_D3_a_home_that_did_not_make_what_the_chain_has_sends_nothing(
@@ -211,8 +198,25 @@ def test_D3_a_home_that_did_not_make_what_the_chain_has_sends_nothing(
 def test_D2_what_is_not_final_is_not_answered(parties: list[Party], ceremony: int, anvil: Anvil, connect: Any) -> None:
     deep = Party(connect(0, confirmations=5), parties[0].store, parties[0].home)
     holder = deep.holder(ceremony)
-    with pytest.raises(AssertionError, match="waits"):
-        raise AssertionError("waits") if read(deep.connection, ceremony, 5) is None else AssertionError
+    keys = deep.connection.keys
+
+    def next_action() -> Action:
+        view = read(deep.connection, ceremony, 5)
+        assert view is not None
+        return decide(view, holder.facts(view, keys.ceremony_of(ceremony)), 0)
+
+    assert read(deep.connection, ceremony, 5) is None, "not even the announcement"
+    anvil.mine(5)
+    view = read(deep.connection, ceremony, 5)
+    assert view is not None and isinstance(next_action(), PostMessage)
+    holder.perform(view, PostMessage(0), 0)
+    assert next_action() == Wait(), "the own post is there, and not final"
+    for party in parties[1:]:
+        message = FakeMachine(holder.terms, holder.terms.holders.index(party.client.address), party.seed).message([])
+        party.client.send(KeyRegistry.post("x", ceremony, 0, bytes(32), keccak256(message), party.store.add(message)))
+    assert keys.ceremony_of(ceremony).step == 1 and next_action() == Wait()
+    anvil.mine(5)
+    assert next_action() == Check(0)
     holder.journal.close()
 
 
@@ -221,7 +225,7 @@ def test_what_a_poster_names_instead_of_its_message_stays_as_it_was(
 ) -> None:
     """A blob that another keeps for its own reasons is neither taken for a message nor ever unpinned."""
     precious = parties[0].store.add(b"a study's spec")
-    parties[1].client.send(KeyRegistry.post("lie", ceremony, 0, bytes(32), _hash(b"a study's spec"), precious))
+    parties[1].client.send(KeyRegistry.post("lie", ceremony, 0, bytes(32), keccak256(b"a study's spec"), precious))
     ended = together(taking_part(parties[0]), taking_part(parties[2]), lambda stop: _publishes(parties[1], ceremony, stop))
     assert failed(ended[:2])[0] == (1,)
     assert parties[0].store.is_pinned(precious)
