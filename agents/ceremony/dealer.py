@@ -9,7 +9,7 @@ from pathlib import Path
 from defedbio.crypto import numbers
 from defedbio.crypto.ceremony import Holder, open_share, run_dealer
 from defedbio.crypto.sealing import transport_public
-from defedbio.domain import KeyEpochStatus
+from defedbio.domain import CeremonyKind, KeyEpochStatus
 from defedbio.errors import BadTranscript, BlobMismatch, InvalidInput, InvalidKey
 from defedbio.network.connection import Connection
 from defedbio.network.shares import write_share
@@ -68,6 +68,10 @@ def confirm(connection: Connection, epoch: int, transport_private: bytes, path: 
         raise InvalidInput(f"this organisation retired its share of key epoch {epoch}: it does not come back")
     if on_chain.status not in (KeyEpochStatus.PROPOSED, KeyEpochStatus.ACTIVE):
         raise InvalidInput(f"key epoch {epoch} is {on_chain.status.name.lower()}: there is nothing to confirm")
+    if on_chain.kind is CeremonyKind.DISTRIBUTED:
+        raise InvalidInput(
+            f"the holders make the key of epoch {epoch} together: each confirms in the ceremony", "run `defedbio ceremony take-part`"
+        )
     said = position in on_chain.confirmations
     if said and path.exists():
         return

@@ -17,7 +17,7 @@ from defedbio.chain.bindings.participant_registry import ParticipantRegistry
 from defedbio.chain.events import KeyEpochProposed, StudyOpened, fetch_events
 from defedbio.chain.values import KeyEpoch
 from defedbio.config import Home, erase, read_json, sync_folder, write_private
-from defedbio.domain import KeyEpochStatus
+from defedbio.domain import CeremonyKind, KeyEpochStatus
 from defedbio.errors import BlobUnavailable, InvalidInput
 from defedbio.network.transport import new_transport_key, published_transport_key
 from defedbio.protocol.reading import Lifetime, Reader
@@ -85,6 +85,8 @@ def waiting(connection: Reader, home: Home, account: str, but: int | None = None
         if epoch == but:
             continue
         on_chain = connection.keys.epoch_of(epoch)
+        if on_chain.kind is CeremonyKind.DISTRIBUTED:
+            continue  # its shares were sealed to keys of their ceremony alone
         waits = on_chain.status == KeyEpochStatus.PROPOSED and on_chain.holders.index(account) not in on_chain.confirmations
         path = home.share(client.network.chain_id, client.network.contracts["KeyRegistry"], epoch)
         usable = on_chain.status in (KeyEpochStatus.PROPOSED, KeyEpochStatus.ACTIVE)

@@ -25,7 +25,7 @@ COMMANDS = {
     "ipfs": "The embedded IPFS node. Kubo serves as well: pass --ipfs to the other commands.",
     "register": "Publish or replace the own profile: name, transport key and IPFS multiaddress. Members then vote to admit a newcomer.",
     "member": "Members of the consortium: list them and the open votes, vote to admit or to remove one.",
-    "ceremony": "Threshold key ceremonies: deal a key, confirm a share, show an epoch.",
+    "ceremony": "Threshold key ceremonies: make a key together or deal one, confirm a share, show an epoch.",
     "key": "This organisation's shares of threshold keys: list them, destroy one.",
     "study": "Studies: what is learned, how, and with whom.",
     "module": "Your own torch modules: nothing that a study names runs here unless you allowed it.",

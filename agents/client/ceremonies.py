@@ -1,14 +1,27 @@
-"""Threshold key ceremonies: deal a key, confirm a share of one, look at an epoch."""
+"""Threshold key ceremonies: deal a key and confirm a share of one, or make one together without a dealer; look at an epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from defedbio.ceremony import consent
 from defedbio.ceremony import dealer as ceremony
+from defedbio.ceremony.holder import Holder
+from defedbio.ceremony.machine import Terms
+from defedbio.ceremony.mill import Mill
+from defedbio.ceremony.progress import seconds_left
+from defedbio.ceremony.taking_part import Ended, Pace, read, take_part, terms_of
+from defedbio.ceremony.view import CeremonyView
 from defedbio.client.session import Session
 from defedbio.client.values import Value, hex_of
+from defedbio.config import JOURNAL
+from defedbio.domain import CeremonyStatus
+from defedbio.errors import InvalidInput, NotFound
+from defedbio.protocol.memory import open_journal
 
 
 @dataclass(frozen=True)
@@ -19,6 +32,59 @@ class Dealt(Value):
     threshold: int
     holders: tuple[str, ...]
     bits: int
+
+
+@dataclass(frozen=True)
+class Announced(Value):
+    """An announced ceremony, in which the holders make a key of so many bits together; each step takes at most `step_seconds`."""
+
+    ceremony: int
+    threshold: int
+    holders: tuple[str, ...]
+    bits: int
+    step_seconds: int
+
+
+@dataclass(frozen=True)
+class CeremonyTerms(Announced):
+    """What one agrees to by taking part in a ceremony; `str()` is in words."""
+
+    chain_id: int
+    registry: str
+
+    def __str__(self) -> str:
+        return consent.sentence(Terms(**asdict(self)))
+
+
+@dataclass(frozen=True)
+class Progress(Value):
+    """How far a ceremony without a dealer is. `waited_for` are the holders that it waits for, until `deadline` (unix seconds): to post in
+    `step`, to confirm `epoch` (0 while none is proposed), or once it has failed to publish their seeds. `seconds_left` is how long it takes
+    at least from when the step began, None while nobody can know. `complaints` are (holder, reason)."""
+
+    ceremony: int
+    status: str
+    step: int
+    threshold: int
+    holders: tuple[str, ...]
+    bits: int
+    waited_for: tuple[str, ...]
+    deadline: int
+    seconds_left: float | None
+    epoch: int
+    complaints: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class TakenPart(Value):
+    """How a ceremony ended for this organisation: `status` is succeeded or failed, or left where this home could not go on. Of a failed one
+    `at_fault` are those whom the chain and the seeds name, nobody where they cannot tell, and `reason` says why."""
+
+    ceremony: int
+    status: str
+    epoch: int
+    at_fault: tuple[str, ...]
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -75,6 +141,103 @@ class Ceremonies:
             epoch = ceremony.deal(connection, bits, threshold, holders)
         return Dealt(epoch, threshold, tuple(holders), bits)
 
+    def propose(
+        self, holders: Sequence[str], threshold: int, kind: str = "distributed", bits: int = 3072, step_seconds: int = 3600
+    ) -> Announced | Dealt:
+        """Begin a key: `distributed` announces a ceremony in which the holders make it together, so that nobody ever has it whole; `dealer`
+        is `deal`. The first `threshold` of the holders do the work.
+
+        Raises:
+            InvalidInput: for another kind, holders that are no members, or a size that a dealer cannot make.
+            ContractRefused: for a ceremony of other sizes than 2048 or 3072 bits and a minute to 30 days a step, or of no members.
+
+        Example:
+            client.ceremony.propose([one, two, three, four], threshold=3).ceremony  # their addresses
+        """
+        if kind == "dealer":
+            return self.deal(holders, threshold, bits)
+        if kind != "distributed":
+            raise InvalidInput(f"a ceremony is distributed or dealer, not {kind!r}")
+        with self._session.signing() as connection:
+            where, nonce = connection.client.address, connection.client.nonce(connection.client.address)
+            announcement = connection.keys.announce(f"ceremony/announce/{where}/{nonce}", holders, threshold, bits, step_seconds)
+            number = connection.keys.announced_in(connection.send(announcement))
+        return Announced(number, threshold, tuple(holders), bits, step_seconds)
+
+    def terms(self, ceremony: int) -> CeremonyTerms:
+        """What one agrees to by taking part in a ceremony.
+
+        Raises:
+            NotFound: for an unknown ceremony.
+
+        Example:
+            print(client.ceremony.terms(1))
+        """
+        return CeremonyTerms(**asdict(terms_of(self._session.reader(), ceremony)))
+
+    def take_part(
+        self,
+        ceremony: int,
+        *,
+        accept: bool = False,
+        confirm: Callable[[CeremonyTerms], bool] | None = None,
+        on_progress: Callable[[Progress, str], None] = lambda progress, step: None,
+        stop: threading.Event | None = None,
+        poll: float = 2.0,
+        patience: float = 600.0,
+    ) -> TakenPart | None:
+        """Make a key together with the other holders of a ceremony, and keep the own share. Blocks until the ceremony has ended; None where
+        the terms are not accepted, or `stop` is set before. A killed process goes on where it was when this is called again.
+
+        Args:
+            accept: the terms were read and are accepted.
+            confirm: else decides, once; is called with the terms, which print as words.
+            on_progress: gets how far the ceremony is, and the step's name in docs/ceremony.md, at each change.
+            poll: seconds between looks at the chain.
+            patience: seconds that chain or IPFS may stay away.
+
+        Raises:
+            InvalidInput: with neither, or for an account that is no holder. NotFound: for an unknown ceremony, or one whose seed is gone.
+            Unreachable: when chain or IPFS stay away.
+
+        Example:
+            client.ceremony.take_part(1, confirm=lambda terms: input(f"{terms} Yes? ") == "yes")
+        """
+        session = self._session
+        terms, address = terms_of(session.reader(), ceremony), session.own_address()
+        if address not in terms.holders:
+            raise InvalidInput(f"{address} is no holder in ceremony {ceremony}")
+        folder = session.home.ceremony(terms.chain_id, terms.registry, ceremony)
+        if not consent.accepted(folder, terms):
+            if not accept and confirm is None:
+                raise InvalidInput(f"ceremony {ceremony} was not accepted", "read its terms, then pass accept=True, or confirm to decide")
+            if not accept and confirm is not None and not confirm(CeremonyTerms(**asdict(terms))):
+                return None
+            consent.accept(folder, terms, session.password)
+        seed = consent.open_seed(folder, terms, session.password)
+        with closing(open_journal(folder / JOURNAL)) as journal:
+            connection = session.signer(journal)
+            position = terms.holders.index(address)
+            holder = Holder(connection, terms, position, folder, journal, Mill, seed, self.share_file, session.password)
+            ended = take_part(
+                holder, stop or threading.Event(), Pace(poll, patience), lambda view, step: on_progress(_progress(view), step)
+            )
+        return None if ended is None else _taken_part(ended)
+
+    def progress(self, ceremony: int) -> Progress:
+        """How far a ceremony without a dealer is, by the newest block.
+
+        Raises:
+            NotFound: for an unknown ceremony.
+
+        Example:
+            client.ceremony.progress(1).waited_for
+        """
+        view = read(self._session.reader(), ceremony, 0)
+        if view is None:
+            raise NotFound(f"there is no ceremony {ceremony}")
+        return _progress(view)
+
     def confirm(self, epoch: int) -> Confirmation:
         """Check the own share against the public transcript, keep it encrypted, confirm on chain; a wrong one is rejected there.
 
@@ -113,3 +276,20 @@ class Ceremonies:
         """
         network = self._session.network
         return self._session.home.share(network.chain_id, network.contracts["KeyRegistry"], epoch)
+
+
+def _progress(view: CeremonyView) -> Progress:
+    waited_for = tuple(view.holders[position] for position in view.waited_for)
+    epoch = view.epoch.number if view.epoch is not None else 0
+    shape = view.threshold, view.holders, view.bits
+    return Progress(
+        view.number, view.status.name.lower(), view.step, *shape, waited_for, view.deadline, seconds_left(view), epoch, view.complaints
+    )
+
+
+def _taken_part(ended: Ended) -> TakenPart:
+    view, verdict = ended.view, ended.verdict
+    status = "left" if ended.diverged and view.status is CeremonyStatus.RUNNING else view.status.name.lower()
+    epoch = view.epoch.number if view.epoch is not None else 0
+    at_fault = tuple(view.holders[position] for position in verdict.positions) if verdict is not None else ()
+    return TakenPart(view.number, status, epoch, at_fault, verdict.reason if verdict is not None else "")

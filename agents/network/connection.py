@@ -122,6 +122,7 @@ def transcript_of(raw: bytes, on_chain: KeyEpoch, network: Network) -> CeremonyT
         agreed = (
             [h.address.lower() for h in transcript.holders] == [h.lower() for h in on_chain.holders]
             and transcript.threshold == on_chain.threshold
+            and transcript.kind == on_chain.kind.name.lower()
             and transcript.key.public_key.hash == on_chain.modulus_hash
             and transcript.chain_id == network.chain_id
             and transcript.registry.lower() == network.contracts["KeyRegistry"].lower()
