@@ -15,7 +15,7 @@ from defedbio.ceremony.machine import Terms
 from defedbio.ceremony.verdict import Verdict
 from defedbio.ceremony.view import CeremonyView, fold
 from defedbio.chain.events import fetch_events
-from defedbio.errors import ChainUnreachable, ContractRefused, NotFound, Unreachable
+from defedbio.errors import BlobUnavailable, ChainUnreachable, ContractRefused, Unreachable
 from defedbio.network.connection import Connection
 
 RACES = frozenset(
@@ -112,8 +112,9 @@ def take_part(
             if error.name not in RACES:
                 raise
             connection.report.note(error.message, retry="refusal")
-        except NotFound:
-            raise
+        except BlobUnavailable as error:
+            # The step's time bounds how long it is tried.
+            connection.report.note(error.message, level="warning", retry="fetch")
         except Unreachable as error:
             now = time.monotonic()
             away_since = now if away_since is None else away_since

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from defedbio.ceremony.machine import Machine, Terms
+from defedbio.ceremony.mill import Mill
 from defedbio.ceremony.taking_part import Ended, Pace, take_part
 from defedbio.chain.bindings.key_registry import KeyRegistry
 from defedbio.chain.bindings.participant_registry import ParticipantRegistry
@@ -17,6 +20,7 @@ from defedbio.chain.values import Profile
 from defedbio.crypto.vault import seal_with_password
 from tests.agents.ceremony.fakes import FakeMachine, MemoryNetwork, Party
 from tests.agents.chain.conftest import Connect, connect, deployed, network
+from tests.agents.crypto.keygen.runs import ran
 from tests.ipfs.memory_store import MemoryStore
 
 __all__ = ["connect", "deployed", "network"]
@@ -24,6 +28,7 @@ __all__ = ["connect", "deployed", "network"]
 SECONDS = 600
 QUICKLY = Pace(poll_seconds=0.02, patience=5.0)
 MOST_SECONDS = 60.0
+STEPS_MOST = 40
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +102,32 @@ def taking_part(ceremony: int) -> Callable[..., Callable[[threading.Event], Ende
         return run
 
     return make
+
+
+@dataclass(frozen=True)
+class Made:
+    """A ceremony that went through."""
+
+    make: Callable[[Terms, int, bytes], Machine]
+    terms: Terms
+    seeds: list[bytes]
+    posts: list[list[bytes]]
+
+    def machine(self, position: int) -> Machine:
+        return self.make(self.terms, position, self.seeds[position])
+
+
+@pytest.fixture(scope="module", params=["fake", "mill"])
+def made(request: pytest.FixtureRequest) -> Made:
+    known = ran(448, 2, 3, 22)
+    of = known.terms
+    terms = Terms(of.chain_id, of.contract, of.ceremony, of.holders, of.threshold, of.bits, of.step_seconds)
+    make: Any = FakeMachine if request.param == "fake" else partial(Mill, sizes={448: of.candidates})
+    machines = [make(terms, i, seed) for i, seed in enumerate(known.seeds)]
+    posts: list[list[bytes]] = []
+    while sizes := machines[0].awaited(posts).sizes:
+        step = [machines[i].message(posts) for i in range(len(sizes))]
+        assert tuple(map(len, step)) == sizes, "the bytes that are fetched at most"
+        posts.append(step)
+        assert len(posts) < STEPS_MOST
+    return Made(make, terms, known.seeds, posts)

@@ -2,50 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from defedbio.ceremony.machine import Machine, Terms
-from defedbio.ceremony.mill import Mill
 from defedbio.errors import BadTranscript, InvalidInput
-from tests.agents.ceremony.fakes import FakeMachine
-from tests.agents.crypto.keygen.runs import ran
-
-SIZES = {448: 16}
-STEPS_MOST = 40
-
-
-@dataclass(frozen=True)
-class Made:
-    """A ceremony that went through."""
-
-    make: Callable[[Terms, int, bytes], Machine]
-    terms: Terms
-    seeds: list[bytes]
-    posts: list[list[bytes]]
-
-    def machine(self, position: int) -> Machine:
-        return self.make(self.terms, position, self.seeds[position])
-
-
-@pytest.fixture(scope="module", params=["fake", "mill"])
-def made(request: pytest.FixtureRequest) -> Made:
-    known = ran(448, 2, 3, 22)
-    of = known.terms
-    terms = Terms(of.chain_id, of.contract, of.ceremony, of.holders, of.threshold, of.bits, of.step_seconds)
-    make: Any = FakeMachine if request.param == "fake" else partial(Mill, sizes={448: of.candidates})
-    machines = [make(terms, i, seed) for i, seed in enumerate(known.seeds)]
-    posts: list[list[bytes]] = []
-    while sizes := machines[0].awaited(posts).sizes:
-        step = [machines[i].message(posts) for i in range(len(sizes))]
-        assert tuple(map(len, step)) == sizes, "the bytes that are fetched at most"
-        posts.append(step)
-        assert len(posts) < STEPS_MOST
-    return Made(make, terms, known.seeds, posts)
+from tests.agents.ceremony.conftest import Made
 
 
 def test_D3_a_machine_that_starts_anew_makes_the_same_messages(made: Made) -> None:

@@ -195,6 +195,18 @@ def test_D3_a_home_that_did_not_make_what_the_chain_has_sends_nothing(
     assert any("sends nothing more" in str(record.get("message")) for record in parties[1].records)
 
 
+def test_D3_another_message_than_the_journals_is_not_sent(parties: list[Party], ceremony: int, together: Any, taking_part: Any) -> None:
+    """As after a reorganisation that is deeper than the final block: this seed has answered other posts."""
+    holder = parties[0].holder(ceremony)
+    holder.journal.put("step/0/message", {"hash": "ab" * 32, "cids": []})
+    holder.journal.close()
+    before = parties[0].client.nonce(parties[0].client.address)
+    (ended,) = together(taking_part(parties[0]))
+    assert ended.diverged and parties[0].client.nonce(parties[0].client.address) == before
+    (again,) = together(taking_part(parties[0]))
+    assert again.diverged
+
+
 def test_D2_what_is_not_final_is_not_answered(parties: list[Party], ceremony: int, anvil: Anvil, connect: Any) -> None:
     deep = Party(connect(0, confirmations=5), parties[0].store, parties[0].home)
     holder = deep.holder(ceremony)
