@@ -48,6 +48,7 @@ class Holder:
     _taken: list[tuple[Post, ...]] = field(default_factory=list, repr=False)
     _sizes: tuple[int, ...] = field(default=(), repr=False)
     _fault: str = ""
+    _at_fault: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self.machine: Machine = self.make(self.terms, self.position, self.seed)
@@ -57,7 +58,7 @@ class Holder:
         """What is known here. Steps that a reorganisation changed are checked again."""
         whole = [view.whole(step) for step in range(view.step)]
         if self._taken != whole[: len(self._taken)]:
-            self._posts, self._taken, self._fault = [], [], ""
+            self._posts, self._taken, self._fault, self._at_fault = [], [], "", ()
             self._look()
         if self._unlike_journal(view):
             self._diverge()
@@ -128,6 +129,7 @@ class Holder:
             return
         except PeerFault as error:
             self._fault = _reason(f"{POST}step {step}: {error.message}")
+            self._at_fault = tuple(i for i, holder in enumerate(view.holders) if holder.lower() == error.peer.lower())
             return
         # Only what is right is pinned: what a poster names instead may be another blob, which this node keeps for a reason of its own.
         cids = [post.cid for post in posts]
@@ -153,14 +155,14 @@ class Holder:
         with self.connection.report.phase("make-message", step=step) as phase:
             raw = self.machine.message(self._posts)
             phase.bytes = len(raw)
-        post = Post.of(raw)
-        made = {"hash": post.hash.hex(), "cids": [post.cid]}
+        post, head = Post.of(raw), view.steps[step].head
+        made = {"hash": post.hash.hex(), "cids": [post.cid], "head": head.hex()}
         # INVARIANT: D3, this seed answers one set of posts in each step, whatever a reorganisation makes of them.
         if self.journal.put_once(_key(MESSAGE, step), made) != made:
             self._diverge()
             return
         self.connection.store.add(raw)
-        self._send(KeyRegistry.post(self._effect(f"post/{step}"), view.number, step, view.steps[step].head, post.hash, post.cid))
+        self._send(KeyRegistry.post(self._effect(f"post/{step}"), view.number, step, head, post.hash, post.cid))
 
     def _propose(self, view: CeremonyView) -> None:
         transcript = self.machine.transcript(self._posts)
@@ -202,10 +204,12 @@ class Holder:
         self.name, self._sizes = awaited.name, awaited.sizes
 
     def _unlike_journal(self, view: CeremonyView) -> bool:
-        """Whether the chain has a message of this account that this home did not make."""
+        """Whether the chain has a message of this account that this home did not make, or other posts than those that it answered."""
         for number, step in enumerate(view.steps):
-            post = step.posts.get(self.position)
-            if post is not None and (self.journal.get(_key(MESSAGE, number)) or {}).get("hash") != post.hash.hex():
+            made, post = self.journal.get(_key(MESSAGE, number)), step.posts.get(self.position)
+            if made is None and post is not None:
+                return True
+            if made is not None and (made["head"] != step.head.hex() or (post is not None and made["hash"] != post.hash.hex())):
                 return True
         return False
 
@@ -217,6 +221,8 @@ class Holder:
             )
 
     def _verdict(self, view: CeremonyView) -> Verdict:
+        if self._at_fault:
+            return Verdict(self._at_fault, self._fault)  # anybody can see it in the post itself
         first: dict[int, bytes] = {}
         for position in range(view.threshold, len(view.holders)):
             if (post := view.steps[0].posts.get(position)) is not None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from defedbio.ceremony.machine import Awaited, Posts, Terms
+from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.crypto.ceremony import CeremonyTranscript
 from defedbio.crypto.keygen import messages, outcome
 from defedbio.crypto.keygen.machine import Progress, Secrets
@@ -16,7 +17,8 @@ from defedbio.crypto.threshold import KeyShare
 
 @dataclass
 class Mill:
-    """What the posts say is worked out once, however often it is asked for. `sizes` are those of keygen's terms.
+    """What the posts say is worked out once, however often it is asked for. `sizes` are those of keygen's terms, and `arithmetic` is told
+    secrets.
 
     Raises:
         InvalidInput: for terms that no key can be made under.
@@ -26,12 +28,13 @@ class Mill:
     position: int
     seed: bytes = field(repr=False)
     sizes: Mapping[int, int] = field(default_factory=lambda: CANDIDATES)
+    arithmetic: Arithmetic = ONE_THREAD
 
     def __post_init__(self) -> None:
         of = self.terms
         announced = Announced(of.chain_id, of.registry, of.ceremony, of.holders, of.threshold, of.bits, of.step_seconds, sizes=self.sizes)
         self._progress = Progress(announced)
-        self._secrets = Secrets(announced, self.position, self.seed)
+        self._secrets = Secrets(announced, self.position, self.seed, self.arithmetic)
 
     def awaited(self, posts: Posts) -> Awaited:
         record = self._progress.after(posts)

@@ -139,6 +139,7 @@ def propose(
 def take_part(
     ceremony: CeremonyOption,
     yes: Annotated[bool, typer.Option("--yes", help="Accept without being asked; what one consents to is printed all the same.")] = False,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads for the cryptography.")] = 1,
     home: HomeOption = HOME,
     network: NetworkOption = NETWORK,
     rpc: RpcOption = "",
@@ -162,7 +163,7 @@ def take_part(
         print(printable(f"{step}: {_told(progress)}"), file=sys.stderr)
 
     client = connect(home, network, rpc, ipfs, password_file)
-    ended = client.ceremony.take_part(ceremony, confirm=confirm, on_progress=tell)
+    ended = client.ceremony.take_part(ceremony, confirm=confirm, on_progress=tell, threads=threads)
     if ended is None:
         raise typer.Exit(1)
     lines = [f"ceremony {ceremony} {ended.status}"]

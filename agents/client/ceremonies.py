@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from defedbio.ceremony import consent
@@ -18,6 +19,7 @@ from defedbio.ceremony.taking_part import Ended, Pace, read, take_part, terms_of
 from defedbio.ceremony.view import CeremonyView
 from defedbio.client.session import Session
 from defedbio.client.values import Value, hex_of
+from defedbio.compute.executor import Place, open_arithmetic
 from defedbio.config import JOURNAL
 from defedbio.domain import CeremonyStatus
 from defedbio.errors import InvalidInput, NotFound
@@ -183,6 +185,7 @@ class Ceremonies:
         confirm: Callable[[CeremonyTerms], bool] | None = None,
         on_progress: Callable[[Progress, str], None] = lambda progress, step: None,
         stop: threading.Event | None = None,
+        threads: int = 1,
         poll: float = 2.0,
         patience: float = 600.0,
     ) -> TakenPart | None:
@@ -193,6 +196,7 @@ class Ceremonies:
             accept: the terms were read and are accepted.
             confirm: else decides, once; is called with the terms, which print as words.
             on_progress: gets how far the ceremony is, and the step's name in docs/ceremony.md, at each change.
+            threads: of the CPU.
             poll: seconds between looks at the chain.
             patience: seconds that chain or IPFS may stay away.
 
@@ -215,10 +219,9 @@ class Ceremonies:
                 return None
             consent.accept(folder, terms, session.password)
         seed = consent.open_seed(folder, terms, session.password)
-        with closing(open_journal(folder / JOURNAL)) as journal:
-            connection = session.signer(journal)
-            position = terms.holders.index(address)
-            holder = Holder(connection, terms, position, folder, journal, Mill, seed, self.share_file, session.password)
+        with closing(open_journal(folder / JOURNAL)) as journal, open_arithmetic(Place(), threads, session.reporter) as arithmetic:
+            connection, position, make = session.signer(journal), terms.holders.index(address), partial(Mill, arithmetic=arithmetic)
+            holder = Holder(connection, terms, position, folder, journal, make, seed, self.share_file, session.password)
             ended = take_part(
                 holder, stop or threading.Event(), Pace(poll, patience), lambda view, step: on_progress(_progress(view), step)
             )

@@ -28,7 +28,7 @@ MESSAGE_BYTES = 36
 class FakeMachine:
     """Under the port's promises: a message is a hash of seed, terms and posts; one that does not begin as it should is wrong."""
 
-    def __init__(self, terms: Terms, position: int, seed: bytes) -> None:
+    def __init__(self, terms: Terms, position: int, seed: bytes, arithmetic: Any = None) -> None:
         self.terms, self.position, self.seed = terms, position, seed
 
     def awaited(self, posts: Any) -> Awaited:

@@ -174,7 +174,7 @@ def test_D4_a_message_that_nobody_has_names_nobody(
         holder = party.holder(ceremony)
         message = holder.machine.message([])
         party.client.send(KeyRegistry.post("x", ceremony, 0, bytes(32), keccak256(message), party.store.add(message)))
-        holder.journal.put("step/0/message", {"hash": keccak256(message).hex(), "cids": [cid_of(message)]})
+        holder.journal.put("step/0/message", {"hash": keccak256(message).hex(), "cids": [cid_of(message)], "head": bytes(32).hex()})
         holder.journal.close()
     assert keys.ceremony_of(ceremony).step == 1
     pass_time(anvil, SECONDS * 4 // 5)
@@ -198,13 +198,24 @@ def test_D3_a_home_that_did_not_make_what_the_chain_has_sends_nothing(
 def test_D3_another_message_than_the_journals_is_not_sent(parties: list[Party], ceremony: int, together: Any, taking_part: Any) -> None:
     """As after a reorganisation that is deeper than the final block: this seed has answered other posts."""
     holder = parties[0].holder(ceremony)
-    holder.journal.put("step/0/message", {"hash": "ab" * 32, "cids": []})
+    holder.journal.put("step/0/message", {"hash": "ab" * 32, "cids": [], "head": bytes(32).hex()})
     holder.journal.close()
     before = parties[0].client.nonce(parties[0].client.address)
     (ended,) = together(taking_part(parties[0]))
     assert ended.diverged and parties[0].client.nonce(parties[0].client.address) == before
     (again,) = together(taking_part(parties[0]))
     assert again.diverged
+
+
+def test_D3_other_posts_than_those_it_answered_end_its_part(parties: list[Party], ceremony: int, together: Any, taking_part: Any) -> None:
+    holder = parties[0].holder(ceremony)
+    answered = {"hash": "ab" * 32, "cids": [], "head": "cd" * 32}
+    holder.journal.put("step/1/message", answered)
+    holder.journal.close()
+    for party, name in zip(parties[1:], ("b", "c"), strict=True):
+        party.client.send(KeyRegistry.post(name, ceremony, 0, bytes(32), keccak256(name.encode()), "bafymessage"))
+    assert together(taking_part(parties[0]))[0].diverged, "after its own post of step 0, which is not in question"
+    assert KeyRegistry(parties[0].client).ceremony_of(ceremony).step == 1
 
 
 def test_D2_what_is_not_final_is_not_answered(parties: list[Party], ceremony: int, anvil: Anvil, connect: Any) -> None:
