@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from defedbio.ceremony import decide as act
 from defedbio.ceremony.decide import decide
@@ -15,7 +17,7 @@ from defedbio.ceremony.machine import Terms
 from defedbio.ceremony.verdict import Verdict
 from defedbio.ceremony.view import CeremonyView, fold
 from defedbio.chain.events import fetch_events
-from defedbio.errors import BlobUnavailable, ChainUnreachable, ContractRefused, Unreachable
+from defedbio.errors import BlobUnavailable, ChainUnreachable, ContractRefused, DefedError, InternalFault, Unreachable
 from defedbio.network.connection import Connection
 
 RACES = frozenset(
@@ -121,5 +123,12 @@ def take_part(
             if now - away_since > pace.patience:
                 raise
             connection.report.note(f"{error.message}; again in {pause:.0f} s", level="warning", retry="fetch")
+        except DefedError:
+            raise
+        except Exception as error:
+            # A fault of ours that a peer's message may have found. Its text may hold a secret, so it is not told.
+            *_, last = traceback.extract_tb(error.__traceback__)
+            place = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
+            raise InternalFault(place, "report it; the same command goes on where the journal ends") from error
         stop.wait(pause)
     return None

@@ -6,12 +6,14 @@ import json
 import threading
 from typing import Any
 
+import pytest
+
 from defedbio.ceremony.decide import Action, Check, PostMessage, Wait, decide
 from defedbio.ceremony.taking_part import Ended, read, take_part
 from defedbio.chain.bindings.key_registry import KeyRegistry
 from defedbio.crypto.merkle import keccak256
 from defedbio.domain import CeremonyStatus, KeyEpochStatus
-from defedbio.errors import BadTranscript
+from defedbio.errors import BadTranscript, InternalFault
 from defedbio.ipfs.cid import cid_of
 from tests.agents.ceremony.conftest import QUICKLY, SECONDS
 from tests.agents.ceremony.fakes import FakeMachine, Party
@@ -182,6 +184,21 @@ def test_D4_a_message_that_nobody_has_names_nobody(
     ended = together(taking_part(parties[0]), taking_part(parties[2]), lambda stop: _publishes(parties[1], ceremony, stop))
     assert failed(ended[:2]) == ((), "every message is what its seed gives")
     assert ended[0].view.complaints[0][1].startswith("withheld: step 0")
+
+
+class Broken(FakeMachine):
+    """Has a fault that a peer's message finds."""
+
+    def awaited(self, posts: Any) -> Any:
+        if posts:
+            raise ZeroDivisionError("5ec2e7")
+        return super().awaited(posts)
+
+
+def test_a_fault_of_ours_is_told_without_what_it_says(parties: list[Party], ceremony: int, together: Any, taking_part: Any) -> None:
+    with pytest.raises(InternalFault, match="ZeroDivisionError at test_taking_part") as fault:
+        together(taking_part(parties[0]), taking_part(parties[1]), taking_part(parties[2], Broken))
+    assert "5ec2e7" not in str(fault.value)
 
 
 def test_D3_a_home_that_did_not_make_what_the_chain_has_sends_nothing(
