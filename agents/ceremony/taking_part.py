@@ -53,8 +53,8 @@ def terms_of(connection: Connection, ceremony: int) -> Terms:
     return Terms(*where, ceremony, found.holders, found.threshold, found.bits, found.step_seconds)
 
 
-def read(connection: Connection, ceremony: int, confirmations: int) -> CeremonyView | None:
-    """The ceremony by all events that are so many blocks deep; None where its announcement is not.
+def read(connection: Connection, ceremony: int, confirmations: int, since: int = 0) -> CeremonyView | None:
+    """The ceremony by all events that are so many blocks deep; None where its announcement is not, or not from block `since` on.
 
     All are read each time: they are few, and a reorganisation needs no care.
 
@@ -67,7 +67,8 @@ def read(connection: Connection, ceremony: int, confirmations: int) -> CeremonyV
         head = client.block(max(client.head().number - confirmations, 0))
         if head is None:
             continue
-        events = fetch_events(client, network.deploy_block, head.number, ceremony=ceremony)
+        first = max(network.deploy_block, since)
+        events = fetch_events(client, first, head.number, ceremony=ceremony) if first <= head.number else []
         view = fold(ceremony, events, network.chain_id, network.contracts["KeyRegistry"])
         if view is not None and view.epoch is not None:
             events = fetch_events(client, view.block, head.number, ceremony=ceremony, epoch=view.epoch.number)
@@ -89,11 +90,13 @@ def take_part(
     connection, number = holder.connection, holder.terms.ceremony
     told: tuple[CeremonyView, str] | None = None
     away_since: float | None = None
+    since = 0
     while not stop.is_set():
         pause = pace.poll_seconds
         try:
             latest = connection.keys.ceremony_of(number)
-            view = read(connection, number, connection.client.confirmations)
+            view = read(connection, number, connection.client.confirmations, since)
+            since = 0 if view is None else view.block
             if view is not None:
                 facts = holder.facts(view, latest)
                 if told != (view, holder.name):

@@ -201,6 +201,6 @@ def _told(progress: Progress) -> str:
         what = "failed, seeds"
     elif progress.epoch:
         what = f"confirmations of key epoch {progress.epoch}"
-    left = "" if progress.seconds_left is None else f"; at least {progress.seconds_left / 60:.0f} minutes in all from its begin"
+    left = "" if progress.seconds_left is None else f"; at least {progress.seconds_left / 60:.1f} minutes from when this began"
     waits = f", waits until {until} for {', '.join(progress.waited_for)}" if progress.waited_for else ""
     return f"{what}{waits}{left}"

@@ -223,7 +223,7 @@ class Ceremonies:
             connection, position, make = session.signer(journal), terms.holders.index(address), partial(Mill, arithmetic=arithmetic)
             holder = Holder(connection, terms, position, folder, journal, make, seed, self.share_file, session.password)
             ended = take_part(
-                holder, stop or threading.Event(), Pace(poll, patience), lambda view, step: on_progress(_progress(view), step)
+                holder, stop or threading.Event(), Pace(poll, patience), lambda view, step: on_progress(_progress(view, step), step)
             )
         return None if ended is None else _taken_part(ended)
 
@@ -281,12 +281,19 @@ class Ceremonies:
         return self._session.home.share(network.chain_id, network.contracts["KeyRegistry"], epoch)
 
 
-def _progress(view: CeremonyView) -> Progress:
-    waited_for = tuple(view.holders[position] for position in view.waited_for)
-    epoch = view.epoch.number if view.epoch is not None else 0
-    shape = view.threshold, view.holders, view.bits
+def _progress(view: CeremonyView, step: str = "") -> Progress:
     return Progress(
-        view.number, view.status.name.lower(), view.step, *shape, waited_for, view.deadline, seconds_left(view), epoch, view.complaints
+        ceremony=view.number,
+        status=view.status.name.lower(),
+        step=view.step,
+        threshold=view.threshold,
+        holders=view.holders,
+        bits=view.bits,
+        waited_for=tuple(view.holders[position] for position in view.waited_for),
+        deadline=view.deadline,
+        seconds_left=seconds_left(view, step),
+        epoch=view.epoch.number if view.epoch is not None else 0,
+        complaints=view.complaints,
     )
 
 

@@ -22,7 +22,7 @@ from defedbio.ceremony.decide import (
     Wait,
     decide,
 )
-from defedbio.ceremony.progress import LEAST_STEPS, seconds_left
+from defedbio.ceremony.progress import STEPS, seconds_left
 from defedbio.ceremony.view import CeremonyView, Epoch, Post, Step
 from defedbio.chain.values import Ceremony
 from defedbio.domain import NO_ONE, BitSet, CeremonyStatus
@@ -121,6 +121,7 @@ def test_D3_a_home_that_diverged_sends_nothing(final: CeremonyStatus, position: 
 
 def test_how_long_it_takes_still_is_told_from_the_steps_that_are_over() -> None:
     assert seconds_left(view_of(2)) is None, "how long people took to begin says nothing"
-    assert seconds_left(view_of(5)) == (LEAST_STEPS - 4) * 60
+    assert seconds_left(view_of(5)) == (len(STEPS) - 4) * 60
+    assert seconds_left(view_of(5), "B1") == len(STEPS) * 60, "no candidate of the batch survived"
     assert seconds_left(view_of(20)) == 60
     assert seconds_left(replace(view_of(9), epoch=Epoch(7, T0 + HOUR))) == 60

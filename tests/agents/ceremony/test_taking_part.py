@@ -49,7 +49,7 @@ class Killed(BaseException):
 
 
 class Mortal:
-    """Whatever is called for the first time ends the process before it is done, and the second time after."""
+    """Whatever is called for the first time ends the process before it is done, and what is sent the second time after."""
 
     def __init__(self, inner: Any, calls: dict[str, int], *names: str) -> None:
         self._inner, self._calls, self._names = inner, calls, names
@@ -65,7 +65,7 @@ class Mortal:
             if self._calls[key] == 1:
                 raise Killed
             answer = found(*args)
-            if self._calls[key] == 2:
+            if self._calls[key] == 2 and name == "send":
                 raise Killed
             return answer
 
