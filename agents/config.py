@@ -30,8 +30,8 @@ class Home:
     account.json                        Ethereum keystore v3
     transport.json                      X25519 key, to which key shares are sealed (transport.next.json, .erase: while it is replaced)
     shares/CHAIN-REGISTRY-EPOCH.json    this holder's share of a threshold key
-    studies/CHAIN-MANAGER-STUDY/        accepted.json (what the operator agreed to), journal.sqlite, events.json (read
-                                        from the chain)
+    studies/CHAIN-MANAGER-STUDY/        accepted.json (what the operator agreed to), journal.sqlite, events.json (what was
+                                        read from the chain)
     ceremonies/CHAIN-REGISTRY-NUMBER/   accepted.json, journal.sqlite, and while it runs seed.json (all that this holder draws
                                         in a ceremony without a dealer follows from it)
     modules/SHA256.py                   torch modules that the operator allowed

@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 
-from defedbio.chain.events import Event
 from defedbio.chain.feed import EventFeed, FeedState
 from defedbio.chain.records import Head
 from defedbio.domain import Phase
@@ -26,11 +25,12 @@ from defedbio.nodes.refusals import REFUSALS, Refusal
 from defedbio.nodes.watching.telling import round_events, study_facts
 from defedbio.protocol import actions as act
 from defedbio.protocol.decide import Clock, Role, decide
-from defedbio.protocol.effects.keeping import Housekeeping, sizes_by_kind, tidy
+from defedbio.protocol.effects.keeping import Housekeeping, tidy
+from defedbio.protocol.following import Following
 from defedbio.protocol.perform import facts_of, perform
 from defedbio.protocol.restored import Settling
 from defedbio.protocol.tools import Tools
-from defedbio.protocol.view import RoundView, StudyView, fold
+from defedbio.protocol.view import RoundView, StudyView
 
 MAX_SAME_REFUSALS = 5
 RACE_TOLD = 5
@@ -56,12 +56,12 @@ class OrganisationNode:
     """`settling` finds out, for a journal from a backup, which rounds to sit out; None where that is known."""
 
     tools: Tools
-    feed: EventFeed
+    feed: InitVar[EventFeed]
     role_of_holder: int | None
     options: LoopOptions = LoopOptions()
     stop: threading.Event = field(default_factory=threading.Event)
     settling: Settling | None = None
-    _study: StudyView | None = None
+    following: Following = field(init=False)
     _seen: tuple[int, Phase] | None = None
     _seen_at: float = 0.0
     _refused: str = ""
@@ -76,6 +76,11 @@ class OrganisationNode:
     _deep: Head | None = None
     _housekeeping: Housekeeping = field(default_factory=Housekeeping)
     _untidy: bool = False
+
+    def __post_init__(self, feed: EventFeed) -> None:
+        frame = self.tools.frame
+        beginning = StudyView(frame.study, frame.spec.max_voids, key_epoch=frame.spec.key_epoch)
+        self.following = Following(feed, beginning, frame.key.threshold, self.tools.memory)
 
     def run(self) -> bool:
         """Work until the study is complete (True) or `stop` is set (False).
@@ -108,7 +113,7 @@ class OrganisationNode:
                 backoff = min(2 * backoff, self.options.longest_backoff)
             except Exception:
                 # Events that the Ethereum node left out or made up may be why: saved, they would end every start.
-                self.feed.forget()
+                self.following.feed.forget()
                 raise
         return False
 
@@ -226,26 +231,23 @@ class OrganisationNode:
         self.tools.report.note(message, level="warning", event="node.trouble", retry="refusal", **_round_of(study, action))
 
     def refresh(self) -> StudyView:
-        state = self.feed.poll()
-        frame = self.tools.frame
-        events: tuple[Event, ...] = state.fresh
-        if self._study is None or state.forked_at is not None:
-            self._study, events = StudyView(frame.study, frame.spec.max_voids, key_epoch=frame.spec.key_epoch), state.events
-        if events:
-            self._pause = 0.0
-            self._study = fold(self._study, events)
-            self._let_go(self._study)
-            for told in round_events(events, self._study, self.tools.address, self._scope()):
-                self.tools.report.state(**told)
-        self._tell_state(state, self._study)
+        for news in self.following.news():
+            if news.events:
+                self._pause = 0.0
+                for told in round_events(news.events, news.study, self.tools.address, self._scope()):
+                    self.tools.report.state(**told)
+            state = news.state
+        study = self.following.study
+        self._let_go(study)
+        self._tell_state(state, study)
         self._latest, self._deep = state.latest.number, state.head
-        view = self._study.latest
+        view = study.latest
         seen = (view.id, view.phase) if view else (0, Phase.NONE)
         if seen != self._seen:
             self._seen, self._seen_at = seen, time.monotonic()
             if view is not None:
                 self._tell(view)
-        return self._study
+        return study
 
     def _let_go(self, study: StudyView) -> None:
         """Forget the key share once the chain has it that this organisation erased it (K3): somebody did so beside this process."""
@@ -254,7 +256,6 @@ class OrganisationNode:
             self.tools.report.note("this organisation retired its key share: it opens nothing under that key any more", level="warning")
 
     def _tell(self, view: RoundView) -> None:
-        self.tools.report.state(journal=dict(sizes_by_kind(self.tools.memory.sizes())))
         self.tools.report.emit(
             {"phase": "chain", "status": "note", "round": view.id, "step": view.step, "entered": view.phase.name.lower()}
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from defedbio.chain.feed import EventFeed
-from defedbio.chain.snapshot import SnapshotFile
+from defedbio.chain.saved import EventsFile
 from defedbio.config import Home, erase, read_json, write_private
 from defedbio.crypto.arithmetic import ONE_THREAD, Arithmetic
 from defedbio.errors import InvalidInput, NotFound
@@ -29,6 +29,7 @@ from defedbio.protocol.journal import Journal
 from defedbio.protocol.memory import Memory
 from defedbio.protocol.reading import Reader
 from defedbio.protocol.restored import Restored, Settling, restored
+from defedbio.protocol.retention import depth
 from defedbio.protocol.tools import Tools
 
 EVENTS_FILE = "events.json"  # in a study's folder
@@ -86,8 +87,14 @@ def assemble(
         sits_out_through=past.through if past is not None else 0,
     )
     client = connection.client
-    saved = SnapshotFile(folder / EVENTS_FILE, client.network, client.rpc_shown, study)
-    feed = EventFeed(client, confirmations=frame.confirmations, study=study, epoch=epoch, saved=saved)
+    feed = EventFeed(
+        client,
+        confirmations=frame.confirmations,
+        study=study,
+        epoch=epoch,
+        depth=depth(frame.confirmations),
+        file=EventsFile(folder / EVENTS_FILE, client.network, client.rpc_shown, study),
+    )
     node = OrganisationNode(tools, feed, holder_index, options)
     if tools.sits_out_through is None:
         node.settling = Settling(
@@ -157,6 +164,7 @@ def housekeeper(connection: Reader, frame: StudyFrame, address: str, journal: Jo
         report=connection.report,
         agreed=connection.agreed(frame.study),
         claims=claims,
+        recall=partial(connection.recall, frame.study),
     )
 
 

@@ -83,8 +83,7 @@ class Clock:
 
 def decide(role: Role, study: StudyView, facts: Facts, clock: Clock) -> act.Action | None:
     """The next action for the study's newest round, or None while there is nothing to do but wait."""
-    deceived = next((r.id for r in study.rounds.values() if r.opened_wrong(role.threshold)), None)
-    if deceived is not None:
+    if (deceived := study.deceived(role.threshold)) is not None:
         return act.Halt(f"{role.threshold} key holders released shares of a product in round {deceived} that was shown to be wrong")
     current = study.latest
     if current is None:

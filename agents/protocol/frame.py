@@ -17,6 +17,7 @@ from defedbio.errors import InvalidSpec
 from defedbio.learning.plan import Step, StepKind, schedule
 from defedbio.learning.state import genesis
 from defedbio.protocol.form import proven_forms
+from defedbio.protocol.past import PastRound
 from defedbio.protocol.view import RoundView
 from defedbio.spec import Privacy, StudySpec
 
@@ -49,10 +50,10 @@ class StudyFrame:
     def steps(self) -> tuple[Step, ...]:
         return schedule(self.spec)
 
-    def step(self, view: RoundView) -> Step:
+    def step(self, view: RoundView | PastRound) -> Step:
         return self.steps[view.step]
 
-    def privacy(self, view: RoundView) -> Privacy | None:
+    def privacy(self, view: RoundView | PastRound) -> Privacy | None:
         """What this round's updates cost of each organisation's budget; None where they cost nothing."""
         return self.spec.privacy if self.step(view).kind == "train" else None
 

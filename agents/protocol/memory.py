@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from defedbio.errors import InternalFault
 from defedbio.protocol.catalogue import FORGOTTEN, PINS, Filed, Kind, kind_of
 from defedbio.protocol.journal import Journal
+from defedbio.protocol.past import PastRound
 from defedbio.protocol.view import RoundView
 
 T = TypeVar("T")
@@ -25,14 +26,14 @@ def open_journal(path: Path) -> Journal:
     return Journal(path, declared=lambda key: kind_of(key) is not None)
 
 
-def key_of(kind: Kind[Any], view: RoundView | None = None, part: str = "") -> str:
+def key_of(kind: Kind[Any], view: RoundView | PastRound | None = None, part: str = "") -> str:
     """The journal's key of an entry. `view` is the round that it is of, and None for one of the study; `part` its name among several of
     its kind, and a model's hash."""
     end = f"/{part}" if part else ""
     match kind.filed, view:
         case Filed.ROUND, RoundView():
             return f"round/{view.id}/{kind.name}{end}"
-        case Filed.START, RoundView():
+        case Filed.START, RoundView() | PastRound():
             return f"round/{view.id}/{view.start}/{kind.name}{end}"
         case Filed.SET, RoundView():
             return f"round/{view.id}/{view.basis}/{kind.name}{end}"
@@ -50,7 +51,7 @@ class Memory:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
 
-    def get(self, kind: Kind[T], view: RoundView | None = None, part: str = "") -> T | None:
+    def get(self, kind: Kind[T], view: RoundView | PastRound | None = None, part: str = "") -> T | None:
         raw = self.journal.get_bytes(key_of(kind, view, part))
         return None if raw is None else kind.codec.load(raw)
 

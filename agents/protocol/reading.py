@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from defedbio.chain.events import KeyShareRetired, ParticipantRegistered, RoundFinalised, StudyOpened, fetch_events
 from defedbio.domain import KeyEpochStatus
-from defedbio.errors import BlobUnavailable, InvalidInput, NotFound, PeerFault
+from defedbio.errors import BlobUnavailable, ChainUnreachable, InvalidInput, NotFound, PeerFault
 from defedbio.network.connection import FETCH_SECONDS, Connection
+from defedbio.protocol.past import PastRound
 from defedbio.protocol.retention import End, Terms, end_of
-from defedbio.protocol.view import StudyView, fold
+from defedbio.protocol.view import RoundView, StudyView, fold
 
 if TYPE_CHECKING:
     from defedbio.protocol.fetch import Fetcher
@@ -80,6 +81,21 @@ class Reader(Connection):
         if end is None or block is None:
             return Lifetime(view, None, 0, days, now)
         return Lifetime(view, end, end.moment(block.timestamp), days, now)
+
+    def recall(self, study: int, past: PastRound) -> RoundView:
+        """A past round with the details that the chain has of it, up to its end.
+
+        Raises:
+            ChainUnreachable: if the Ethereum node does not answer, or does not tell of the round.
+        """
+        events = fetch_events(self.client, past.opened_in, past.ended_in, rounds=[past.id])
+        found = fold(StudyView(study), events).rounds.get(past.id)
+        if found is None or not found.phase.ended:
+            raise ChainUnreachable(
+                f"the node at {self.client.rpc_shown} tells of no round {past.id} in blocks {past.opened_in} to {past.ended_in}",
+                "use one that keeps all events",
+            )
+        return replace(found, parent_hash=past.parent_hash)
 
     def finalisation(self, round_: int) -> RoundFinalised:
         """The event that made a round final.

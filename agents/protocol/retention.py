@@ -16,12 +16,13 @@ from typing import Any
 from defedbio.chain.network import CONFIRMATIONS
 from defedbio.domain import Phase
 from defedbio.protocol.catalogue import Goes, kind_of
+from defedbio.protocol.condense import NEWEST
+from defedbio.protocol.past import PastRound
 from defedbio.protocol.view import RoundView, StudyView
 
 DAY_S = 86_400
 # How long nothing may happen in a study that could go on: as long as an enrolment may last at most.
 REST_S = 366 * DAY_S
-NEWEST = 2  # rounds of which the decider still asks whether they were adopted or sat out
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ def end_of(study: StudyView, terms: Terms) -> End | None:
         if over is None:
             return End("nobody ends its running round", at=latest.deadline, rests=True)
         # INVARIANT: who begins one round after another, alone, does not keep others' disks full for ever.
-        late = sum(view.phase == Phase.VOIDED and view.ended_in > over.block for view in study.rounds.values())
+        void = [view.ended_in for view in study.rounds.values() if view.phase == Phase.VOIDED]
+        void += [past.ended_in for past in study.past.rounds.values() if not past.finalised]
+        late = sum(ended_in > over.block for ended_in in void)
         return replace(over, waits=latest.deadline) if late < study.max_voids else over
     if over is not None:
         return over
@@ -118,10 +121,10 @@ def _halted(study: StudyView, terms: Terms) -> End | None:
     if terms.stopped and ended:
         return End("it stopped early", ended[-1].ended_in)
     counted = study.head.ended_in if study.head is not None else 0
-    wrong = next((view for view in study.rounds.values() if view.opened_wrong(terms.threshold)), None)
-    if wrong is not None:
+    if (deceived := study.deceived(terms.threshold)) is not None:
         why = "every node halts: a wrong product was opened"
-        return End(why, max(counted, wrong.ended_in)) if wrong.phase.ended else End(why, at=wrong.deadline)
+        wrong = study.past.rounds.get(deceived) or study.rounds[deceived]
+        return End(why, max(counted, wrong.ended_in)) if wrong.ended_in else End(why, at=study.rounds[deceived].deadline)
     if len(voids) >= study.max_voids:
         return End(f"every node halts: {study.max_voids} rounds in a row were voided", voids[study.max_voids - 1].ended_in)
     if len(study.retired) > (spare := terms.holders - terms.threshold):
@@ -135,12 +138,15 @@ def goes_on(study: StudyView, let_go: Mapping[str, Any]) -> bool:
     if "through" not in let_go:
         return False  # of before there were such ends: the study was over
     begun = bool(let_go.get("rests")) and study.latest is not None and study.latest.id > int(let_go["through"])
-    return begun or len(study.finalised) > int(let_go["rounds"])
+    return begun or study.steps_done > int(let_go["rounds"])
 
 
-def counted(study: StudyView, address: str) -> Iterator[RoundView]:
+def counted(study: StudyView, address: str) -> Iterator[RoundView | PastRound]:
     """The finalised rounds whose sum has this organisation's update, newest first."""
-    return (view for view in reversed(study.finalised) if any(reveal.participant == address for reveal in view.frozen_reveals()))
+    yield from (view for view in reversed(study.finalised) if any(reveal.participant == address for reveal in view.frozen_reveals()))
+    if address in study.participants:
+        position = study.participants.index(address)
+        yield from (past for past in reversed(list(study.past.rounds.values())) if past.finalised and position in past.frozen)
 
 
 @dataclass(frozen=True)

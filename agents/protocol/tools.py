@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +17,7 @@ from defedbio.crypto.merkle import keccak256
 from defedbio.crypto.numbers import Rand
 from defedbio.crypto.paillier import FixedBaseTable
 from defedbio.crypto.threshold import KeyShare
+from defedbio.errors import InternalFault
 from defedbio.ipfs.cid import cid_of
 from defedbio.ipfs.store import BlobStore
 from defedbio.learning.state import GlobalState, genesis
@@ -25,6 +26,7 @@ from defedbio.protocol.catalogue import KEEP, MODEL_BYTES
 from defedbio.protocol.fetch import Fetcher
 from defedbio.protocol.frame import StudyFrame
 from defedbio.protocol.memory import Memory
+from defedbio.protocol.past import PastRound
 from defedbio.protocol.retention import counted
 from defedbio.protocol.view import RoundView, StudyView
 from defedbio.report import Reporter
@@ -42,13 +44,17 @@ class TellsPins(Protocol):
     def tell(self, cids: Iterable[str]) -> None: ...
 
 
+def _no_recall(past: PastRound) -> RoundView:
+    raise InternalFault(f"round {past.id} is past, and nothing here reads its details again")
+
+
 @dataclass
 class Tools:
     """`dataset` and `share` are None where the node has none. `agreed` are the CIDs of spec and key transcript. Where other studies use the
-    IPFS node as well, `claims` is where this one says what it keeps, and `store` unpins nothing that another does. `arithmetic` computes
-    lists of powers. `updates` caches the ciphertexts of the round at hand by (round, its start, name of the reveal), `aggregates` this
-    node's own product of them by the basis of its round. In rounds up to `sits_out_through` the journal does not know what this
-    organisation did (C7): none is 0, and any may be while it is None."""
+    IPFS node as well, `claims` is where this one says what it keeps, and `store` unpins nothing that another does. `recall` reads a past
+    round with its details from the chain. `arithmetic` computes lists of powers. `updates` caches the ciphertexts of the round at hand by
+    (round, its start, name of the reveal), `aggregates` this node's own product of them by the basis of its round. In rounds up to
+    `sits_out_through` the journal does not know what this organisation did (C7): none is 0, and any may be while it is None."""
 
     frame: StudyFrame
     address: str
@@ -62,6 +68,7 @@ class Tools:
     installed: Installed = field(default_factory=dict)
     agreed: tuple[str, ...] = ()
     claims: TellsPins | None = None
+    recall: Callable[[PastRound], RoundView] = _no_recall
     rand: Rand = os.urandom
     sits_out_through: int | None = 0
     arithmetic: Arithmetic = ONE_THREAD
@@ -83,7 +90,7 @@ class Tools:
         self.memory.pinning(view, what, [cid_of(blob)])
         return self.store.add(blob)
 
-    def unaccounted(self, view: RoundView) -> bool:
+    def unaccounted(self, view: RoundView | PastRound) -> bool:
         """Whether the round began, or may have begun, before the journal was restored from a backup (C7)."""
         return self.sits_out_through is None or view.id <= self.sits_out_through
 

@@ -11,8 +11,8 @@ from typing import Any
 from defedbio.chain import events as ev
 from defedbio.chain.bindings.round_manager import DELTA_UNITS, EPSILON_UNITS
 from defedbio.chain.values import StudyRules
-from defedbio.crypto.merkle import keccak256
 from defedbio.domain import NO_ONE, RETURN_STEPS, BitSet, Phase
+from defedbio.protocol.past import Past, name_of, start_of
 
 # What a post says: a right root with the CID of something else, or of nothing, is another post.
 Pair = tuple[bytes, str]
@@ -32,7 +32,7 @@ class Reveal:
     @cached_property
     def name(self) -> str:
         """Names exactly this update: at the same position, a reorganisation can put another."""
-        return _name_of(self.participant, self.update_root.hex(), self.cid, self.proof_hash.hex())
+        return name_of(self.participant, self.update_root.hex(), self.cid, self.proof_hash.hex())
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,6 @@ class ModelAttestation:
     cid: str
 
 
-def _name_of(*parts: object) -> str:
-    """Sixteen hexadecimal digits that differ where any part does."""
-    return keccak256(repr(parts).encode()).hex()[:16]
-
-
 def _empty() -> Mapping[str, bytes]:
     return MappingProxyType({})
 
@@ -108,8 +103,8 @@ def _empty() -> Mapping[str, bytes]:
 @dataclass(frozen=True)
 class RoundView:
     """One round. Maps are keyed by address, and hold the latest word of each; `attestations_of_sets` counts its words. The round does not
-    wait for the participants at the positions in `absent`; those in `returned` were absent and asked to be waited for. `ended_in` is the
-    block in which it ended, 0 while it runs."""
+    wait for the participants at the positions in `absent`; those in `returned` were absent and asked to be waited for. It was opened in the
+    block `opened_in`, and ended in `ended_in`, 0 while it runs."""
 
     id: int
     study: int
@@ -140,18 +135,19 @@ class RoundView:
     model_hash: bytes = b""
     model_cid: str = ""
     parent_hash: bytes = b""
+    opened_in: int = 0
     ended_in: int = 0
 
     @cached_property
     def start(self) -> str:
         """Names what an update of the round is made for. A reorganisation can give the round's number to another step or parent."""
-        return _name_of(self.step, self.parent, self.parent_hash.hex())
+        return start_of(self.step, self.parent, self.parent_hash)
 
     @cached_property
     def basis(self) -> str:
         """Names what the round's sum is a sum of: the frozen set and the updates revealed for it. A reorganisation can change either."""
         frozen = [self.reveals[position] for position in self.frozen.positions() if position in self.reveals]
-        return _name_of(self.start, hex(self.frozen.bits), *(reveal.name for reveal in frozen))
+        return name_of(self.start, hex(self.frozen.bits), *(reveal.name for reveal in frozen))
 
     @property
     def disputed(self) -> tuple[str, ...]:
@@ -191,6 +187,12 @@ class RoundView:
         roots = [share.aggregate_root for share in self.shares]
         return max(roots, key=roots.count, default=b"")
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The CIDs under which the finalised model was attested; none of a round that is not finalised."""
+        agreed = (a.cid for a in self.attestations if a.model_hash == self.model_hash)
+        return tuple(dict.fromkeys(agreed)) if self.phase == Phase.FINALISED else ()
+
     def frozen_reveals(self) -> tuple[Reveal, ...]:
         """The updates of the frozen set in the order in which they are multiplied."""
         return tuple(self.reveals[position] for position in self.frozen.positions())
@@ -198,9 +200,9 @@ class RoundView:
 
 @dataclass(frozen=True)
 class StudyView:
-    """A study: what was agreed, who may enrol (anyone where `invited` is empty) and is enrolled (in order), and its rounds by id.
-    `max_voids` is the spec's, for the node to stop. `retired` are the holders of the key epoch that erased their shares, each with the
-    block in which it said so, of the events that come after `key_epoch` is known."""
+    """A study: what was agreed, who may enrol (anyone where `invited` is empty) and is enrolled (in order), and its rounds by id, but for
+    those that a node made `past` (`condense`). `max_voids` is the spec's, for the node to stop. `retired` are the holders of the key epoch
+    that erased their shares, each with the block in which it said so, of the events that come after `key_epoch` is known."""
 
     id: int
     max_voids: int = 3
@@ -213,6 +215,7 @@ class StudyView:
     participants: tuple[str, ...] = ()
     retired: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     rounds: Mapping[int, RoundView] = field(default_factory=lambda: MappingProxyType({}))
+    past: Past = field(default_factory=Past)
 
     @property
     def latest(self) -> RoundView | None:
@@ -224,16 +227,26 @@ class StudyView:
 
     @property
     def finalised(self) -> tuple[RoundView, ...]:
+        """But for the past ones."""
         return tuple(r for _, r in sorted(self.rounds.items()) if r.phase == Phase.FINALISED)
 
     @property
     def head(self) -> RoundView | None:
-        """The round whose model is the study's newest."""
-        return self.finalised[-1] if self.finalised else None
+        """The round whose model is the study's newest: never a past one."""
+        return max((r for r in self.rounds.values() if r.phase == Phase.FINALISED), key=lambda r: r.id, default=None)
+
+    @property
+    def steps_done(self) -> int:
+        """How many rounds are finalised."""
+        return self.past.finalised + len(self.finalised)
 
     @property
     def complete(self) -> bool:
-        return self.rules is not None and len(self.finalised) >= self.rules.steps
+        return self.rules is not None and self.steps_done >= self.rules.steps
+
+    def deceived(self, threshold: int) -> int | None:
+        """The first round in which `threshold` holders released shares of a product that was shown to be wrong, whenever that was shown."""
+        return self.past.deceived or next((r.id for _, r in sorted(self.rounds.items()) if r.opened_wrong(threshold)), None)
 
     @property
     def voids_in_a_row(self) -> int:
@@ -250,6 +263,8 @@ class StudyView:
         if latest is None or position not in latest.absent:
             return False
         run = latest.step // RETURN_STEPS
+        if run == self.past.run and position in self.past.returned:
+            return False
         return all(position not in r.returned for r in self.rounds.values() if r.step // RETURN_STEPS == run)
 
 
@@ -307,8 +322,12 @@ def fold(study: StudyView, events: Iterable[ev.Event]) -> StudyView:
             case ev.KeyShareRetired() if event.epoch == terms.get("key_epoch", study.key_epoch):
                 terms["retired"] = MappingProxyType({**terms.get("retired", study.retired), event.holder: event.meta.block})
             case ev.RoundOpened(study=study.id):
-                start = RoundView(event.round, event.study, event.step, event.parent, event.opener)
+                start = RoundView(event.round, event.study, event.step, event.parent, event.opener, opened_in=event.meta.block)
                 drafts[event.round] = _Draft(replace(start, parent_hash=_model_of(study, drafts, event.parent)))
+            case ev.ProductShownWrong() if (gone := study.past.rounds.get(event.round)) is not None:
+                past: Past = terms.get("past", study.past)
+                if event.aggregate_root == gone.opened:
+                    terms["past"] = replace(past, deceived=min(past.deceived or gone.id, gone.id))
             case _:
                 number = getattr(event, "round", 0)
                 if number not in drafts and number in study.rounds:

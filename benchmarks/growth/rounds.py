@@ -12,13 +12,13 @@ from typing import Any
 from benchmarks.explorer import chain
 from defedbio.chain.client import ChainClient
 from defedbio.chain.feed import EventFeed
-from defedbio.chain.snapshot import SnapshotFile
+from defedbio.chain.saved import EventsFile
 from defedbio.crypto.merkle import keccak256
 from defedbio.protocol.catalogue import JSON, KEEP, KINDS, MODEL_BYTES, Filed
 from defedbio.protocol.decide import Clock, Facts, Role, decide
 from defedbio.protocol.effects.keeping import sizes_by_kind
 from defedbio.protocol.memory import Memory, open_journal
-from defedbio.protocol.retention import Needed, going
+from defedbio.protocol.retention import Needed, depth, going
 from defedbio.protocol.view import StudyView, fold
 
 EFFECTS = ("commit", "reveal", "attest-set", "share", "model", "aggregate")  # of a holder that is a member; the last in its turn
@@ -46,13 +46,15 @@ def _measure(folder: Path, rounds: int, members: int) -> dict[str, float]:
         read = time.process_time() - started
         polled = [_seconds(feed.poll) for _ in range(REPEAT)]
 
-        def started_again() -> EventFeed:
+        def start_again() -> None:
             network = chain.network(endpoint)
-            return EventFeed(ChainClient(endpoint, network), study=1, saved=SnapshotFile(saved, network, endpoint, 1))
+            again = EventFeed(ChainClient(endpoint, network), study=1, depth=depth(0), file=EventsFile(saved, network, endpoint, 1))
+            while again.poll().behind:
+                pass
 
         saved = folder / f"events-{rounds}"
-        started_again().poll()
-        restarted = [_seconds(started_again().poll) for _ in range(REPEAT)]
+        start_again()
+        restarted = [_seconds(start_again) for _ in range(REPEAT)]
     finally:
         server.terminate()
         server.join()

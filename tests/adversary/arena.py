@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from defedbio.protocol.journal import Journal
 from defedbio.protocol.memory import Memory
 from defedbio.protocol.reading import Reader
 from defedbio.protocol.restored import Settling, restored
+from defedbio.protocol.retention import depth
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.verify import Check, verify_round
 from defedbio.protocol.view import RoundView, StudyView, fold
@@ -261,12 +262,13 @@ class Arena:
             dataset=dataset(member.position, COLUMNS) if member.position < self.organisations else None,
             share=self._dealt[1][member.holder - 1] if member.holder else None,
             sits_out_through=past.through if past is not None else 0,
+            recall=partial(reader.recall, self.study),
         )
         member.tools.__dict__["table"] = table()
         stop = Unhurried()
         member.node = ArenaNode(
             member.tools,
-            EventFeed(member.client, study=self.study, epoch=self.frame.spec.key_epoch),
+            EventFeed(member.client, study=self.study, epoch=self.frame.spec.key_epoch, depth=depth(self.frame.confirmations)),
             member.holder,
             LoopOptions(poll_seconds=0.01, patience=60.0),
             stop,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from defedbio.chain.feed import EventFeed
 from defedbio.domain import Phase
 from defedbio.errors import ChainUnreachable
 from tests.adversary.arena import Arena, reached
@@ -89,11 +91,11 @@ def test_an_endpoint_that_answers_nonsense(attack: Attack, arena: Arena, method:
     arena.play(reached(1, Phase.OPEN))
     with faulty_rpc(arena.anvil) as faulty:
         arena.restart(victim, faulty.url, attempts=1)
-        unreachable = 0
+        following, unreachable = victim.node.following, 0
         with attack.sends("answers that are of another kind than was asked for, impossible or huge"):
             for nonsense in NONSENSE:
                 faulty.lie = lambda asked, answer, nonsense=nonsense: {**answer, "result": nonsense} if asked == method else answer
-                victim.node.feed = type(victim.node.feed)(victim.client)
+                victim.node.following = replace(following, feed=EventFeed(victim.client))
                 try:
                     arena.step(victim)
                 except ChainUnreachable:

@@ -14,12 +14,11 @@ from defedbio.spec import Privacy
 
 def study_facts(study: StudyView, address: str, privacy: Privacy | None) -> dict[str, Any]:
     """Where a study stands, as counts and numbers; `epsilon_spent` is what this organisation declared on the chain."""
-    outcomes = [r.phase for r in study.rounds.values()]
     facts: dict[str, Any] = {
         "enrolled": len(study.participants),
         "steps": study.rules.steps if study.rules else 0,
-        "finalised": outcomes.count(Phase.FINALISED),
-        "voided": outcomes.count(Phase.VOIDED),
+        "finalised": study.steps_done,
+        "voided": study.past.voided + sum(r.phase == Phase.VOIDED for r in study.rounds.values()),
     }
     view = study.latest
     if view is not None:
@@ -44,7 +43,8 @@ def organisations(view: RoundView) -> dict[str, int]:
 
 def epsilon_spent(study: StudyView, address: str) -> float:
     """The largest total that the organisation declared; totals never fall (S6)."""
-    return max((view.privacy[address].epsilon_total for view in study.rounds.values() if address in view.privacy), default=0.0)
+    newer = (view.privacy[address].epsilon_total for view in study.rounds.values() if address in view.privacy)
+    return max(study.past.spent.get(address, 0.0), max(newer, default=0.0))
 
 
 def round_events(events: Iterable[ev.Event], study: StudyView, address: str, scope: str) -> Iterator[dict[str, Any]]:

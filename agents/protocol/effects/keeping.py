@@ -70,8 +70,8 @@ def tidy(tools: Tools, study: StudyView, head: Head, done: Housekeeping) -> bool
     if done.again:
         number, *rest = done.again
         done.again = tuple(rest)
-        if number in study.rounds and study.rounds[number].phase == Phase.FINALISED:
-            keep(tools, study.rounds[number])
+        if (view := _round(tools, study, number)) is not None and view.phase == Phase.FINALISED:
+            keep(tools, view)
         return True
     return _collect(tools, study, done, now)
 
@@ -126,12 +126,10 @@ def forget(tools: Tools, study: StudyView, through: int, over: bool) -> None:
     memory.forget(through, memory.swept)
     let_go = memory.get(kinds.LET_GO) is not None
     # A void round can give the very model of a finalised one: where a sum was unusable, the model stands.
-    models = {a.cid for view in study.finalised for a in view.attestations if a.model_hash == view.model_hash}
+    models = {cid for past in study.past.rounds.values() for cid in past.models} | {cid for view in study.finalised for cid in view.models}
     for number, cids in _noted(memory):
         if number <= memory.through:
-            view = study.rounds.get(number)
-            spared = models | ({blob.cid for blob in round_blobs(tools.frame, view) if blob.kept} if view is not None else set())
-            for cid in cids if let_go else cids - spared:
+            for cid in cids if let_go else cids - models - _verifying(tools, _round(tools, study, number)):
                 tools.store.unpin(cid)
     keys = memory.sizes()
     memory.drop(list(retention.going(study, keys, memory.through, _needed(tools, study, keys, over))))
@@ -153,9 +151,9 @@ def let_go(tools: Tools, study: StudyView, over: bool) -> None:
     next round would need stays in the journal."""
     memory = tools.memory
     kept: set[str] = set().union(*(cids for _, cids in _noted(memory)))
-    for view in study.finalised:
+    for view in _every_finalised(tools, study):
         left = memory.get(kinds.KEPT, view) or {"missing": [], "wrong": []}
-        kept |= {blob.cid for blob in round_blobs(tools.frame, view) if blob.kept} - {*left["missing"], *left["wrong"]}
+        kept |= _verifying(tools, view) - {*left["missing"], *left["wrong"]}
     for cid in kept | {*tools.agreed}:
         tools.store.unpin(cid)
     memory.put(kinds.LACKING, None, {"rounds": []})
@@ -163,7 +161,7 @@ def let_go(tools: Tools, study: StudyView, over: bool) -> None:
     noted = [key for key in keys if kinds.PINS.round_of(key) is not None]
     memory.drop([*noted, *retention.going(study, keys, memory.through, _needed(tools, study, keys, over))])
     through = study.latest.id if study.latest is not None else 0
-    memory.put(kinds.LET_GO, None, {"rounds": len(study.finalised), "through": through, "rests": not over})
+    memory.put(kinds.LET_GO, None, {"rounds": study.steps_done, "through": through, "rests": not over})
     tools.report.note(f"the retention of {tools.frame.spec.retention_days} days is over: this node no longer keeps study {study.id}")
 
 
@@ -180,8 +178,8 @@ def pinned(tools: Tools, study: StudyView) -> Iterator[tuple[str, str]]:
     """By the catalogue, what is pinned of the study's rounds now: each blob's kind and CID."""
     let_go = tools.memory.get(kinds.LET_GO) is not None
     found: dict[str, str] = {}
-    for view in study.finalised:
-        if not let_go and (view.id <= tools.memory.swept):
+    for view in () if let_go else _every_finalised(tools, study):
+        if view.id <= tools.memory.swept:
             left = tools.memory.get(kinds.KEPT, view) or {"missing": [], "wrong": []}
             found |= {
                 blob.cid: blob.kind
@@ -204,8 +202,7 @@ def _look_again_if_restored(tools: Tools, study: StudyView) -> None:
     record = memory.get(kinds.RESTORED)
     if record is None or record.get("looked") or memory.get(kinds.LET_GO) is not None:
         return
-    memory.put(kinds.LACKING, None, {"rounds": [view.id for view in study.finalised if view.id <= memory.through]})
-    memory.drop([key for key in memory.sizes() if kinds.KEPT.round_of(key) is not None])
+    _look_again(memory, study, memory.through)
     memory.put(kinds.RESTORED, None, {**record, "looked": True})
 
 
@@ -220,8 +217,15 @@ def _take_up_again(tools: Tools, study: StudyView) -> None:
             tools.store.pin(cid)
         except BlobUnavailable:
             tools.report.note(f"{cid}, which study {study.id} rests on, could not be had: the next start tries again", level="warning")
-    memory.put(kinds.LACKING, None, {"rounds": [view.id for view in study.finalised if view.id <= record["through"]]})
-    memory.drop([*(key for key in memory.sizes() if kinds.KEPT.round_of(key) is not None), key_of(kinds.LET_GO)])
+    _look_again(memory, study, record["through"])
+    memory.drop([key_of(kinds.LET_GO)])
+
+
+def _look_again(memory: Memory, study: StudyView, through: int) -> None:
+    """Have all looked for that the finalised rounds up to this number need, as if none of it had been."""
+    finalised = [past.id for past in study.past.rounds.values() if past.finalised] + [view.id for view in study.finalised]
+    memory.put(kinds.LACKING, None, {"rounds": [number for number in finalised if number <= through]})
+    memory.drop([key for key in memory.sizes() if kinds.KEPT.round_of(key) is not None])
 
 
 def _noted(memory: Memory) -> Iterator[tuple[int, set[str]]]:
@@ -252,6 +256,23 @@ def _moment(tools: Tools, head: Head, end: retention.End | None) -> int | None:
     if deep is None or last is None or deep.timestamp < (moment := end.moment(last.timestamp)):
         return None
     return moment
+
+
+def _verifying(tools: Tools, view: RoundView | None) -> set[str]:
+    """What anyone needs to verify the round."""
+    return {blob.cid for blob in round_blobs(tools.frame, view) if blob.kept} if view is not None else set()
+
+
+def _round(tools: Tools, study: StudyView, number: int) -> RoundView | None:
+    """A round with its details."""
+    past = study.past.rounds.get(number)
+    return study.rounds.get(number) if past is None else tools.recall(past)
+
+
+def _every_finalised(tools: Tools, study: StudyView) -> Iterator[RoundView]:
+    """With their details, one after another."""
+    yield from (tools.recall(past) for past in study.past.rounds.values() if past.finalised)
+    yield from study.finalised
 
 
 def _unkept(tools: Tools, study: StudyView) -> RoundView | None:

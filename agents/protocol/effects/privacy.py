@@ -13,6 +13,7 @@ from defedbio.chain.bindings.round_manager import RoundManager
 from defedbio.errors import InvalidData
 from defedbio.learning.privacy.budget import loss_after
 from defedbio.protocol import catalogue as kinds
+from defedbio.protocol.past import PastRound
 from defedbio.protocol.tools import Tools
 from defedbio.protocol.view import RoundView, StudyView
 
@@ -30,8 +31,9 @@ def charge(tools: Tools, study: StudyView, view: RoundView) -> None:
     if _name(view) in charged:
         return
     charged += [name for r in _unaccounted(tools, study) if (name := _name(r)) not in charged]
-    free = {_name(r) for r in study.rounds.values() if r.phase.ended and not _published(tools, r) and not tools.unaccounted(r)}
-    charged = [name for name in charged if name not in free]
+    rounds: list[RoundView | PastRound] = [*study.past.rounds.values(), *(r for r in study.rounds.values() if r.phase.ended)]
+    ended = {_name(r): r for r in rounds}
+    charged = [name for name in charged if name not in ended or _published(tools, ended[name]) or tools.unaccounted(ended[name])]
     total = loss_after(tools.frame.spec, len(charged) + 1).epsilon_total
     # A loss or a budget that is no number is a budget that is spent.
     if not total <= privacy.epsilon:
@@ -63,13 +65,15 @@ def declare(tools: Tools, view: RoundView) -> None:
     tools.report.note(f"privacy: epsilon {loss.epsilon_total:.4g} so far, at delta {loss.delta:g}", round=view.id)
 
 
-def _unaccounted(tools: Tools, study: StudyView) -> list[RoundView]:
+def _unaccounted(tools: Tools, study: StudyView) -> list[RoundView | PastRound]:
     """The rounds from before a restore in which this organisation may have published an update, by what the chain shows of it."""
-    mine = (r for _, r in sorted(study.rounds.items()) if tools.address in r.privacy or tools.address in r.commitments)
+    position = study.participants.index(tools.address) if tools.address in study.participants else None
+    mine: list[RoundView | PastRound] = [r for r in study.past.rounds.values() if position is not None and position in r.acted]
+    mine += [r for _, r in sorted(study.rounds.items()) if tools.address in r.privacy or tools.address in r.commitments]
     return [r for r in mine if tools.unaccounted(r) and tools.frame.privacy(r) is not None]
 
 
-def _published(tools: Tools, view: RoundView) -> bool:
+def _published(tools: Tools, view: RoundView | PastRound) -> bool:
     return tools.memory.get(kinds.PUBLISHED, view) is not None
 
 
@@ -78,6 +82,6 @@ def _charged(tools: Tools) -> list[str]:
     return list((tools.memory.get(kinds.CHARGED) or {"rounds": []})["rounds"])
 
 
-def _name(view: RoundView) -> str:
+def _name(view: RoundView | PastRound) -> str:
     """A round number that a reorganisation gave to another step is another round."""
     return f"{view.id}/{view.start}"

@@ -152,3 +152,86 @@ def test_an_event_s_time_is_its_block_s(connect: Connect) -> None:
     block = client.block(receipt.block)
     assert block is not None
     assert block_time(client, event) == block.timestamp
+
+
+# -- with a depth --------------------------------------------------------------------------------------------------------------------------
+
+
+def caught_up(feed: EventFeed) -> EventFeed:
+    while feed.poll().behind:
+        pass
+    return feed
+
+
+def test_what_is_final_leaves_memory_and_is_told_once(connect: Connect, anvil: Anvil) -> None:
+    """C1"""
+    feed = caught_up(EventFeed(connect(), depth=3))
+    for name in ("one", "two", "three"):
+        connect(4).send(ParticipantRegistry.register(name, profile(name)))
+        told = feed.poll()
+    assert names(feed.events) == names(told.events) == ["one", "two", "three"] and not told.settled
+    anvil.mine(2)
+    state = feed.poll()
+    assert names(state.settled) == ["one", "two"] and names(state.events) == ["three"] and state.fresh == ()
+    anvil.mine(3)
+    assert names(feed.poll().settled) == ["three"]
+    assert feed.events == () and feed.poll().settled == ()
+
+
+def test_a_reorganisation_above_what_is_final_leaves_that_alone(connect: Connect, anvil: Anvil) -> None:
+    """C1"""
+    feed = EventFeed(connect(), depth=3)
+    anvil.mine(3)
+    assert len(feed.poll().settled) == 4
+    caught_up(feed)
+    snapshot = anvil.rpc("evm_snapshot")
+    connect(4).send(ParticipantRegistry.register("a", profile("gone")))
+    assert names(feed.poll().events) == ["gone"]
+    anvil.rpc("evm_revert", snapshot)
+    connect(5).send(ParticipantRegistry.register("b", profile("stays")))
+    state = feed.poll()
+    assert state.forked_at is not None and not state.anew
+    assert names(state.events) == ["stays"] and len(state.events) == 1 and state.settled == ()
+
+
+def test_a_reorganisation_of_what_was_final_starts_anew(connect: Connect, anvil: Anvil, caplog: pytest.LogCaptureFixture) -> None:
+    """A development chain may do it; an honest public chain does not."""
+    snapshot = anvil.rpc("evm_snapshot")
+    connect(4).send(ParticipantRegistry.register("a", profile("gone")))
+    feed = EventFeed(connect(), depth=3)
+    anvil.mine(3)
+    assert names(feed.poll().settled) == ["gone"]
+    anvil.rpc("evm_revert", snapshot)
+    anvil.mine(5)
+    state = feed.poll()
+    assert state.anew and state.forked_at is not None and "counted as final" in caplog.text
+    assert len(state.settled + state.events) == 4 and names(state.settled + state.events) == []
+    assert not feed.poll().anew
+
+
+def test_a_node_that_is_behind_what_was_final_is_waited_for(connect: Connect, anvil: Anvil) -> None:
+    """It may be reading the chain anew: what was final is not given up for that."""
+    snapshot = anvil.rpc("evm_snapshot")
+    anvil.mine(9)
+    feed = EventFeed(connect(), depth=3)
+    settled = feed.poll().settled
+    anvil.rpc("evm_revert", snapshot)
+    for _ in range(2):
+        with pytest.raises(ChainUnreachable, match="was final before"):
+            feed.poll()
+    anvil.mine(7)
+    state = feed.poll()
+    assert state.settled + state.events == (settled if state.anew else ())
+
+
+def test_what_is_far_back_is_read_in_pieces(connect: Connect, anvil: Anvil) -> None:
+    anvil.mine(100)
+    connect(4).send(ParticipantRegistry.register("r", profile("late")))
+    feed, states = EventFeed(connect(), depth=3), []
+    while not states or states[-1].behind:
+        states.append(feed.poll())
+    assert len(states) > 3 and [state.behind for state in states[-2:]] == [True, False]
+    whole = EventFeed(connect()).poll().events
+    assert tuple(event for state in states for event in state.fresh) == whole
+    assert tuple(event for state in states for event in state.settled) + states[-1].events == whole
+    assert all(state.events == () for state in states[:-1]), "of what is final nothing stays in memory"

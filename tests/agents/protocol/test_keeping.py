@@ -23,11 +23,13 @@ from defedbio.nodes.pins import ClaimingStore, Pins, claims_of
 from defedbio.protocol import actions as act
 from defedbio.protocol import catalogue as kinds
 from defedbio.protocol import retention
+from defedbio.protocol.condense import condense
 from defedbio.protocol.decide import Clock, Facts, Role, decide
 from defedbio.protocol.effects import keeping
 from defedbio.protocol.effects.keeping import Housekeeping, pinned, tidy
 from defedbio.protocol.evidence import round_blobs, whole
 from defedbio.protocol.journal import Journal
+from defedbio.protocol.past import PastRound
 from defedbio.protocol.perform import facts_of, perform
 from defedbio.protocol.restored import mark
 from defedbio.protocol.tools import Tools
@@ -45,10 +47,17 @@ def head(world: InProcess, deeper: int = DEPTH, at: int = 0) -> Head:
     return Head(len(world.ledger.events) + deeper, bytes(32), at)
 
 
-def tidied(world: InProcess, index: int, deeper: int = DEPTH, at: int = 0) -> int:
-    """Do all that is due; gives how many things were."""
-    done = Housekeeping()
-    return sum(1 for _ in iter(lambda: tidy(world.tools[index], world.ledger.study(), head(world, deeper, at), done), False))
+def tidied(world: InProcess, index: int, deeper: int = DEPTH, at: int = 0, condenses: bool = False) -> int:
+    """Do all that is due; gives how many things were. A node `condenses` its study, and `defedbio storage clean` does not."""
+    done, seen = Housekeeping(), as_a_node if condenses else lambda world, index: world.ledger.study()
+    return sum(1 for _ in iter(lambda: tidy(world.tools[index], seen(world, index), head(world, deeper, at), done), False))
+
+
+def as_a_node(world: InProcess, index: int) -> StudyView:
+    """The study with those rounds past that the organisation has forgotten; it reads them again as they are on the ledger."""
+    tools = world.tools[index]
+    tools.recall = lambda past: world.ledger.round(past.id)
+    return condense(world.ledger.study(), tools.memory.swept, QUORUM)
 
 
 def void(world: InProcess, number: int) -> None:
@@ -410,6 +419,73 @@ def test_what_was_to_be_looked_for_again_is_not_once_all_is_let_go(played: InPro
     assert tools.memory.get(kinds.LET_GO) is not None and not store.pins
 
 
+def past_first(played: InProcess) -> tuple[StudyView, list[int]]:
+    """The study as organisation 0 sees it once it has forgotten what it may, and the numbers of past rounds that it reads again."""
+    tools, recalled = played.tools[0], list[int]()
+
+    def recall(past: PastRound) -> RoundView:
+        recalled.append(past.id)
+        return played.ledger.round(past.id)
+
+    tidied(played, 0)
+    study, tools.recall = as_a_node(played, 0), recall
+    assert list(study.past.rounds) == [1]
+    return study, recalled
+
+
+def test_a_past_round_is_kept_looked_for_and_let_go_as_any_other(played: InProcess) -> None:
+    """Its details are read from the chain again, where they are asked for."""
+    tools, store, full = played.tools[0], played.store(0), played.ledger.study()
+    study, recalled = past_first(played)
+    every, lost = set(store.pins), next(blob.cid for blob in round_blobs(tools.frame, full.rounds[1]) if blob.kept)
+    tools.memory.put(kinds.KEPT, full.rounds[1], {"missing": [lost], "wrong": []})
+    tools.memory.put(kinds.LACKING, None, {"rounds": [1]})
+    store.unpin(lost)
+    assert tidy(tools, study, head(played), Housekeeping(again=(1,)))
+    assert store.pins == every and tools.memory.get(kinds.LACKING) == {"rounds": []}
+    keeping.forget(tools, study, tools.memory.swept, over=False)
+    assert store.pins == every == {cid for _, cid in pinned(tools, study)}, "what was found late is not unpinned"
+    assert full.latest is not None
+    late, done = head(played, at=full.latest.ended_in + 30 * retention.DAY_S), Housekeeping()
+    while tidy(tools, study, late, done):
+        pass
+    assert not store.pins and tools.memory.get(kinds.LET_GO) == {"rounds": 2, "through": 3, "rests": False}
+    recalled.clear()
+    tools.memory.pinning(full.rounds[1], "update", [late_one := store.add(b"left by a kill")])
+    keeping.forget(tools, study, tools.memory.swept, over=True)
+    assert not store.is_pinned(late_one) and list(pinned(tools, study)) == [] and not recalled, "of what is let go nothing is asked"
+
+
+@pytest.mark.parametrize("why", ["restored", "goes on"])
+def test_past_rounds_are_looked_for_again_too(played: InProcess, why: str) -> None:
+    """C7, or a study that was let go while it rested, before its third round."""
+    tools, store = played.tools[0], played.store(0)
+    study, recalled = past_first(played)
+    tools.agreed, every = (store.add(b"spec"),), set(store.pins)
+    for cid in every if why == "restored" else every - {blob.cid for blob in round_blobs(tools.frame, study.rounds[3]) if blob.kept}:
+        store.unpin(cid)
+    if why == "restored":
+        store.pin(tools.agreed[0])  # as each start does
+        mark(tools.memory.journal, 1)
+    else:
+        tools.memory.put(kinds.LET_GO, None, {"rounds": 1, "through": 2, "rests": True})
+    done = Housekeeping()
+    while tidy(tools, study, head(played), done):
+        pass
+    assert store.pins == every and recalled and tools.memory.get(kinds.LET_GO) is None
+    assert tools.memory.get(kinds.LACKING) == {"rounds": []}
+
+
+def test_what_past_rounds_keep_is_told(played: InProcess, tmp_path: Path) -> None:
+    """By a journal of before there were claims."""
+    tools, store, home = played.tools[0], played.store(0), Home(tmp_path / "home")
+    study, _ = past_first(played)
+    tools.claims = claims_of(home, home.root / "studies" / f"{CHAIN}-{CONTRACT}-1")
+    (home.root / "studies" / tools.claims.study).mkdir(parents=True)
+    tidy(tools, study, head(played), Housekeeping())
+    assert tools.claims.told() and Pins(home).claimed() == store.pins
+
+
 def test_nothing_is_let_go_while_a_study_can_go_on(finished: Recorded, tmp_path: Path) -> None:
     world = finished.again(tmp_path / "world")
     tidied(world, 0, at=10**9)
@@ -478,7 +554,7 @@ def test_a_hundred_rounds_of_which_twenty_are_void(tmp_path: Path) -> None:
             void(world, number)
         for index in range(4):
             adopted(world, index)
-            tidied(world, index)
+            tidied(world, index, condenses=index % 2 == 0)
         sizes.append(sum(world.tools[0].memory.sizes().values()))
     study = world.ledger.study()
     assert (len(study.rounds), len(study.finalised)) == (100, 80) and study.complete
@@ -486,6 +562,7 @@ def test_a_hundred_rounds_of_which_twenty_are_void(tmp_path: Path) -> None:
         tools, store = world.tools[index], world.store(index)
         store.collect_garbage()
         assert store.blobs.keys() == store.pins == {cid for _, cid in pinned(tools, study)}
+        assert store.pins == {cid for _, cid in pinned(tools, as_a_node(world, index))}
         assert store.pins == {blob.cid for view in study.finalised for blob in round_blobs(tools.frame, view) if blob.kept}
     assert sizes[-1] - sizes[9] <= 90 * 400, "what stays of a round is that its share was released"
     world.close()

@@ -10,16 +10,20 @@ from typing import Any
 
 import pytest
 
+from defedbio.chain import events as ev
 from defedbio.chain.bindings.round_manager import privacy_units
 from defedbio.domain import Phase
 from defedbio.errors import ChainUnreachable, InvalidInput, InvalidSpec
 from defedbio.learning.privacy.budget import Loss, loss_after
 from defedbio.protocol import actions as act
+from defedbio.protocol import catalogue as kinds
+from defedbio.protocol.condense import condense
+from defedbio.protocol.effects.privacy import charge
 from defedbio.protocol.journal import snapshot
 from defedbio.protocol.perform import perform
 from defedbio.protocol.verify import verify_round
 from defedbio.spec.privacy import privacy_from
-from tests.agents.protocol.in_process import PEOPLE, InProcess, frame_of, reached
+from tests.agents.protocol.in_process import PEOPLE, QUORUM, STUDY, InProcess, frame_of, reached
 
 PRIVACY: dict[str, dict[str, Any]] = {
     "record": {"noise_multiplier": 2.0, "max_grad_norm": 0.5, "sample_rate": 0.5, "epsilon": 50.0, "delta": 1e-5},
@@ -231,4 +235,28 @@ def test_c7_what_was_spent_after_a_backup_stays_spent(tmp_path: Path) -> None:
     world.step(2)
     assert world.step(2) is False and PEOPLE[2] not in world.ledger.round(3).privacy
     assert any("the privacy budget is spent" in str(note.get("message")) for note in world.notes)
+    world.close()
+
+
+@pytest.mark.parametrize(("unknown_through", "left"), [(0, [2, 4]), (2, [1, 2, 4])], ids=["known", "after a restore"])
+def test_past_rounds_are_charged_as_any_other(tmp_path: Path, unknown_through: int, left: list[int]) -> None:
+    """A void round, one that published and one that did not; then the next one is paid for."""
+    world = _world(tmp_path, 3, "record")
+    for number, parent in ((1, 0), (2, 0), (3, 2), (4, 3)):
+        world.ledger.emit(ev.RoundOpened, number, STUDY, max(0, number - 2), parent, PEOPLE[0])
+        world.ledger.emit(ev.UpdateCommitted, number, PEOPLE[2], 3, bytes(32))
+        if number == 1:
+            world.ledger.emit(ev.RoundVoided, number, STUDY, Phase.COMMITTED)
+        elif number < 4:
+            world.ledger.emit(ev.RoundFinalised, number, STUDY, number - 2, bytes(32), bytes(32), "model", parent)
+    full, tools = world.ledger.study(), world.tools[2]
+    condensed = condense(full, 4, QUORUM)
+    assert list(condensed.past.rounds) == [1, 2]
+    tools.sits_out_through = unknown_through
+    tools.memory.put(kinds.PUBLISHED, full.rounds[2], {"published": True})
+    names = {number: f"{number}/{view.start}" for number, view in full.rounds.items()}
+    for study in (full, condensed):
+        tools.memory.put(kinds.CHARGED, None, {"rounds": [] if unknown_through else [names[1], names[2], names[3]]})
+        charge(tools, study, full.rounds[4])
+        assert tools.memory.get(kinds.CHARGED) == {"rounds": [names[number] for number in left]}
     world.close()
