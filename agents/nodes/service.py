@@ -21,6 +21,7 @@ from defedbio.nodes.watching.metrics import DEFAULT_PORT, NodeMetrics
 from defedbio.nodes.watching.receivers import Command, WebHook
 from defedbio.nodes.watching.running import announced
 from defedbio.nodes.watching.vitals import HasPeers, watched
+from defedbio.protocol.effects.keeping import sizes_by_kind
 from defedbio.protocol.journal import Journal
 from defedbio.protocol.memory import open_journal
 from defedbio.protocol.reading import Reader
@@ -59,13 +60,14 @@ class NodeService:
 
     def run(self, data: Path | None, password: str, stop: threading.Event) -> bool:
         """Take part until the study is complete (True) or `stop` is set (False). Raises what `assemble` and `OrganisationNode.run` do."""
-        tee, metrics = Tee(self.screen), NodeMetrics()
+        tee = Tee(self.screen)
         report = Reporter(tee, study=self.study, organisation=self.address)
         receivers = self._receivers(report)
         loop = LoopOptions(poll_seconds=self.options.poll, patience=self.options.patience)
         with ExitStack() as stack:
             journal = open_journal(self.folder / JOURNAL)
             stack.callback(journal.close)
+            metrics = NodeMetrics(lambda: sizes_by_kind(journal.sizes()))
             log = LogFile(Path(self.options.log_file or self.folder / LOG_FILE))
             stack.callback(log.close)
             tee.add(log.sink)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import platform
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from prometheus_client.metrics_core import Metric
 
 from defedbio.domain import Phase
+from defedbio.errors import DefedError
 from defedbio.web.hardening import names
 from defedbio.web.plain import page
 from defedbio.web.server import serving
@@ -39,9 +40,11 @@ class _Registry(CollectorRegistry):
 
 
 class NodeMetrics:
-    """One node's metrics in a registry of their own; `sink` takes the node's records."""
+    """One node's metrics in a registry of their own; `sink` takes the node's records, and `journal` gives the bytes of what is in its
+    journal, by kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Callable[[], Mapping[str, int]] = dict) -> None:
+        self._journal = journal
         self.registry = _Registry()
         self._pending: set[str] = set()
         self._lock = threading.Lock()
@@ -69,7 +72,7 @@ class NodeMetrics:
         self._round_phase = gauge("round_phase", "1 for the phase that the newest round is in.", "phase")
         self._parts = gauge("round_organisations", "Organisations that have done this part of the newest round.", "part")
         self._rounds = gauge("rounds", "The study's ended rounds by outcome.", "outcome")
-        self._journal = gauge("journal_bytes", "Bytes of what the node keeps in its journal, by kind (docs/storage.md).", "kind")
+        self._kept = gauge("journal_bytes", "Bytes of what the node keeps in its journal, by kind (docs/storage.md).", "kind")
         self._plain = {
             "study": gauge("study", "Number of the study that the node follows."),
             "round": gauge("round", "Number of the newest round."),
@@ -142,15 +145,20 @@ class NodeMetrics:
                 self._parts.labels(part).set(count)
             for outcome in ("finalised", "voided"):
                 self._rounds.labels(outcome).set(record[outcome])
-        if "journal" in record:
-            self._journal.clear()
-            for kind, size in record["journal"].items():
-                self._journal.labels(kind).set(size)
         if "ipfs_up" in record:
             self._ipfs.set(record["ipfs_up"])
             self._peers.set(record["peers"])
         if "balance" in record:
             self._balance.set(record["balance"])
+
+    def text(self) -> bytes:
+        """All of them as Prometheus reads them. What takes room in the journal is counted now, and not before somebody asks."""
+        with self._lock:
+            self._kept.clear()
+            with suppress(DefedError):  # what ails the journal ends the node, and not its metrics
+                for kind, size in self._journal().items():
+                    self._kept.labels(kind).set(size)
+            return generate_latest(self.registry)
 
     @contextmanager
     def serve(self, host: str, port: int, allow_host: Sequence[str] = ()) -> Iterator[str]:
@@ -162,7 +170,7 @@ class NodeMetrics:
         Raises:
             InvalidInput: if the address cannot be listened on.
         """
-        app = page(PATH, lambda: generate_latest(self.registry), CONTENT_TYPE_LATEST, names(host, allow_host))
+        app = page(PATH, self.text, CONTENT_TYPE_LATEST, names(host, allow_host))
         with serving(app, host, port, "pass another --metrics-port, or --no-metrics") as address:
             yield address.removesuffix("/") + PATH
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from defedbio.domain import Phase
@@ -33,7 +32,7 @@ OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 
 def served(metrics: NodeMetrics) -> dict[str, float]:
     """Every sample as `name{label}` without the prefix."""
-    text = generate_latest(metrics.registry).decode()
+    text = metrics.text().decode()
     samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
     return {"/".join([s.name.removeprefix("defedbio_"), *s.labels.values()]): s.value for s in samples}
 
@@ -41,6 +40,24 @@ def served(metrics: NodeMetrics) -> dict[str, float]:
 @pytest.fixture
 def metrics() -> NodeMetrics:
     return NodeMetrics()
+
+
+def test_the_journal_is_counted_when_somebody_asks() -> None:
+    found: list[dict[str, int]] = [{"update-blob": 7, "model": 1}, {"model": 2}]
+    metrics = NodeMetrics(lambda: found.pop(0))
+    assert len(found) == 2
+    assert [{name: size for name, size in served(metrics).items() if "journal" in name} for _ in range(2)] == [
+        {"journal_bytes/update-blob": 7, "journal_bytes/model": 1},
+        {"journal_bytes/model": 2},
+    ]
+
+
+def test_a_journal_that_cannot_be_read_costs_its_own_metric_alone() -> None:
+    def damaged() -> dict[str, int]:
+        raise InvalidInput("the journal cannot be used")
+
+    shown = served(NodeMetrics(damaged))
+    assert "start_time_seconds" in shown and not any("journal" in name for name in shown)
 
 
 @pytest.fixture
@@ -109,7 +126,7 @@ def test_a_whole_study_leaves_few_series_and_nothing_of_the_data(tmp_path: Path,
     with report.phase("load-data"):
         pass
     together.play(reached(2, Phase.FINALISED))
-    text = generate_latest(metrics.registry).decode()
+    text = metrics.text().decode()
     together.close()
     assert 'phase="train"' in text and "load-data" not in text
     assert not re.search(r"0x[0-9a-f]{6}|baf[a-z2-7]{20}|_created", text), "no address, hash, CID or creation time"
