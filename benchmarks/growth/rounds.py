@@ -1,22 +1,28 @@
-"""What more rounds cost a node: reading all events again after a start, the view, polling, its journal."""
+"""What more rounds cost a node: a start with and without saved events, memory, deciding and polling, its journal."""
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
+import resource
 import time
 import tracemalloc
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from benchmarks.explorer import chain
 from defedbio.chain.client import ChainClient
+from defedbio.chain.events import fetch_events
 from defedbio.chain.feed import EventFeed
 from defedbio.chain.saved import EventsFile
 from defedbio.crypto.merkle import keccak256
+from defedbio.nodes.watching.telling import study_facts
 from defedbio.protocol.catalogue import JSON, KEEP, KINDS, MODEL_BYTES, Filed
 from defedbio.protocol.decide import Clock, Facts, Role, decide
 from defedbio.protocol.effects.keeping import sizes_by_kind
+from defedbio.protocol.following import Following
 from defedbio.protocol.memory import Memory, open_journal
 from defedbio.protocol.retention import Needed, depth, going
 from defedbio.protocol.view import StudyView, fold
@@ -26,7 +32,7 @@ TRANSACTION = {"raw": ["0x" + "ab" * 450], "data": "0x" + "cd" * 330, "hashes": 
 RECORD = {"cid": "bafkrei" + "a" * 52, "root": "ab" * 32, "proof": "cd" * 32, "set": "ef" * 32}
 BLOB, VARIATE, MODEL = bytes(61_000), bytes(80_000), bytes(40_000)  # of 10^4 parameters
 UNFORGOTTEN = 2  # rounds that are not deep enough yet
-REPEAT = 9
+REPEAT, STARTS = 9, 3
 
 
 def measure(folder: Path, sizes: list[int], members: int) -> dict[str, Any]:
@@ -40,44 +46,89 @@ def _measure(folder: Path, rounds: int, members: int) -> dict[str, float]:
     server.start()
     try:
         endpoint, count = here.recv()
-        feed = EventFeed(ChainClient(endpoint, chain.network(endpoint)))
-        started = time.process_time()
-        events = feed.poll().events
-        read = time.process_time() - started
-        polled = [_seconds(feed.poll) for _ in range(REPEAT)]
-
-        def start_again() -> None:
-            network = chain.network(endpoint)
-            again = EventFeed(ChainClient(endpoint, network), study=1, depth=depth(0), file=EventsFile(saved, network, endpoint, 1))
-            while again.poll().behind:
-                pass
-
-        saved = folder / f"events-{rounds}"
-        start_again()
-        restarted = [_seconds(start_again) for _ in range(REPEAT)]
+        path = folder / f"events-{rounds}"
+        read = _apart(_followed, endpoint, path, rounds)
+        again = [_apart(_followed, endpoint, path, rounds) for _ in range(STARTS)]
+        whole = EventFeed(ChainClient(endpoint, chain.network(endpoint))).poll().events
     finally:
         server.terminate()
         server.join()
-    started = time.process_time()
-    fold(StudyView(1), events)
-    folded = time.process_time() - started
-    tracemalloc.start()
-    view = fold(StudyView(1), events)
-    view_bytes, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    role, clock = Role(chain.address(0), 0, 1, chain.THRESHOLD), Clock(time.time(), 1.0)
-    decided = [_seconds(lambda: decide(role, view, Facts(adopted=True), clock)) for _ in range(REPEAT)]
     return {
         "events": count,
-        "read_s": read,
-        "fold_s": folded,
-        "view_bytes": view_bytes,
-        "decide_s": median(decided),
-        "poll_s": median(polled),
-        "restart_s": median(restarted),
-        "saved_bytes": saved.stat().st_size if saved.exists() else 0,
-        **_journal(folder / f"journal-{rounds}.sqlite", view),
+        "read_s": read["start_s"],
+        "restart_s": min(each["start_s"] for each in again),
+        "restart_bytes": again[0]["grown_bytes"],
+        "read_bytes": read["grown_bytes"],
+        "saved_bytes": path.stat().st_size if path.exists() else 0,
+        **{name: again[0][name] for name in ("kept_bytes", "past_bytes")},
+        **{name: min(each[name] for each in again) for name in ("decide_s", "poll_s", "tell_s")},
+        **_journal(folder / f"journal-{rounds}.sqlite", fold(StudyView(1), whole)),
     }
+
+
+class Forgotten:
+    """In place of a node's memory: the rounds up to this number are forgotten."""
+
+    def __init__(self, swept: int) -> None:
+        self.swept = swept
+
+
+def _apart(work: Callable[..., dict[str, float]], *arguments: Any) -> dict[str, float]:
+    """What this gives in a process of its own, whose memory holds nothing else."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result()
+
+
+def _followed(endpoint: str, path: Path, rounds: int) -> dict[str, float]:
+    """A start of a node that has forgotten all rounds but the last, and what it holds and does then."""
+    network = chain.network(endpoint)
+
+    def follow() -> Following:
+        file = EventsFile(path, network, endpoint, 1)
+        feed = EventFeed(ChainClient(endpoint, network), study=1, depth=depth(0), file=file)
+        made = Following(feed, StudyView(1), chain.THRESHOLD, Forgotten(rounds - UNFORGOTTEN))  # type: ignore[arg-type]
+        for _ in made.news():
+            pass
+        return made
+
+    fetch_events(ChainClient(endpoint, network), 0, 1)  # what is read once a process, whatever the chain holds
+    before, started = _resident(), time.process_time()
+    following = follow()
+    start, grown = time.process_time() - started, _resident() - before
+    gc.collect()
+    tracemalloc.start()
+    held = follow()
+    gc.collect()
+    kept = tracemalloc.get_traced_memory()[0]
+    past = held.study.past
+    held._study = held._final = held.beginning
+    gc.collect()
+    rest = tracemalloc.get_traced_memory()[0]
+    del past
+    gc.collect()
+    past_bytes = rest - tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    study = following.study
+    role, clock = Role(chain.address(0), 0, 1, chain.THRESHOLD), Clock(time.time(), 1.0)
+    return {
+        "start_s": start,
+        "grown_bytes": grown,
+        "kept_bytes": kept,
+        "past_bytes": past_bytes,
+        "decide_s": _best(lambda: decide(role, study, Facts(adopted=True), clock)),
+        "tell_s": _best(lambda: study_facts(study, role.address, None)),
+        "poll_s": _best(following.feed.poll),
+    }
+
+
+def _resident() -> int:
+    """Bytes of this process that are in memory."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def _best(work: Callable[[], object]) -> float:
+    return min(_seconds(work) for _ in range(REPEAT))
 
 
 def _seconds(work: Any) -> float:
