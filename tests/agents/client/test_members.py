@@ -24,7 +24,6 @@ from defedbio.chain.records import Transaction
 from defedbio.chain.values import Profile, StudyRules
 from defedbio.cli.main import main
 from defedbio.client.members import OwnVote
-from defedbio.domain import CeremonyKind
 from defedbio.errors import InvalidInput
 from tests.anvil import QUICK, Anvil, account, deployed_on, undone
 
@@ -105,7 +104,7 @@ class World:
 
     def make_key(self, holders: int, threshold: int) -> int:
         seats = ADDRESSES[:holders]
-        receipt = self.send(0, KeyRegistry.propose("", MODULUS, seats, threshold, CeremonyKind.DEALER, HASH, "bafy"))
+        receipt = self.send(0, KeyRegistry.propose("", MODULUS, seats, threshold, HASH, "bafy"))
         epoch = KeyRegistry(ChainClient(self.network.rpc, self.network)).proposed_in(receipt)
         for holder in range(holders):
             self.send(holder, KeyRegistry.confirm("", epoch, HASH))
@@ -297,7 +296,7 @@ def test_what_a_removed_holder_keeps_is_said_and_the_last_ones_are_not_removed_b
 
 
 def test_a_holder_that_has_not_confirmed_is_said_to_hold_up_the_key(world: World) -> None:
-    world.send(0, KeyRegistry.propose("", MODULUS, ADDRESSES[:3], 2, CeremonyKind.DEALER, HASH, "bafy"))
+    world.send(0, KeyRegistry.propose("", MODULUS, ADDRESSES[:3], 2, HASH, "bafy"))
     world.send(0, KeyRegistry.confirm("", 1, HASH))
     listed = world.member(0, "list").out
     assert listed.count("share of key epoch 1 (proposed): 2 of 3") == 1
