@@ -92,11 +92,11 @@ class Ran:
 
         return {(Kind.PROMISE, position): promise, (Kind.DEALING, position): cheat}
 
-    def blame(self, posts: Sequence[Sequence[bytes | None]], complainer: int | None = None) -> Verdict:
+    def blame(self, posts: Sequence[Sequence[bytes | None]], complainer: int | None = None, timed_out: bool = False) -> Verdict:
         """When everybody publishes its seed."""
         posted = [[None if post is None else keccak256(post) for post in step] for step in posts]
         bystanders = self.posts[0][self.terms.threshold :]
-        return blame(self.terms, posted, bystanders, dict(enumerate(self.seeds)), complainer)
+        return blame(self.terms, posted, bystanders, dict(enumerate(self.seeds)), complainer, timed_out=timed_out)
 
     def name(self, fault: BadTranscript) -> int:
         """The position at fault."""

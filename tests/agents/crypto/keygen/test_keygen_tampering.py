@@ -14,7 +14,7 @@ from defedbio.crypto.keygen.blame import blame
 from defedbio.crypto.keygen.messages import HEADER_BYTES, Body, Kind, layout, size
 from defedbio.crypto.keygen.record import Record
 from defedbio.crypto.merkle import keccak256
-from defedbio.errors import BadTranscript
+from defedbio.errors import BadTranscript, InvalidInput
 from tests.agents.crypto.keygen.runs import Ran
 
 LIAR, OTHER = 1, 0
@@ -229,18 +229,34 @@ def test_an_unusable_transport_key_names_its_holder(small: Ran) -> None:
 
 def test_verdicts_on_silence_and_false_complaints(small: Ran) -> None:
     """D4."""
-    assert small.blame([*small.posts[:3], [small.posts[3][0], None]]).positions == (1,)
-    assert small.blame([[*small.posts[0][:2], None]]).positions == (2,)
+    assert small.blame([*small.posts[:3], [small.posts[3][0], None]], timed_out=True).positions == (1,)
+    assert small.blame([[*small.posts[0][:2], None]], timed_out=True).positions == (2,)
     assert small.blame(small.posts).positions == ()
     verdict = small.blame(small.posts, complainer=2)
     assert verdict.positions == (2,)
     assert "share is right" in verdict.reason
     posted = [[keccak256(post) for post in small.posts[0]]]
-    assert blame(small.terms, posted, small.posts[0][2:], {0: small.seeds[0]}).positions == (1,)
-    assert blame(small.terms, posted, small.posts[0][2:], {0: bytes(32), 1: small.seeds[1]}).positions == (0,)
+    for other, named in (({0: small.seeds[0]}, 1), ({0: bytes(32), 1: small.seeds[1]}, 0), ({0: small.seeds[0], 1: b""}, 1)):
+        assert blame(small.terms, posted, small.posts[0][2:], other, timed_out=False).positions == (named,)
+
+
+def test_who_had_nothing_to_post_when_a_word_ended_the_ceremony_is_not_silent(small: Ran) -> None:
+    """D4: a blob of step 2 is kept back, and whoever misses it says so instead of posting in step 3, where others have posted."""
+    rest = [None, small.posts[3][1]]
+    assert small.blame([*small.posts[:3], rest]).positions == ()
+    assert small.blame([*small.posts[:3], rest], complainer=2).positions == (2,)
+    assert small.blame([*small.posts[:3], [None, small.posts[2][1]]]).positions == (1,)
+    assert small.blame([[None, *small.posts[0][1:]]]).positions == ()
+
+
+def test_messages_of_bystanders_must_be_what_they_posted(small: Ran) -> None:
+    posted = [[keccak256(post) for post in step] for step in small.posts[:2]]
+    for wrong in ([], [small.posts[0][2] + b"\0"]):
+        with pytest.raises(InvalidInput, match="not what they posted"):
+            blame(small.terms, posted, wrong, dict(enumerate(small.seeds)), timed_out=False)
 
 
 def test_a_holder_that_does_not_contribute_is_named_for_what_it_posted(small: Ran) -> None:
     short = small.posts[0][2][:-1]
     posted = [[keccak256(post) for post in (*small.posts[0][:2], short)]]
-    assert blame(small.terms, posted, [short], dict(enumerate(small.seeds))).positions == (2,)
+    assert blame(small.terms, posted, [short], dict(enumerate(small.seeds)), timed_out=False).positions == (2,)
