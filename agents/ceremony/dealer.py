@@ -56,8 +56,9 @@ def confirm(connection: Connection, epoch: int, transport_private: bytes, path: 
 
     Raises:
         BadTranscript, BlobMismatch, InvalidKey: after the rejection is on the chain, unless this holder confirmed the share before.
-        InvalidInput: if this account holds no share of the epoch, the epoch has ended, or this home's transport key is not the published
-            one, so that whatever is dealt cannot be opened here.
+        InvalidInput: if this account holds no share of the epoch, the epoch has ended, this home's transport key is not the published one,
+            so that whatever is dealt cannot be opened here, or the key is said to have had no dealer: of such a key a holder confirms the
+            transcript that it made itself, and no transcript shows that nobody dealt it.
     """
     account = connection.client.address
     position = connection.keys.holder_index(epoch, account) - 1
