@@ -18,10 +18,11 @@ from defedbio.crypto.keygen.candidates import Candidate, answered, asked, base
 from defedbio.crypto.keygen.machine import recipient
 from defedbio.crypto.keygen.messages import Body, Kind
 from defedbio.crypto.keygen.product import SameLogarithm
-from defedbio.crypto.keygen.record import Record
+from defedbio.crypto.keygen.record import Record, dealt_hash, promise
 from defedbio.crypto.keygen.terms import SIGMA
 from defedbio.crypto.proofs import two_primes
 from defedbio.crypto.threshold import base_square, root_target
+from defedbio.crypto.transcript import hash_to_number
 from defedbio.errors import BadProof, BadTranscript
 from tests.agents.crypto.keygen.runs import Cheat, Ran, terms_of
 
@@ -51,6 +52,22 @@ def test_moduli_that_a_contributor_could_misuse_are_refused(small: Ran) -> None:
     ):
         with pytest.raises(BadTranscript, match=why):
             own_key.check_modulus(n, bits, roots)
+
+
+def test_a_modulus_of_which_all_answers_would_be_no_units_names_who_posted_it(small: Ran) -> None:
+    """D8: its hashed base has a factor in common with it, all roots exist, and an honest answer under it would be refused."""
+    p, a, b = 65537, (3 << 278) + 0xED23, (3 << 278) + 0x968B
+    n, order = p * a * b, (p - 1) * (a - 1) * (b - 1)
+    assert n.bit_length() == small.terms.own_bits
+    assert hash_to_number("defedbio/djn-base/1", n) % p == 0
+    roots = [pow(root_target(n, i), pow(n, -1, order), n) for i in range(8)]
+
+    def cheat(record: Record, body: Body, before: list[Body]) -> Body:
+        return with_numbers(body, modulus=[n], roots=roots)
+
+    _, _, fault = small.go_on(Kind.REQUESTS, {(Kind.REQUESTS, LIAR): cheat})
+    assert "its own hash shows" in fault.message
+    assert small.name(fault) == LIAR
 
 
 def test_a_modulus_that_is_a_copy_names_nobody_until_the_seeds_do(small: Ran) -> None:
@@ -268,6 +285,41 @@ def test_no_answer_of_a_proof_can_be_changed(proven, which: int, at: int, bit: i
         challenge ^= 1 << bit
     with pytest.raises(BadProof):
         bounded.verify(statement, BoundedProof(challenge, tuple(values), tuple(exponents)))
+
+
+def test_a_challenge_is_of_everything_that_is_shown_before_it(small: Ran, proven) -> None:
+    """D13, D16: whatever a challenge leaves out could be chosen after it."""
+    statement, proof = proven
+    encrypted, raised = bounded._commitments(statement, proof.numbers, proof.exponents)
+    changes = {"batch": 1, "index": 9, "n": statement.n + 2, "key": small.record.keys[OTHER], "position": OTHER}
+    changes |= {"terms": terms_of(448, 2, 3, 32, ceremony=8)}
+    changes |= {name: (getattr(statement, name)[0], 4) for name in ("requests", "powers")}
+    found = {bounded._challenge(replace(statement, **{name: value}), encrypted, raised) for name, value in changes.items()}
+    found |= {bounded._challenge(statement, those, raised) for those in (encrypted, [*encrypted[:-1], 4])}
+    found.add(bounded._challenge(statement, encrypted, [*raised[:-1], 4]))
+    assert len(found) == len(changes) + 3
+    equal = product.Statement(small.terms, LIAR, statement.n, 4, 16, 64)
+    changes = {"terms": terms_of(448, 2, 3, 32, ceremony=8), "position": OTHER, "n": statement.n + 2, "x": 9, "q": 9, "z": 9}
+    found = {product._challenge(replace(equal, **{name: value}), 4, 4) for name, value in changes.items()}
+    found |= {product._challenge(equal, *those) for those in ((4, 4), (9, 4), (4, 9))}
+    assert len(found) == len(changes) + 3
+    assert max(c.bit_length() for c in found) > 96
+    assert bounded.REPETITIONS == 192
+
+
+def test_a_promise_is_of_who_makes_it_and_of_all_that_will_be_shown(small: Ran) -> None:
+    """D16, D18: nobody can promise what another has promised."""
+    terms, n, other = small.terms, small.record.survivor.n, terms_of(448, 2, 3, 32, ceremony=8)
+    first = promise(terms, LIAR, n, (4, 9))
+    shown = [promise(other, LIAR, n, (4, 9)), promise(terms, OTHER, n, (4, 9)), promise(terms, LIAR, n + 2, (4, 9))]
+    shown += [promise(terms, LIAR, n, those) for those in ((9, 9), (4, 4))]
+    assert len({first, *shown}) == 6
+    body = small.secrets[LIAR]._dealing(small.before(Kind.DEALING))
+    places = [(terms, LIAR, n), (other, LIAR, n), (terms, OTHER, n), (terms, LIAR, n + 2)]
+    dealt = [dealt_hash(*place, body) for place in places]
+    dealt += [dealt_hash(terms, LIAR, n, with_numbers(body, **{name: [1, *values[1:]]})) for name, values in body.numbers.items()]
+    dealt.append(dealt_hash(terms, LIAR, n, Body(body.numbers, {"boxes": body.strings["boxes"][::-1]})))
+    assert len(set(dealt)) == len(dealt) == 8
 
 
 def test_a_proof_of_equal_logarithms_is_bound_to_all_that_it_says(small: Ran) -> None:

@@ -131,12 +131,13 @@ def test_no_secret_is_in_the_transcript_or_in_what_is_printed(small: Ran) -> Non
     assert str(q) not in printed
 
 
-def test_a_killed_process_makes_the_same_messages_again(small: Ran) -> None:
-    """D3: of seed and posts alone, by a process that has seen nothing before."""
-    for step in range(len(small.posts)):
-        position = step % small.terms.threshold
-        again = Contributor(small.terms, position, small.seeds[position])
-        assert again.message(small.posts[:step]) == small.posts[step][position]
+def test_a_killed_process_makes_the_same_messages_again(small: Ran, later: Ran) -> None:
+    """D3: of seed and posts alone, by a process that has seen nothing before; also after a batch without a survivor."""
+    for ran in (small, later):
+        for step in range(len(ran.posts)):
+            position = step % ran.terms.threshold
+            again = Contributor(ran.terms, position, ran.seeds[position])
+            assert again.message(ran.posts[:step]) == ran.posts[step][position]
 
 
 def test_messages_are_the_same_without_the_kernel(small: Ran, monkeypatch: pytest.MonkeyPatch) -> None:

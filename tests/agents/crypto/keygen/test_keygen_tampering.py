@@ -39,6 +39,11 @@ def zero(record: Record, value: int) -> int:
     return 0
 
 
+def modulus_and_one(record: Record, value: int) -> int:
+    """1 modulo n, written otherwise."""
+    return record.survivor.n + 1
+
+
 def changed(name: str, at: int, how: Change, record: Record, body: Body, before: list[Body]) -> Body:
     found = dict(body.numbers)
     found[name] = [how(record, value) if i == at else value for i, value in enumerate(found[name])]
@@ -69,6 +74,7 @@ NAMED = [
     of_numbers(Kind.REQUESTS, "requests", zero, "no unit"),
     of_numbers(Kind.ANSWERS, TO, zero, "no unit"),
     of_numbers(Kind.TRIALS, "factors", zero, "no number modulo its candidate"),
+    of_numbers(Kind.TRIALS, "factors", lambda record, x: record.batch.products[record.batch.alive[0]], "no number modulo its candidate"),
     of_strings(Kind.OPENING, "nodes", "other seeds than it committed to"),
     of_strings(Kind.OPENING, "kept", "other seeds than it committed to"),
     of_numbers(Kind.OPENING, "powers", zero, "no element of the group"),
@@ -98,6 +104,7 @@ DEALT_NAMED = [
     of_numbers(Kind.DEALING, "answers", add_one, "answer about the factors"),
     of_numbers(Kind.DEALING, "answers", add_one, "answer about the factors", at=1),
     of_numbers(Kind.DEALING, "commitments", zero, "no unit modulo n", at=1),
+    of_numbers(Kind.DEALING, "commitments", modulus_and_one, "no unit modulo n", at=1),
     of_numbers(Kind.DEALING, "roots", zero, "no unit modulo n"),
 ]
 BY_SEEDS = [
@@ -128,6 +135,26 @@ def test_what_is_dealt_wrong_as_promised_names_who_dealt_it(small: Ran, kind: Ki
     _, _, fault = small.go_on(Kind.PROMISE, small.cheat_in_dealing(LIAR, cheat))
     assert why in fault.message
     assert small.name(fault) == LIAR
+
+
+def test_a_commitment_with_a_factor_of_n_names_who_dealt_it(small: Ran) -> None:
+    p = sum(secret.candidates(0)[1][small.record.survivor.index].p for secret in small.secrets[:2])
+    cheat = partial(changed, "commitments", 1, lambda record, value: p)
+    _, _, fault = small.go_on(Kind.PROMISE, small.cheat_in_dealing(LIAR, cheat))
+    assert "no unit modulo n" in fault.message
+    assert small.name(fault) == LIAR
+
+
+def test_an_opened_product_that_is_no_unit_is_told_by_the_seeds(small: Ran) -> None:
+    """D17: who speaks last makes it 0."""
+
+    def cheat(record: Record, body: Body, before: list[Body]) -> Body:
+        return changed("share", 0, lambda record, x: -before[OTHER].numbers["share"][0] % record.survivor.n, record, body, before)
+
+    _, posts, fault = small.go_on(Kind.PRODUCT, {(Kind.PRODUCT, LIAR): cheat})
+    assert "no unit modulo n" in fault.message
+    assert not fault.peer
+    assert small.blame(posts).positions == (LIAR,)
 
 
 @pytest.mark.parametrize(("kind", "cheat", "why"), BY_SEEDS)
