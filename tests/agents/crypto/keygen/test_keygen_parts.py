@@ -7,21 +7,25 @@ from dataclasses import replace
 from itertools import combinations
 from math import prod
 
+import gmpy2
 import phe
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from defedbio.crypto import kernel, share_sizes
-from defedbio.crypto.keygen import exponent, own_key, seeds
-from defedbio.crypto.keygen.candidates import Candidate, answered, candidates, rank, requests
+from defedbio.crypto import kernel, sealing, share_sizes
+from defedbio.crypto.keygen import boxes, dealing, exponent, own_key, seeds
+from defedbio.crypto.keygen.candidates import Candidate, alive, answered, candidates, rank, requests
+from defedbio.crypto.keygen.messages import HEADER_BYTES, Header, Kind, decode, layout, size
 from defedbio.crypto.keygen.own_key import OwnKey
 from defedbio.crypto.keygen.sieve import Sieve
 from defedbio.crypto.keygen.terms import Terms
+from defedbio.crypto.paillier import PublicKey
 from defedbio.crypto.proofs import factors
 from defedbio.crypto.proofs import share as share_proof
+from defedbio.crypto.threshold import base_square, root_target
 from defedbio.domain import MAX_HOLDERS
-from defedbio.errors import InvalidInput
+from defedbio.errors import BadTranscript, InvalidInput, InvalidKey, MalformedBlob
 from tests.agents.crypto.keygen.runs import terms_of
 
 TERMS = terms_of(448, 2, 3, 32)
@@ -88,9 +92,9 @@ def test_no_t_1_contributors_know_more_than_a_twelfth(bits: int) -> None:
 
 @settings(max_examples=60)
 @given(st.sampled_from([(448, 2), (464, 3), (2048, 3), (3072, 15)]), st.data())
-def test_summands_are_as_the_sieve_says(size: tuple[int, int], data: st.DataObject) -> None:
+def test_summands_are_as_the_sieve_says(sizes: tuple[int, int], data: st.DataObject) -> None:
     """D6."""
-    bits, t = size
+    bits, t = sizes
     sieve = Sieve.of(bits, t)
     chosen = st.sampled_from([bytes(sieve.number_bytes), b"\xff" * sieve.number_bytes])
     drawn = [data.draw(chosen | st.binary(min_size=sieve.number_bytes, max_size=sieve.number_bytes)) for _ in range(t)]
@@ -183,3 +187,90 @@ def test_shares_are_hidden_by_their_proofs_and_answers_about_factors_fit(bits: i
         assert share_sizes.quotient(bits, t) > t << (bits // 2 + 1 + 128)
     assert factors.group_of(bits).q > 1 << (bits + 344)
     assert factors.group_of(bits).p.bit_length() == {2048: 3072, 3072: 4096}[bits]
+
+
+BOUNDS = {
+    (Kind.REQUESTS, "modulus"): 1 << 576,
+    (Kind.SHARES, "shares"): 1 << 450,
+    (Kind.OPENING, "powers"): TERMS.group.p,
+    (Kind.OPENING, "number answers"): 1 << 224 + 128 + 1,
+    (Kind.OPENING, "exponent answers"): 1 << 288 + 128 + 1,
+    (Kind.PRODUCT, "factor"): TERMS.group.p,
+    (Kind.PRODUCT, "challenge"): 1 << 128,
+    (Kind.PRODUCT, "answer"): TERMS.group.q,
+    (Kind.EXPONENT, "revealed"): TERMS.group.p,
+    (Kind.DEALING, "answers"): 1 << 224 + 204 + 1,
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), BOUNDS, ids=lambda part: part.value if isinstance(part, Kind) else part)
+def test_a_number_of_a_message_is_below_its_bound(kind: Kind, name: str) -> None:
+    """D8, D10, D13, D16, D17, D19."""
+    those = layout(TERMS, kind, 1, 0, 0)
+    field = those[name]
+    assert field.below == BOUNDS[kind, name]
+    header, start = Header(TERMS.hash, 1, 1, bytes(32)), HEADER_BYTES
+    for other, before in those.items():
+        if other == name:
+            break
+        start += before.size * before.count
+    for value in (field.below - 1, field.below):
+        if value >= 1 << 8 * field.size:
+            continue
+        data = bytearray(header.to_bytes() + bytes(size(those) - HEADER_BYTES))
+        data[start : start + field.size] = value.to_bytes(field.size, "big")
+        if value < field.below:
+            assert decode(bytes(data), header, those).numbers[name][0] == value
+            continue
+        with pytest.raises(MalformedBlob, match=f"among the {name} in its message is out of range"):
+            decode(bytes(data), header, those)
+
+
+def test_only_a_promising_candidate_is_tried() -> None:
+    """D11."""
+    good = next(n for n in range((3 << 446) + 1, 1 << 448, 8) if gmpy2.is_prime(n))
+    smallest = next(x for x in range((1 << 18) - 1, 0, -2) if gmpy2.is_prime(x))
+    with_small = [(good // factor // 8 * 8 + pow(factor, -1, 8)) * factor for factor in (3, 4099, smallest)]
+    assert all(n % 8 == 1 and n.bit_length() == 448 for n in with_small)
+    others = [next(n for n in range(start, 1 << 449, 8) if gmpy2.is_prime(n)) for start in ((3 << 446) + 5, (3 << 445) + 1, (3 << 447) + 1)]
+    assert alive(TERMS, [0, *with_small, good, *others]) == [4]
+
+
+def test_a_box_opens_for_its_holder_in_its_ceremony_alone(own: OwnKey) -> None:
+    """D19: whatever a box is bound to."""
+    private = bytes(range(32))
+    to = boxes.Recipient(31337, TERMS.contract, 7, TERMS.holders[1], 1)
+    box = boxes.seal(5, 80, to, 0, sealing.transport_public(private), own.public, os.urandom)
+    assert boxes.unseal(box, to, 0, private, own.public) == 5
+    changes = {"chain_id": 1, "registry": TERMS.holders[0], "ceremony": 8, "address": TERMS.holders[0], "position": 0}
+    wrong = [(replace(to, **{name: value}), 0, own.public) for name, value in changes.items()]
+    for recipient, contributor, key in (*wrong, (to, 1, own.public), (to, 0, PublicKey(own.public.n + 2, TERMS.own_bits))):
+        with pytest.raises(InvalidKey):
+            boxes.unseal(box, recipient, contributor, private, key)
+
+
+def test_a_root_of_an_own_modulus_is_written_in_one_way(own: OwnKey) -> None:
+    n, roots = own.public.n, own.roots()
+    for wrong in ([roots[0] + n, *roots[1:]], [roots[0] - n, *roots[1:]]):
+        with pytest.raises(BadTranscript, match="a root of its own modulus is none"):
+            own_key.check_modulus(n, TERMS.own_bits, wrong)
+
+
+@pytest.mark.parametrize("kappa", [0, 1, 2])
+def test_a_carry_is_found_and_added(kappa: int) -> None:
+    """D20: shares of d that lack κ Q, whatever κ below t is."""
+    terms = terms_of(448, 3, 4, 32)
+    p, q = (next(x for x in range(start, 1 << 224, 8) if gmpy2.is_prime(x)) for start in ((7 << 221) + 3, (15 << 220) + 3))
+    n, d = p * q, pow(p * q, -1, (p - 1) * (q - 1))
+    parts = [d // 2, d // 3, d - d // 2 - d // 3 - kappa * terms.quotient]
+    dealt = [dealing.deal(terms, n, part, os.urandom) for part in parts]
+    posted = [those.commitments for those in dealt]
+    assert dealing.carry(terms, n, posted) == kappa
+    commitments = dealing.joined_commitments(terms, n, posted, kappa)
+    assert pow(commitments[0], n, n) == pow(base_square(n), 24, n)
+    roots = dealing.joined_roots(terms, n, [those.roots for those in dealt], kappa)
+    assert [pow(root, n, n) for root in roots] == [root_target(n, index) for index in range(8)]
+    wrong = [those.commitments for those in (*dealt[:2], dealing.deal(terms, n, parts[2] + 3 * terms.quotient, os.urandom))]
+    if kappa == 0:
+        with pytest.raises(BadTranscript, match="not add up to the inverse"):
+            dealing.carry(terms, n, wrong)
