@@ -234,6 +234,32 @@ def test_the_same_seed_hides_other_answers_with_other_masks(small: Ran) -> None:
     assert len(masks) == 4
 
 
+@pytest.mark.parametrize(
+    ("kind", "fresh"),
+    [
+        (Kind.REQUESTS, []),
+        (Kind.ANSWERS, ["to 0"]),
+        (Kind.OPENING, ["challenge", "number answers", "exponent answers", "to 0"]),
+        (Kind.PRODUCT, ["challenge", "answer", "promise"]),
+        (Kind.EXPONENT, ["to 0"]),
+        (Kind.PROMISE, ["promise"]),
+    ],
+)
+def test_after_other_posts_nothing_is_hidden_or_proven_with_the_same_randomness(small: Ran, kind: Kind, fresh: list[str]) -> None:
+    """D3: two answers to different challenges under one mask would give away what it hides."""
+    record = small.before(kind)
+    record.contexts[-1] = b"\x01" * 32
+    bodies = [small.secrets[LIAR].body(those) for those in (small.before(kind), record)]
+    found = [{**body.numbers, **body.strings} for body in bodies]
+    for name in fresh:
+        assert not set(found[0][name]) & set(found[1][name])
+    rest = set(found[0]) - {*fresh, "commitment", "requests"}
+    assert all(found[0][name] == found[1][name] for name in rest)
+    assert (found[0].get("commitment") == found[1].get("commitment")) == (kind is not Kind.REQUESTS)
+    if kind is Kind.OPENING:
+        assert small.secrets[LIAR]._rho(small.before(kind)) != small.secrets[LIAR]._rho(record)
+
+
 def statement_of(ran: Ran) -> bounded.Statement:
     record = ran.record
     survivor = record.survivor
