@@ -60,6 +60,7 @@ class Contributor:
             raise InvalidInput(f"the seed of a ceremony has {seeds.SEED_BYTES} bytes")
         self._progress = Progress(terms)
         self._secrets = Secrets(terms, position, seed, arithmetic)
+        self._answered: list[bytes] = []
 
     @property
     def transport_private(self) -> bytes:
@@ -69,11 +70,19 @@ class Contributor:
     def message(self, posts: Posts) -> bytes:
         """The message of the step after these posts.
 
+        Where it has answered a post it answers no other (D3): what is promised in R2 hides p_i from one challenge, not from two. Whoever
+        starts it anew for the same ceremony sees to that by a journal.
+
         Raises:
             BadTranscript: when a post is wrong, naming in `peer` who made it, where that is to be seen without the seeds.
-            InvalidInput: when this holder has nothing to post in this step.
+            InvalidInput: when this holder has nothing to post in this step, or has answered others of these posts.
         """
-        return self._secrets.message(self._progress.after(posts))
+        record = self._progress.after(posts)
+        if any(now != before for now, before in zip(record.contexts, self._answered, strict=False)):
+            raise InvalidInput("other posts than this holder has answered: it posts nothing more in this ceremony")
+        message = self._secrets.message(record)
+        self._answered = max(self._answered, record.contexts[:], key=len)
+        return message
 
 
 class Secrets:

@@ -15,7 +15,7 @@ from defedbio.crypto import numbers
 from defedbio.crypto.keygen import bounded, boxes, outcome, own_key, product, seeds
 from defedbio.crypto.keygen.bounded import BoundedProof
 from defedbio.crypto.keygen.candidates import Candidate, answered, asked, base
-from defedbio.crypto.keygen.machine import recipient
+from defedbio.crypto.keygen.machine import Contributor, recipient
 from defedbio.crypto.keygen.messages import Body, Kind
 from defedbio.crypto.keygen.product import SameLogarithm
 from defedbio.crypto.keygen.record import Record, dealt_hash, promise
@@ -23,7 +23,7 @@ from defedbio.crypto.keygen.terms import SIGMA
 from defedbio.crypto.proofs import two_primes
 from defedbio.crypto.threshold import base_square, root_target
 from defedbio.crypto.transcript import hash_to_number
-from defedbio.errors import BadProof, BadTranscript
+from defedbio.errors import BadProof, BadTranscript, InvalidInput
 from tests.agents.crypto.keygen.runs import Cheat, Ran, terms_of
 
 LIAR, OTHER = 1, 0
@@ -232,6 +232,39 @@ def test_the_same_seed_hides_other_answers_with_other_masks(small: Ran) -> None:
     contexts = [bytes(32), b"\x01" * 32]
     masks = {seeds.drawn(leaf, small.terms.hash, f"answer {other}", context, 64) for other in (0, 1) for context in contexts}
     assert len(masks) == 4
+
+
+def test_two_answers_about_the_factors_would_give_them_away(small: Ran) -> None:
+    """D3, D16: why a contributor answers no other posts in the place of some that it has answered. After another promise of the liar in R2
+    the honest one's masks are those of before, which it had promised, and the challenge is another."""
+    p = small.terms.group.p
+    answered = []
+
+    def other(record: Record, liar: int) -> tuple[int, int]:
+        first, second = small.secrets[liar]._revealed(record)
+        return first * 4 % p, second
+
+    def promised(record: Record, body: Body, before: list[Body]) -> Body:
+        return Body(body.numbers, {"promise": [promise(small.terms, LIAR, record.survivor.n, other(record, LIAR))]})
+
+    def revealed(record: Record, body: Body, before: list[Body]) -> Body:
+        return with_numbers(body, revealed=list(other(record, LIAR)))
+
+    def seen(record: Record, body: Body, before: list[Body]) -> Body:
+        answered.append((record.survivor.challenge, body.numbers["answers"][0]))
+        return body
+
+    fork: dict[tuple[Kind, int], Cheat] = {(Kind.PRODUCT, LIAR): promised, (Kind.EXPONENT, LIAR): revealed}
+    for cheats in ({}, fork):
+        posts = small.go_on(Kind.PRODUCT, {**cheats, (Kind.DEALING, OTHER): seen})[1]
+    (c, z), (d, w) = answered
+    assert (z - w) % (c - d) == 0
+    assert (z - w) // (c - d) == small.secrets[OTHER].candidates(0)[1][small.record.survivor.index].p
+    contributor = Contributor(small.terms, OTHER, small.seeds[OTHER])
+    step = small.step(Kind.DEALING)
+    assert contributor.message(small.posts[:step]) == small.posts[step][OTHER]
+    with pytest.raises(InvalidInput, match="nothing more"):
+        contributor.message(posts[:step])
 
 
 @pytest.mark.parametrize(

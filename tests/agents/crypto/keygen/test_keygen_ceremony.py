@@ -12,7 +12,7 @@ import pytest
 from defedbio.crypto import kernel, numbers, paillier, threshold
 from defedbio.crypto.ceremony import CeremonyTranscript, open_share
 from defedbio.crypto.keygen import outcome
-from defedbio.crypto.keygen.machine import Contributor, Secrets
+from defedbio.crypto.keygen.machine import Contributor, Progress, Secrets
 from defedbio.crypto.keygen.messages import Kind, posts_hash
 from defedbio.crypto.proofs import share as share_proof
 from defedbio.crypto.roots import update_root
@@ -147,17 +147,34 @@ def test_messages_are_the_same_without_the_kernel(small: Ran, monkeypatch: pytes
         assert fresh.message(small.records[small.step(kind)]) == small.posts[small.step(kind)][1]
 
 
-def test_one_process_follows_the_posts_and_their_replacement(small: Ran, later: Ran) -> None:
-    """D2, D3: other posts than it has seen make another message, and those it has seen the same again."""
+def test_one_process_follows_the_posts_and_answers_no_others_in_their_place(small: Ran) -> None:
+    """D3; what it has said it says again."""
     contributor = Contributor(small.terms, 0, small.seeds[0])
     first = contributor.message(small.posts[:1])
     assert first == small.posts[1][0]
     assert contributor.message(small.posts[:2]) == small.posts[2][0]
     others = [[*small.posts[0][:2], Contributor(small.terms, 2, bytes(32)).message([])]]
-    other = contributor.message(others)
+    for _ in range(2):
+        with pytest.raises(InvalidInput, match="nothing more"):
+            contributor.message(others)
+    assert contributor.message(small.posts[:1]) == first
+    assert contributor.message(small.posts[:3]) == small.posts[3][0]
+
+
+def test_other_posts_are_answered_by_other_numbers(small: Ran) -> None:
+    """D3: of one seed, by a process that has not seen the first."""
+    others = [[*small.posts[0][:2], Contributor(small.terms, 2, bytes(32)).message([])]]
+    other, first = Contributor(small.terms, 0, small.seeds[0]).message(others), small.posts[1][0]
     size = small.terms.cipher_width
     assert not {other[-i * size :][:size] for i in range(1, 5)} & {first[-i * size :][:size] for i in range(1, 5)}
-    assert contributor.message(small.posts[:1]) == first
+
+
+def test_a_record_follows_the_posts_and_their_replacement(small: Ran) -> None:
+    progress = Progress(small.terms)
+    others = [[*small.posts[0][:2], Contributor(small.terms, 2, bytes(32)).message([])]]
+    for posts in (small.posts[:1], small.posts[:3], others, small.posts[:2], small.posts[:1]):
+        record = progress.after(posts)
+        assert record.contexts[1:] == [posts_hash(step) for step in posts]
 
 
 def test_a_fault_is_raised_again_and_forgotten_with_the_post_that_made_it(small: Ran) -> None:
