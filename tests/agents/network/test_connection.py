@@ -13,7 +13,8 @@ import pytest
 from defedbio.ceremony import dealer
 from defedbio.chain.values import KeyEpoch
 from defedbio.crypto import sealing
-from defedbio.crypto.ceremony import CeremonyTranscript, Holder, publish
+from defedbio.crypto.ceremony import CeremonyTranscript, Holder, open_share, publish
+from defedbio.crypto.keygen import boxes
 from defedbio.domain import BitSet, CeremonyKind, KeyEpochStatus
 from defedbio.errors import BadTranscript, InvalidInput
 from defedbio.network.connection import transcript_of
@@ -55,8 +56,27 @@ def test_a_dealt_key_does_not_pass_for_one_without_a_dealer(transcript: Ceremony
     assert found.value.peer == epoch.proposer
 
 
+def test_a_dealer_can_write_a_transcript_that_names_no_dealer(epoch: KeyEpoch) -> None:
+    """With powers of Δ of what it dealt: so the check of a transcript does not show its kind, and a holder's share does not either."""
+    key, shares = dealt()
+    delta, private = key.delta, [bytes((i + 1,)) * 32 for i in range(key.holders)]
+    commitments, verification = ([pow(x, delta, key.n) for x in values] for values in (key.commitments, key.verification_keys))
+    other = replace(key, commitments=tuple(commitments), verification_keys=tuple(verification), distributed=True)
+    holders = tuple(Holder(address, sealing.transport_public(own)) for address, own in zip(epoch.holders, private, strict=True))
+    size = boxes.value_bytes(key.public_key.bits, key.threshold, key.holders)
+    sealed = []
+    for position, share in enumerate(shares):
+        to = boxes.Recipient(NETWORK.chain_id, REGISTRY, 7, epoch.holders[position], position)
+        values = [delta * share.value, *[0] * (key.threshold - 1)]
+        own = holders[position].transport_key
+        sealed.append(b"".join([boxes.seal(value, size, to, i, own, key.public_key, os.urandom) for i, value in enumerate(values)]))
+    made = CeremonyTranscript(NETWORK.chain_id, REGISTRY, holders, other, tuple(sealed), 7)
+    said = replace(epoch, kind=CeremonyKind.DISTRIBUTED, transcript_hash=made.hash)
+    assert transcript_of(made.to_bytes(), said, NETWORK) == made
+    assert open_share(made, 1, private[1]).value == delta * shares[1].value
+
+
 def test_a_holder_confirms_no_key_as_one_without_a_dealer_that_it_has_not_made(epoch: KeyEpoch, tmp_path: Path) -> None:
-    """A dealer can write a transcript of either kind: none shows that nobody knows the factors."""
     keys = SimpleNamespace(holder_index=lambda epoch, account: 1, epoch_of=lambda number: replace(epoch, kind=CeremonyKind.DISTRIBUTED))
     connection: Any = SimpleNamespace(client=SimpleNamespace(address=epoch.holders[0]), keys=keys)
     with pytest.raises(InvalidInput, match="took part in its ceremony"):
