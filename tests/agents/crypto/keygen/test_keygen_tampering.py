@@ -18,6 +18,7 @@ from defedbio.errors import BadTranscript, InvalidInput
 from tests.agents.crypto.keygen.runs import Ran
 
 LIAR, OTHER = 1, 0
+TO = "to the other"  # the field of a contributor's answers to the only other one
 Change = Callable[[Record, int], int]
 
 
@@ -46,6 +47,8 @@ def modulus_and_one(record: Record, value: int) -> int:
 
 def changed(name: str, at: int, how: Change, record: Record, body: Body, before: list[Body]) -> Body:
     found = dict(body.numbers)
+    if name == TO:
+        (name,) = (field for field in found if field.startswith("to "))
     found[name] = [how(record, value) if i == at else value for i, value in enumerate(found[name])]
     return Body(found, body.strings)
 
@@ -65,7 +68,6 @@ def of_strings(kind: Kind, name: str, why: str) -> object:
     return pytest.param(kind, partial(swapped, name), why, id=f"{kind.value} {name}")
 
 
-TO = f"to {OTHER}"
 NAMED = [
     of_numbers(Kind.REQUESTS, "modulus", zero, "own modulus is not an odd number"),
     of_numbers(Kind.REQUESTS, "modulus", lambda record, n: n + 2, "own modulus"),
@@ -108,8 +110,6 @@ DEALT_NAMED = [
     of_numbers(Kind.DEALING, "roots", zero, "no unit modulo n"),
 ]
 BY_SEEDS = [
-    of_numbers(Kind.REQUESTS, "requests", add_one, "not what its leaves give"),
-    of_numbers(Kind.REQUESTS, "requests", add_one, "not what its leaves give", at=61),
     of_numbers(Kind.ANSWERS, TO, add_one, "not what its leaves give"),
     of_numbers(Kind.SHARES, "shares", add_one, "not what its leaves give"),
     of_numbers(Kind.OPENING, "square roots", times_four, "square root 0"),
@@ -123,18 +123,20 @@ DEALT_BY_SEEDS = [
 ]
 
 
+@pytest.mark.parametrize("liar", [0, 1])
 @pytest.mark.parametrize(("kind", "cheat", "why"), NAMED)
-def test_a_changed_field_names_who_posted_it(small: Ran, kind: Kind, cheat, why: str) -> None:
-    _, _, fault = small.go_on(kind, {(kind, LIAR): cheat})
+def test_a_changed_field_names_who_posted_it(small: Ran, kind: Kind, cheat, why: str, liar: int) -> None:
+    _, _, fault = small.go_on(kind, {(kind, liar): cheat})
     assert why in fault.message
-    assert small.name(fault) == LIAR
+    assert small.name(fault) == liar
 
 
+@pytest.mark.parametrize("liar", [0, 1])
 @pytest.mark.parametrize(("kind", "cheat", "why"), DEALT_NAMED)
-def test_what_is_dealt_wrong_as_promised_names_who_dealt_it(small: Ran, kind: Kind, cheat, why: str) -> None:
-    _, _, fault = small.go_on(Kind.PROMISE, small.cheat_in_dealing(LIAR, cheat))
+def test_what_is_dealt_wrong_as_promised_names_who_dealt_it(small: Ran, kind: Kind, cheat, why: str, liar: int) -> None:
+    _, _, fault = small.go_on(Kind.PROMISE, small.cheat_in_dealing(liar, cheat))
     assert why in fault.message
-    assert small.name(fault) == LIAR
+    assert small.name(fault) == liar
 
 
 def test_a_commitment_with_a_factor_of_n_names_who_dealt_it(small: Ran) -> None:
@@ -157,22 +159,33 @@ def test_an_opened_product_that_is_no_unit_is_told_by_the_seeds(small: Ran) -> N
     assert small.blame(posts).positions == (LIAR,)
 
 
+@pytest.mark.parametrize("liar", [0, 1])
 @pytest.mark.parametrize(("kind", "cheat", "why"), BY_SEEDS)
-def test_where_posts_cannot_tell_the_seeds_do(small: Ran, kind: Kind, cheat, why: str) -> None:
-    _, posts, fault = small.go_on(kind, {(kind, LIAR): cheat})
+def test_where_posts_cannot_tell_the_seeds_do(small: Ran, kind: Kind, cheat, why: str, liar: int) -> None:
+    _, posts, fault = small.go_on(kind, {(kind, liar): cheat})
     assert why in fault.message
     assert not fault.peer
     verdict = small.blame(posts)
-    assert verdict.positions == (LIAR,)
+    assert verdict.positions == (liar,)
     assert f"step {small.step(kind)}" in verdict.reason
 
 
+@pytest.mark.parametrize(("liar", "at"), [(0, 2), (0, 63), (1, 0), (1, 61)])
+def test_a_request_that_is_answered_is_what_its_leaf_gives(small: Ran, liar: int, at: int) -> None:
+    """D12; of two contributors one asks for every second candidate, and of an opened one the other's request was of no use."""
+    _, posts, fault = small.go_on(Kind.REQUESTS, {(Kind.REQUESTS, liar): partial(changed, "requests", at, add_one)})
+    assert "not what its leaves give" in fault.message
+    assert not fault.peer
+    assert small.blame(posts).positions == (liar,)
+
+
+@pytest.mark.parametrize("liar", [0, 1])
 @pytest.mark.parametrize(("kind", "cheat", "why"), DEALT_BY_SEEDS)
-def test_what_is_dealt_wrong_as_promised_is_told_by_the_seeds(small: Ran, kind: Kind, cheat, why: str) -> None:
-    _, posts, fault = small.go_on(Kind.PROMISE, small.cheat_in_dealing(LIAR, cheat))
+def test_what_is_dealt_wrong_as_promised_is_told_by_the_seeds(small: Ran, kind: Kind, cheat, why: str, liar: int) -> None:
+    _, posts, fault = small.go_on(Kind.PROMISE, small.cheat_in_dealing(liar, cheat))
     assert why in fault.message
     assert not fault.peer
-    assert small.blame(posts).positions == (LIAR,)
+    assert small.blame(posts).positions == (liar,)
 
 
 @pytest.mark.parametrize("cheat", [partial(swapped, "boxes"), partial(changed, "commitments", 1, times_four)], ids=["boxes", "commitment"])
