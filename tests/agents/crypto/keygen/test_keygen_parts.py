@@ -20,7 +20,6 @@ from defedbio.crypto.keygen.messages import HEADER_BYTES, Header, Kind, decode, 
 from defedbio.crypto.keygen.own_key import OwnKey
 from defedbio.crypto.keygen.sieve import Sieve
 from defedbio.crypto.keygen.terms import Terms
-from defedbio.crypto.paillier import PublicKey
 from defedbio.crypto.proofs import factors
 from defedbio.crypto.proofs import share as share_proof
 from defedbio.crypto.threshold import base_square, root_target
@@ -244,7 +243,7 @@ def test_a_box_opens_for_its_holder_in_its_ceremony_alone(own: OwnKey) -> None:
     assert boxes.unseal(box, to, 0, private, own.public) == 5
     changes = {"chain_id": 1, "registry": TERMS.holders[0], "ceremony": 8, "address": TERMS.holders[0], "position": 0}
     wrong = [(replace(to, **{name: value}), 0, own.public) for name, value in changes.items()]
-    for recipient, contributor, key in (*wrong, (to, 1, own.public), (to, 0, PublicKey(own.public.n + 2, TERMS.own_bits))):
+    for recipient, contributor, key in (*wrong, (to, 1, own.public), (to, 0, OwnKey(TERMS.own_bits, os.urandom).public)):
         with pytest.raises(InvalidKey):
             boxes.unseal(box, recipient, contributor, private, key)
 
