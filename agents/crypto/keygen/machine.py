@@ -38,7 +38,7 @@ class Progress:
         for step in given[self._taken :]:
             try:
                 self._record.take(step)
-            except Exception:
+            except BaseException:  # what was interrupted has taken half of a step
                 self._record, self._taken, self._posts = Record(self._terms), 0, []
                 raise
             self._posts.append(step)

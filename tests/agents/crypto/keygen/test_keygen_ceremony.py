@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from math import prod
@@ -11,9 +12,10 @@ import pytest
 
 from defedbio.crypto import kernel, numbers, paillier, threshold
 from defedbio.crypto.ceremony import CeremonyTranscript, open_share
-from defedbio.crypto.keygen import outcome
+from defedbio.crypto.keygen import outcome, own_key
 from defedbio.crypto.keygen.machine import Contributor, Progress, Secrets
 from defedbio.crypto.keygen.messages import Kind, posts_hash
+from defedbio.crypto.paillier import PublicKey
 from defedbio.crypto.proofs import share as share_proof
 from defedbio.crypto.roots import update_root
 from defedbio.crypto.threshold import KeyShare
@@ -189,6 +191,22 @@ def test_a_fault_is_raised_again_and_forgotten_with_the_post_that_made_it(small:
 def test_the_bytes_of_a_ceremony_are_pinned(small: Ran) -> None:
     """Seeds of one version are recomputed by another, so whatever changes a byte changes the version in the terms (D1)."""
     assert posts_hash([posts_hash(step) for step in small.posts]).hex() == PINNED
+
+
+def test_a_step_that_was_interrupted_is_taken_from_its_start(small: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of it is known already: each own modulus would have a factor in common with itself."""
+    progress, check = Progress(small.terms), own_key.check_modulus
+
+    def interrupted(n: int, bits: int, roots: Sequence[int]) -> PublicKey:
+        if n == small.record.keys[1].n:
+            raise KeyboardInterrupt
+        return check(n, bits, roots)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(own_key, "check_modulus", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            progress.after(small.posts[:1])
+    assert progress.after(small.posts[:1]).keys == small.record.keys
 
 
 def test_a_batch_without_a_survivor_is_opened_and_the_next_begins(later: Ran) -> None:
