@@ -229,7 +229,10 @@ def test_only_a_promising_candidate_is_tried() -> None:
     """D11."""
     good = next(n for n in range((3 << 446) + 1, 1 << 448, 8) if gmpy2.is_prime(n))
     smallest = next(x for x in range((1 << 18) - 1, 0, -2) if gmpy2.is_prime(x))
-    with_small = [(good // factor // 8 * 8 + pow(factor, -1, 8)) * factor for factor in (3, 4099, smallest)]
+    with_small = []
+    for factor in (3, 4099, smallest):
+        start = good // factor // 8 * 8 + pow(factor, -1, 8)
+        with_small.append(factor * next(n for n in range(start, start + 80_000, 8) if gmpy2.is_prime(n)))
     assert all(n % 8 == 1 and n.bit_length() == 448 for n in with_small)
     others = [next(n for n in range(start, 1 << 449, 8) if gmpy2.is_prime(n)) for start in ((3 << 446) + 5, (3 << 445) + 1, (3 << 447) + 1)]
     assert alive(TERMS, [0, *with_small, good, *others]) == [4]

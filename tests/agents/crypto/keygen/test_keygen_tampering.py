@@ -286,7 +286,8 @@ def test_who_had_nothing_to_post_when_a_word_ended_the_ceremony_is_not_silent(sm
     assert small.blame([*small.posts[:3], rest]).positions == ()
     assert small.blame([*small.posts[:3], rest], complainer=2).positions == (2,)
     assert small.blame([*small.posts[:3], [None, small.posts[2][1]]]).positions == (1,)
-    assert small.blame([[None, *small.posts[0][1:]]]).positions == ()
+    for first in ([None, *small.posts[0][1:]], [*small.posts[0][:2], None]):
+        assert small.blame([first]).positions == ()
 
 
 def test_messages_of_bystanders_must_be_what_they_posted(small: Ran) -> None:
