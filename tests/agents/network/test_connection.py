@@ -79,5 +79,5 @@ def test_a_dealer_can_write_a_transcript_that_names_no_dealer(epoch: KeyEpoch) -
 def test_a_holder_confirms_no_key_as_one_without_a_dealer_that_it_has_not_made(epoch: KeyEpoch, tmp_path: Path) -> None:
     keys = SimpleNamespace(holder_index=lambda epoch, account: 1, epoch_of=lambda number: replace(epoch, kind=CeremonyKind.DISTRIBUTED))
     connection: Any = SimpleNamespace(client=SimpleNamespace(address=epoch.holders[0]), keys=keys)
-    with pytest.raises(InvalidInput, match="took part in its ceremony"):
+    with pytest.raises(InvalidInput, match="each confirms in the ceremony"):
         dealer.confirm(connection, 1, bytes(32), tmp_path / "share", "a password")
