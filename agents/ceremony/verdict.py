@@ -59,7 +59,7 @@ def verdict(view: CeremonyView, terms: Terms, make: MakeMachine, first: Mapping[
 
 
 def _of_the_end(view: CeremonyView, machine: Machine, done: list[list[bytes]]) -> Verdict:
-    """Where every message is what its seed gives: a wrong proposal, else a right share that was said to be wrong."""
+    """Where every message is what its seed gives: a wrong proposal, else what was right and was said to be wrong."""
     if view.epoch is not None:
         proposer = (view.holders.index(view.epoch.proposer),)
         if machine.awaited(done).sizes:
@@ -67,6 +67,6 @@ def _of_the_end(view: CeremonyView, machine: Machine, done: list[list[bytes]]) -
         if machine.transcript(done).hash != view.epoch.transcript_hash:
             return Verdict(proposer, "it proposed another transcript than the messages come to")
     for holder, reason in view.complaints:
-        if reason.startswith(SHARE):
-            return Verdict((view.holders.index(holder),), "its share is right: every message is what its seed gives")
+        if not reason.startswith(WITHHELD):
+            return Verdict((view.holders.index(holder),), "it said that something is wrong, and every message is what its seed gives")
     return Verdict((), "every message is what its seed gives")

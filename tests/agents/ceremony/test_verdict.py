@@ -52,11 +52,9 @@ def test_the_right_hash_with_the_cid_of_something_else_names_its_poster(made: Ma
 
 
 @pytest.mark.parametrize(
-    ("reason", "positions"), [("share: it does not fit", (2,)), ("withheld: step 1", ()), ("post: wrong", ()), ("", ())]
+    ("reason", "positions"), [("share: it does not fit", (2,)), ("withheld: step 1", ()), ("post: wrong", (2,)), ("", (2,))]
 )
-def test_where_all_is_right_only_a_right_share_that_was_called_wrong_names_anybody(
-    made: Made, reason: str, positions: tuple[int, ...]
-) -> None:
+def test_where_all_is_right_whoever_said_that_something_is_wrong_is_named(made: Made, reason: str, positions: tuple[int, ...]) -> None:
     assert found(made, made.posts[:2], complaints=((made.terms.holders[2], reason),)).positions == positions
 
 
