@@ -223,6 +223,8 @@ class Holder:
     def _verdict(self, view: CeremonyView) -> Verdict:
         if self._at_fault:
             return Verdict(self._at_fault, self._fault)  # anybody can see it in the post itself
+        if self.journal.get(_key(ACTIVE)) is not None and not view.missing:
+            return Verdict((), "its key was seen active before the chain was reorganised, so that seeds are kept back")
         first: dict[int, bytes] = {}
         for position in range(view.threshold, len(view.holders)):
             if (post := view.steps[0].posts.get(position)) is not None:
