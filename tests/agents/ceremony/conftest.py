@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from defedbio.ceremony.machine import Machine, Terms
-from defedbio.ceremony.mill import Mill
 from defedbio.ceremony.taking_part import Ended, Pace, take_part
 from defedbio.chain.bindings.key_registry import KeyRegistry
 from defedbio.chain.bindings.participant_registry import ParticipantRegistry
@@ -120,9 +119,8 @@ class Made:
 @pytest.fixture(scope="module", params=["fake", "mill"])
 def made(request: pytest.FixtureRequest) -> Made:
     known = ran(448, 2, 3, 22)
-    of = known.terms
-    terms = Terms(of.chain_id, of.contract, of.ceremony, of.holders, of.threshold, of.bits, of.step_seconds)
-    make: Any = FakeMachine if request.param == "fake" else partial(Mill, sizes={448: of.candidates})
+    terms = known.announced
+    make: Any = FakeMachine if request.param == "fake" else known.make
     machines = [make(terms, i, seed) for i, seed in enumerate(known.seeds)]
     posts: list[list[bytes]] = []
     while sizes := machines[0].awaited(posts).sizes:

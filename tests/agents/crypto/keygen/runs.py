@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import count
 
+from defedbio.ceremony import machine as port
+from defedbio.ceremony.mill import Mill
+from defedbio.ceremony.verdict import SHARE, Verdict, verdict
+from defedbio.ceremony.view import CeremonyView, Post, Step
 from defedbio.crypto import numbers
-from defedbio.crypto.keygen.blame import Verdict, blame
 from defedbio.crypto.keygen.machine import Secrets
 from defedbio.crypto.keygen.messages import Body, Kind, encode
 from defedbio.crypto.keygen.record import Record, dealt_hash
 from defedbio.crypto.keygen.terms import Terms
-from defedbio.crypto.merkle import keccak256
+from defedbio.domain import BitSet, CeremonyStatus
 from defedbio.errors import BadTranscript
 
 Cheat = Callable[[Record, Body, list[Body]], Body]
@@ -92,11 +95,33 @@ class Ran:
 
         return {(Kind.PROMISE, position): promise, (Kind.DEALING, position): cheat}
 
-    def blame(self, posts: Sequence[Sequence[bytes | None]], complainer: int | None = None, timed_out: bool = False) -> Verdict:
-        """When everybody publishes its seed."""
-        posted = [[None if post is None else keccak256(post) for post in step] for step in posts]
-        bystanders = self.posts[0][self.terms.threshold :]
-        return blame(self.terms, posted, bystanders, dict(enumerate(self.seeds)), complainer, timed_out=timed_out)
+    @property
+    def announced(self) -> port.Terms:
+        of = self.terms
+        return port.Terms(of.chain_id, of.contract, of.ceremony, of.holders, of.threshold, of.bits, of.step_seconds)
+
+    def make(self, terms: port.Terms, position: int, seed: bytes) -> Mill:
+        return Mill(terms, position, seed, sizes={terms.bits: self.terms.candidates})
+
+    def verdict(
+        self,
+        posts: Sequence[Sequence[bytes | None]],
+        complainer: int | None = None,
+        seeds: Mapping[int, bytes] | None = None,
+        timed_out: bool = False,
+    ) -> Verdict:
+        """When the ceremony fails after these posts, of which None were not made (in time, where the step's was over), and contributors
+        publish their seeds."""
+        of, t = self.announced, self.terms.threshold
+        steps = tuple(Step(bytes(32), 0, {i: Post.of(raw) for i, raw in enumerate(step) if raw is not None}) for step in posts)
+        missing = BitSet.of(*(i for i, raw in enumerate(posts[-1]) if raw is None and timed_out))
+        if None not in posts[-1]:
+            steps = (*steps, Step(bytes(32), 0))
+        view = CeremonyView(of.ceremony, of.holders[0], of.holders, t, of.bits, of.step_seconds, 1, CeremonyStatus.FAILED, steps)
+        complaints = () if complainer is None else ((of.holders[complainer], SHARE),)
+        seeds = dict(enumerate(self.seeds[:t])) if seeds is None else seeds
+        first = {i: raw for i, raw in enumerate(posts[0]) if i >= t and raw is not None}
+        return verdict(replace(view, missing=missing, complaints=complaints, seeds=seeds), of, self.make, first)
 
     def name(self, fault: BadTranscript) -> int:
         """The position at fault."""

@@ -79,7 +79,7 @@ def test_a_modulus_that_is_a_copy_names_nobody_until_the_seeds_do(small: Ran) ->
     _, posts, fault = small.go_on(Kind.REQUESTS, {(Kind.REQUESTS, LIAR): copy})
     assert "factor in common" in fault.message
     assert not fault.peer
-    assert small.blame(posts).positions == (LIAR,)
+    assert small.verdict(posts).positions == (LIAR,)
 
 
 # -- requests and answers ------------------------------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def test_an_answer_that_copies_a_request_is_seen_before_anything_is_used(small: 
     record, posts, fault = small.go_on(Kind.ANSWERS, {(Kind.ANSWERS, LIAR): cheat})
     assert record.kind is Kind.OPENING
     assert "not what its leaves give" in fault.message
-    assert small.blame(posts).positions == (LIAR,)
+    assert small.verdict(posts).positions == (LIAR,)
 
 
 def test_a_request_out_of_range_has_no_proof(small: Ran) -> None:
@@ -167,7 +167,7 @@ def test_a_modulus_whose_factors_the_last_to_speak_knows_is_no_product_of_what_w
     assert record.survivor.n == n
     two_primes.verify(n, record.survivor.square_roots)
     assert "not the product of the numbers" in fault.message
-    assert small.blame(posts).positions == (LIAR,)
+    assert small.verdict(posts).positions == (LIAR,)
 
 
 # -- the exponent --------------------------------------------------------------------------------------------------------------------------
