@@ -102,8 +102,8 @@ $(BENCH): | $(VENV)
 	@$(STEP) "benchmark packages" .venv-bench/bin/python -m pip install --require-hashes --no-deps -r requirements-bench.lock
 	$(done)
 
-demo: setup ## run a whole study on this machine; KEEP=1 leaves it running
-	@$(BROWNIE_HOME) $(PY) -m scripts.demo $(if $(KEEP),--keep)
+demo: setup ## run a whole study on this machine; KEEP=1 leaves it running, CEREMONY=distributed makes the key together
+	@$(BROWNIE_HOME) $(PY) -m scripts.demo $(if $(KEEP),--keep) $(if $(CEREMONY),--ceremony $(CEREMONY))
 
 test: setup ## everything that must hold: lint, types, unit, contracts, integration, coverage
 	@$(PY) .ci/test.py

@@ -28,6 +28,7 @@ CHAIN_ID = 31337
 FUNDS_WEI = 10**20
 STOP_SECONDS = 15.0
 START_SECONDS = 60.0
+CEREMONY_SECONDS = 7200.0
 Popen = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -296,6 +297,39 @@ class Consortium:
         ]
         self.each("ceremony", "confirm", "--epoch", str(epoch))
         return int(epoch)
+
+    def ceremony_together(self, bits: int, threshold: int, tell: Callable[[str], None] = lambda line: None) -> int:
+        """Make a key without a dealer: every organisation holds a share, in a process of its own, and the first `threshold` do the work.
+        Returns the key epoch. `tell` gets, of each step when it begins, what the first holder says of it."""
+        number = self.announce(bits, threshold)
+        parts = [self.take_part(o, number, max(1, (os.cpu_count() or 1) // threshold)) for o in self.organisations]
+        deadline = time.monotonic() + CEREMONY_SECONDS
+        told: set[str] = set()
+        while any(part.popen.poll() is None for part in parts):
+            self.check_alive()
+            for part in parts:
+                if part.popen.poll():
+                    raise StepFailed(part.name, f"ended with exit code {part.popen.returncode}", part.log)
+            if time.monotonic() > deadline:
+                raise StepFailed("ceremony", f"no end after {CEREMONY_SECONDS:.0f} s", parts[0].log)
+            for line in parts[0].log.read_text("utf-8").splitlines():
+                step = line.partition(",")[0]
+                if ": step " in step and step not in told:
+                    told.add(step)
+                    tell(line)
+            time.sleep(0.5)
+        return int(self.cli(self.organisations[0], "ceremony", "progress", "--ceremony", str(number))["epoch"])
+
+    def announce(self, bits: int, threshold: int) -> int:
+        """The number of a ceremony without a dealer in which all organisations are holders."""
+        holders = ",".join(o.address for o in self.organisations)
+        sizes = ["--threshold", str(threshold), "--bits", str(bits), "--step-seconds", "86400"]
+        return int(self.cli(self.organisations[0], "ceremony", "propose", "--holders", holders, *sizes)["ceremony"])
+
+    def take_part(self, organisation: Organisation, ceremony: int, threads: int = 1) -> Process:
+        """The organisation's process in a ceremony; what it says goes to its log."""
+        argv = [*cli_command(), "ceremony", "take-part", "--ceremony", str(ceremony), "--yes", "--threads", str(threads), "--json"]
+        return self.spawn(f"agent-{organisation.name}-ceremony-{ceremony}", argv, self.environment(organisation))
 
     def open_study(self, spec: dict[str, Any], coordinator: int = 0) -> int:
         path = self.folder / "study.json"

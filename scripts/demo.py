@@ -29,6 +29,7 @@ from scripts.demo_screen import Screen
 DEFAULT_FOLDER = ROOT / "build" / "demo"
 SPEC = Path(__file__).with_name("demo_study.json")
 AGENT_SECONDS = 1200.0
+DEALT = "to be quick, one machine deals the key; `make demo CEREMONY=distributed` has the holders make it together, in minutes"
 
 
 def main() -> int:
@@ -73,7 +74,13 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--threshold", type=int, default=0, help="holders needed to open a sum; a majority when absent")
     parser.add_argument("--rounds", type=int, default=0, help="training rounds; the study's when absent")
-    parser.add_argument("--bits", type=int, default=3072, help="bits of the Paillier modulus")
+    parser.add_argument(
+        "--ceremony",
+        choices=("dealer", "distributed"),
+        default="dealer",
+        help="how the key is made: dealt by the first organisation, in seconds, or by all holders together, in minutes",
+    )
+    parser.add_argument("--bits", type=int, default=0, help="bits of the modulus; 3072 when absent, 2048 of a distributed ceremony")
     parser.add_argument("--chain", choices=("anvil", "ganache"), default="anvil")
     parser.add_argument("--seed", type=int, default=1, help="of the first model and of the comparison's local training")
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER)
@@ -82,6 +89,7 @@ def parse_arguments() -> argparse.Namespace:
     if not 3 <= arguments.organisations <= 15:
         parser.error("--organisations must be 3 to 15")
     arguments.threshold = arguments.threshold or arguments.organisations // 2 + 1
+    arguments.bits = arguments.bits or (3072 if arguments.ceremony == "dealer" else 2048)
     arguments.folder = arguments.folder.resolve()
     return arguments
 
@@ -121,8 +129,11 @@ def run(arguments: argparse.Namespace, consortium: Consortium, files: dict[str, 
         consortium.start_all_ipfs()
     with timed("register", "register each organisation on the chain"):
         consortium.register()
-    with timed("ceremony", f"key ceremony: {arguments.bits} bits, {arguments.threshold} of {arguments.organisations}"):
-        epoch = consortium.ceremony(arguments.bits, arguments.threshold)
+    if arguments.ceremony == "dealer":
+        console.print(f"  {DEALT}", soft_wrap=True)
+    quorum = f"{arguments.threshold} of {arguments.organisations}"
+    with timed("ceremony", f"key ceremony ({arguments.ceremony}): {arguments.bits} bits, {quorum}"):
+        epoch = make_key(arguments, consortium, console)
     spec = study_spec(arguments, epoch)
     with timed("study", "open the study, read and accept its spec, enrol"):
         study = consortium.open_study(spec)
@@ -151,6 +162,7 @@ def run(arguments: argparse.Namespace, consortium: Consortium, files: dict[str, 
         "parameters": parameters,
         "modulus_bits": arguments.bits,
         "threshold": arguments.threshold,
+        "ceremony": arguments.ceremony,
         "metric": metric,
         "seconds": {
             "setup": {phase: value for phase, value in seconds.items() if phase not in ("compare", "verify")},
@@ -172,6 +184,19 @@ def run(arguments: argparse.Namespace, consortium: Consortium, files: dict[str, 
         "study": study,
         "explorer": explorer,
     }
+
+
+def make_key(arguments: argparse.Namespace, consortium: Consortium, console: Console) -> int:
+    """The key epoch."""
+    if arguments.ceremony == "dealer":
+        return consortium.ceremony(arguments.bits, arguments.threshold)
+    began = time.monotonic()
+
+    def tell(line: str) -> None:
+        step, left = line.partition(",")[0], line.partition("; ")[2]
+        console.print(f"    {time.monotonic() - began:6.1f} s  {step:<12} {left}".rstrip(), soft_wrap=True)
+
+    return consortium.ceremony_together(arguments.bits, arguments.threshold, tell)
 
 
 def study_spec(arguments: argparse.Namespace, epoch: int) -> dict[str, Any]:

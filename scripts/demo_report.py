@@ -16,6 +16,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from scripts.consortium import Consortium
 
+MADE = {"dealer": "dealt by one machine, which could have kept it", "distributed": "made by its holders together: nobody ever had it"}
 WAITING = {"note", "chain", "round", "load-data"}
 
 
@@ -160,6 +161,7 @@ def final_text(report: dict[str, Any], consortium: Consortium, folder: Path) -> 
     checked = "yes" if report["last_round_verified"] else "NO"
     where = "\n".join(
         (
+            f"key of {report['modulus_bits']} bits, {MADE[report['ceremony']]}",
             f"{report['bytes_per_parameter']} bytes a parameter and a proof of {report['proof_bytes']:,}",
             f"{report['gas_per_member_round']:,} gas a member and round",
             f"final model {report['model_cid']}, round {report['last_round']} re-checked: {checked}",

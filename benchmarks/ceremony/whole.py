@@ -11,14 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from scripts.consortium import Consortium, Organisation, Process, cli_command, stopping
+from scripts.consortium import Consortium, stopping
 
 POLL_SECONDS = 2.0
-
-
-def start(consortium: Consortium, organisation: Organisation, ceremony: int, threads: int) -> Process:
-    argv = [*cli_command(), "ceremony", "take-part", "--ceremony", str(ceremony), "--yes", "--threads", str(threads), "--json"]
-    return consortium.spawn(f"agent-{organisation.name}", argv, consortium.environment(organisation))
 
 
 def main() -> None:
@@ -40,11 +35,9 @@ def main() -> None:
         made.start_all_ipfs()
         made.register()
         first, second = made.organisations[:2]
-        addresses = ",".join(each.address for each in made.organisations)
-        sizes = ["--bits", str(args.bits), "--threshold", str(args.threshold), "--step-seconds", "86400"]
-        ceremony = int(made.cli(first, "ceremony", "propose", "--holders", addresses, *sizes)["ceremony"])
+        ceremony = made.announce(args.bits, args.threshold)
         began = time.monotonic()
-        agents = {each.name: start(made, each, ceremony, args.threads) for each in made.organisations}
+        agents = {each.name: made.take_part(each, ceremony, args.threads) for each in made.organisations}
         last = -1
         while agents[first.name].popen.poll() is None:
             shown = made.cli(first, "ceremony", "progress", "--ceremony", str(ceremony))
@@ -54,7 +47,7 @@ def main() -> None:
                 print(f"step {step:2} {time.monotonic() - began:9.1f} s  {shown['status']}", flush=True)
                 if args.kill and shown["status"] == "running":
                     agents[second.name].kill()
-                    agents[second.name] = start(made, second, ceremony, args.threads)
+                    agents[second.name] = made.take_part(second, ceremony, args.threads)
             time.sleep(POLL_SECONDS)
         codes = [agent.popen.wait() for agent in agents.values()]
         print(f"ended after {time.monotonic() - began:.1f} s, exit codes {codes}")

@@ -73,6 +73,7 @@ def test_the_demo_ends_with_a_report_and_nothing_left(tmp_path: Path) -> None:
     report = json.loads((folder / "report.json").read_text("utf-8"))
     assert report["organisations"] == ["R1", "R13", "R27", "R24"]
     assert (report["rounds"], report["modulus_bits"], report["threshold"], report["parameters"]) == (1, 2048, 3, 16417)
+    assert report["ceremony"] == "dealer" and "dealt by one machine" in output
     assert {"local_mean", "local_by_site", "federated", "pooled", "by_site"} <= set(report["metric"])
     assert report["last_round_verified"] is True
     assert 2.0 < report["bytes_per_parameter"] < 2.3, "of narrow slots"
