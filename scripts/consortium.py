@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -304,7 +305,7 @@ class Consortium:
         number = self.announce(bits, threshold)
         parts = [self.take_part(o, number, max(1, (os.cpu_count() or 1) // threshold)) for o in self.organisations]
         deadline = time.monotonic() + CEREMONY_SECONDS
-        told: set[str] = set()
+        told = 0
         while any(part.popen.poll() is None for part in parts):
             self.check_alive()
             for part in parts:
@@ -312,11 +313,10 @@ class Consortium:
                     raise StepFailed(part.name, f"ended with exit code {part.popen.returncode}", part.log)
             if time.monotonic() > deadline:
                 raise StepFailed("ceremony", f"no end after {CEREMONY_SECONDS:.0f} s", parts[0].log)
-            for line in parts[0].log.read_text("utf-8").splitlines():
-                step = line.partition(",")[0]
-                if ": step " in step and step not in told:
-                    told.add(step)
-                    tell(line)
+            begun = _steps(parts[0].log.read_text("utf-8"))
+            for line in begun[told:]:
+                tell(line)
+            told = len(begun)
             time.sleep(0.5)
         return int(self.cli(self.organisations[0], "ceremony", "progress", "--ceremony", str(number))["epoch"])
 
@@ -350,6 +350,12 @@ class Consortium:
                 on_record(json.loads(line))
 
         return self.spawn(f"agent-{organisation.name}", argv, self.environment(organisation), on_line)
+
+
+def _steps(log: str) -> list[str]:
+    """Of what `ceremony take-part` said, the first line of each step under its name."""
+    lines = [line for line in log.splitlines() if ": step " in line]
+    return [line for before, line in pairwise(["", *lines]) if before.partition(":")[0] != line.partition(":")[0]]
 
 
 def cli_command() -> list[str]:

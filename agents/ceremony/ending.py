@@ -3,8 +3,8 @@
 In this order the chain never says what has not happened. A process that is killed on the way leaves a share that is gone and not yet
 recorded as that, and the same command goes on from there: each step looks at what is, and does nothing where nothing is left to do.
 
-The share's file is not the only way to the share. The key's transcript, which is public, holds every share sealed to its holder's transport
-key, so that key goes as well: a new one is published first, so that others' next dealings are sealed to it.
+The share's file is not the only way to a dealt share. The key's transcript, which is public, holds every share sealed to its holder's
+transport key, so that key goes as well: a new one is published first, so that others' next dealings are sealed to it.
 """
 
 from __future__ import annotations
@@ -120,8 +120,10 @@ def _need(study: Lifetime) -> str:
 
 
 def _sealed_to(connection: Reader, on_chain: KeyEpoch, account: str) -> str | None:
-    """The transport key that the account's share was sealed to. None where nobody has the transcript, as after the retention of the key's
-    studies: then it may be the one that is here."""
+    """The transport key that the account's share was sealed to; empty where that was a key of its ceremony, which is gone. None where
+    nobody has the transcript, as after the retention of the key's studies: then it may be the one that is here."""
+    if on_chain.kind is CeremonyKind.DISTRIBUTED:
+        return ""
     try:
         transcript = connection.transcript(on_chain.epoch)[1]
     except BlobUnavailable:

@@ -47,8 +47,10 @@ def create(
     parsed = parse(spec)
     opened = connect(home, network, rpc, ipfs, password_file).study.create(parsed)
     number = opened.study
-    text = (f"study {number} is open: {parsed.name}", f"spec {opened.spec_cid}", f"Organisations join with `defedbio study join {number}`.")
-    emit(opened.as_dict(), json, text)
+    text = [f"study {number} is open: {parsed.name}", f"spec {opened.spec_cid}"]
+    if opened.dealt:
+        text.append(f"A dealer made the key of epoch {parsed.key_epoch}: whoever kept it reads every single update.")
+    emit(opened.as_dict(), json, [*text, f"Organisations join with `defedbio study join {number}`."])
 
 
 @app.command()

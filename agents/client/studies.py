@@ -13,6 +13,7 @@ from defedbio.client.specs import Spec, parse
 from defedbio.client.values import Value, hex_of
 from defedbio.config import JOURNAL
 from defedbio.crypto.merkle import keccak256
+from defedbio.domain import CeremonyKind
 from defedbio.errors import InvalidInput
 from defedbio.network.acceptance import accept as record_acceptance
 from defedbio.network.connection import rules_of
@@ -32,10 +33,13 @@ Confirm = Callable[[Consent], bool]
 
 @dataclass(frozen=True)
 class Created(Value):
+    """`dealt`: one machine made the study's key, and reads every update if it kept it."""
+
     study: int
     spec_cid: str
     spec_hash: str
     gas: int
+    dealt: bool
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ class Studies:
             rules = rules_of(parsed, connection.client.head().timestamp + parsed.deadlines.enrol)
             key = f"study/{digest.hex()}/{rules.enrol_until}"
             receipt = connection.send(connection.studies.open(key, parsed.key_epoch, digest, cid, rules, parsed.invited))
-        return Created(connection.studies.opened_in(receipt), cid, hex_of(digest), receipt.gas_used)
+        return Created(connection.studies.opened_in(receipt), cid, hex_of(digest), receipt.gas_used, epoch.kind is CeremonyKind.DEALER)
 
     def show(self, study: int) -> StudySummary:
         """A study's rules, participants and progress, its spec checked against the chain's hash.

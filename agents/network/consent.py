@@ -234,9 +234,11 @@ def _holders(key: KeyTerms) -> list[str]:
 
 def _ceremony(key: KeyTerms) -> list[str]:
     made = (
-        f"a dealer made it, proposed by {_who(key.proposer)}: one machine had the whole key; whoever kept it reads every single update"
+        f"a dealer made it, proposed by {_who(key.proposer)}: one machine had the whole key and could have kept it; whoever did reads "
+        "every single update"
         if key.dealt
-        else f"a distributed ceremony made it, proposed by {_who(key.proposer)}: nobody ever had the whole key"
+        else f"its holders made it together, proposed by {_who(key.proposer)}: nobody ever had the whole key, nor fewer than "
+        f"{key.threshold} of them together"
     )
     return [f"epoch {key.epoch}, {key.modulus_bits} bits", made]
 

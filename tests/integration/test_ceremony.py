@@ -67,6 +67,9 @@ def test_three_organisations_make_a_key_and_the_fourth_has_no_part_in_it(consort
         assert (shown.status, shown.threshold, shown.bits, shown.transcript_verified) == ("active", 2, BITS, True)
         with pytest.raises(InvalidInput, match="take-part"):
             clients[0].ceremony.confirm(epoch)
+        transport = consortium.organisations[2].home.joinpath("transport.json").read_bytes()
+        assert clients[2].keys.destroy(epoch, accept=True).left == 2
+        assert consortium.organisations[2].home.joinpath("transport.json").read_bytes() == transport, "K3: it never opened this share"
     progress = command(consortium, consortium.organisations[3], "ceremony", "progress", "--ceremony", number)
     assert progress.returncode == 0 and f"key epoch {epoch} is active" in progress.stdout
 
@@ -94,4 +97,4 @@ def test_processes_of_four_holders_make_a_key_and_a_study_runs_under_it(consorti
     study = Study(consortium.open_study(spec(epoch, rounds=1)), consortium)
     consortium.join(study.number)
     study.finish([study.start(organisation) for organisation in consortium.organisations])
-    assert [row["status"] for row in study.rounds()] == ["finalised"] * 2
+    assert [row["phase"] for row in study.rounds()] == ["finalised"] * 2

@@ -90,8 +90,10 @@ def test_who_opens_and_how_the_key_was_made_is_said() -> None:
     for who in PEOPLE:
         called = "no name" if who == PEOPLE[1] else f"calls itself 'org {who[-1]}'"
         assert f"{who} ({called})" in text
-    assert f"a dealer made it, proposed by {PEOPLE[3]}" in text and "whoever kept it reads every single update" in text
-    assert "nobody ever had the whole key" in str(asked(frame().spec, CeremonyKind.DISTRIBUTED))
+    assert f"a dealer made it, proposed by {PEOPLE[3]}" in text and "could have kept it; whoever did reads every single update" in text
+    together = str(asked(frame().spec, CeremonyKind.DISTRIBUTED))
+    assert f"its holders made it together, proposed by {PEOPLE[3]}" in together and "dealer" not in together
+    assert f"nobody ever had the whole key, nor fewer than {QUORUM} of them together" in together
 
 
 def test_k3_holders_who_retired_their_shares_are_said_to_have() -> None:
