@@ -24,7 +24,7 @@ from defedbio.crypto.ceremony import open_share
 from defedbio.crypto.sealed_file import SealedWriter
 from defedbio.crypto.sealing import transport_public
 from defedbio.crypto.vault import seal_with_password
-from defedbio.domain import CeremonyKind, KeyEpochStatus, Phase
+from defedbio.domain import KeyEpochStatus, Phase
 from defedbio.errors import BlobUnavailable, ChainUnreachable, InvalidInput, InvalidKey, StudyHalted
 from defedbio.network.acceptance import accept
 from defedbio.network.known import remember
@@ -366,7 +366,7 @@ def test_a_key_that_nobody_delivers_and_that_names_a_holder(
     with attack.sends("a proposal of a key that names the holder, with a transcript that nobody has"):
         modulus, holders = transcript.key.public_key.n, [member.address for member in arena.key_holders]
         raw = modulus.to_bytes((modulus.bit_length() + 7) // 8, "big")
-        arena.send(hostile, KeyRegistry.propose("bad", raw, holders, 3, CeremonyKind.DEALER, b"\x01" * 32, "bafy"))
+        arena.send(hostile, KeyRegistry.propose("bad", raw, holders, 3, b"\x01" * 32, "bafy"))
     refused = pytest.raises(InvalidInput, match=f"share of key epoch {epoch + 1} may be sealed .*--even-if-needed")
     with attack.seen("by the command, which names the key and asks for it to be confirmed first"), refused:
         keys.destroy(epoch, accept=True)

@@ -68,7 +68,7 @@ def test_three_organisations_make_a_key_and_the_fourth_has_no_part_in_it(consort
         with pytest.raises(InvalidInput, match="take-part"):
             clients[0].ceremony.confirm(epoch)
         transport = consortium.organisations[2].home.joinpath("transport.json").read_bytes()
-        assert clients[2].keys.destroy(epoch, accept=True).left == 2
+        assert clients[2].key.destroy(epoch, accept=True).left == 2
         assert consortium.organisations[2].home.joinpath("transport.json").read_bytes() == transport, "K3: it never opened this share"
     progress = command(consortium, consortium.organisations[3], "ceremony", "progress", "--ceremony", number)
     assert progress.returncode == 0 and f"key epoch {epoch} is active" in progress.stdout
