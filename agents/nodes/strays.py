@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from defedbio.chain.events import KeyEpochProposed, ParticipantEnrolled, StudyOpened, fetch_events
+from defedbio.chain.events import CeremonyAnnounced, CeremonyPosted, KeyEpochProposed, ParticipantEnrolled, StudyOpened, fetch_events
 from defedbio.config import Home
-from defedbio.domain import KeyEpochStatus
+from defedbio.domain import CeremonyStatus, KeyEpochStatus
 from defedbio.ipfs.store import BlobStore
 from defedbio.nodes.pins import Pins
 from defedbio.protocol.reading import Reader
@@ -49,9 +49,12 @@ def unpin(store: BlobStore, home: Home, found: Strays) -> int:
 
 
 def _published(network: Reader, account: str) -> Iterator[str]:
-    """The CIDs of specs of the account's studies, until their retention is over, and of transcripts of its keys, unless one was refused."""
+    """The CIDs of specs of the account's studies, until their retention is over, of transcripts of its keys, unless one was refused, and
+    of the messages of ceremonies of which it is a holder, while they run: others fetch them from this node."""
     client = network.client
-    events = fetch_events(client, client.network.deploy_block, client.head().number, kinds=[StudyOpened, KeyEpochProposed])
+    kinds = [StudyOpened, KeyEpochProposed, CeremonyAnnounced, CeremonyPosted]
+    events = fetch_events(client, client.network.deploy_block, client.head().number, kinds=kinds)
+    running: set[int] = set()
     for event in events:
         match event:
             case StudyOpened() if event.coordinator == account:
@@ -61,6 +64,11 @@ def _published(network: Reader, account: str) -> Iterator[str]:
             case KeyEpochProposed() if account in (event.proposer, *event.holders):
                 if network.keys.epoch_of(event.epoch).status != KeyEpochStatus.REJECTED:
                     yield event.transcript_cid
+            case CeremonyAnnounced() if account in event.holders:
+                if network.keys.ceremony_of(event.ceremony).status == CeremonyStatus.RUNNING:
+                    running.add(event.ceremony)
+            case CeremonyPosted() if event.ceremony in running:
+                yield event.cid
 
 
 def _without_folder(network: Reader, home: Home, account: str) -> Iterator[tuple[int, int]]:

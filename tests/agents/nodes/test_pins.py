@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from defedbio.chain import events as ev
 from defedbio.chain.records import Head
 from defedbio.config import JOURNAL, Home
-from defedbio.domain import CeremonyKind, KeyEpochStatus
+from defedbio.domain import CeremonyKind, CeremonyStatus, KeyEpochStatus
 from defedbio.errors import BlobUnavailable, InvalidInput, StoreUnreachable
 from defedbio.ipfs.cid import cid_of
 from defedbio.nodes import pins as module
@@ -214,12 +214,15 @@ def test_a_blob_is_pinned_while_any_study_keeps_it(tmp_path_factory: pytest.Temp
 
 
 def network(monkeypatch: pytest.MonkeyPatch, *emitted: Any, lives: dict[int, Lifetime] | None = None) -> Any:
-    """A network whose contracts emitted these, in which the first key was refused and the others were not."""
+    """A network whose contracts emitted these, in which the first key was refused and the first ceremony is over, and the others not."""
     monkeypatch.setattr(strays, "fetch_events", lambda client, first, last, kinds: [e for e in emitted if type(e) in kinds])
     contracts = {"RoundManager": "0xC0"}
     client = SimpleNamespace(network=SimpleNamespace(chain_id=31337, contracts=contracts, deploy_block=0), head=lambda: Head(9, b"", 0))
     status = {1: KeyEpochStatus.REJECTED}
-    keys = SimpleNamespace(epoch_of=lambda epoch: SimpleNamespace(status=status.get(epoch, KeyEpochStatus.ACTIVE)))
+    keys = SimpleNamespace(
+        epoch_of=lambda epoch: SimpleNamespace(status=status.get(epoch, KeyEpochStatus.ACTIVE)),
+        ceremony_of=lambda ceremony: SimpleNamespace(status=CeremonyStatus.FAILED if ceremony == 1 else CeremonyStatus.RUNNING),
+    )
     return SimpleNamespace(client=client, keys=keys, lifetime=(lives or {}).__getitem__)
 
 
@@ -249,6 +252,16 @@ def test_strays_are_what_no_study_keeps_and_nobody_here_published(shared: Shared
     late = one.add(b"pinned after the backup")
     assert late == stray and strays.unpin(shared.node, shared.home, found) == 3, "a study has begun to keep one meanwhile"
     assert shared.node.pins == {kept, stray, cids["spec"], cids["dealt"], cids["held"]}
+
+
+def test_messages_of_an_own_ceremony_are_not_astray_while_it_runs(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = ev.EventMeta(1, bytes(32), bytes(32), 0, "")
+    holders = {1: (ME, OTHER), 2: (OTHER, ME), 3: (OTHER,)}
+    cids = {number: shared.node.add(bytes([number])) for number in holders}
+    announced = [ev.CeremonyAnnounced(number, OTHER, own, 2, 2048, 60, meta=where) for number, own in holders.items()]
+    posted = [ev.CeremonyPosted(number, OTHER, 0, bytes(32), cid, meta=where) for number, cid in cids.items()]
+    found = strays.strays(shared.node, [network(monkeypatch, *announced, *posted)], shared.home, ME)
+    assert found.cids == tuple(sorted([cids[1], cids[3]])), "of the second the others may still have to fetch it here"
 
 
 def test_what_a_deleted_study_kept_is_astray(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
