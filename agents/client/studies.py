@@ -96,7 +96,7 @@ class Studies:
             if bits != parsed.modulus_bits:
                 raise InvalidInput(
                     f"the spec asks for {parsed.modulus_bits}-bit keys, and key epoch {epoch.epoch} has {bits}",
-                    "name another epoch in the spec or hold another ceremony",
+                    f'write "modulus_bits": {bits} beside the epoch under "key" in the spec, or name another epoch',
                 )
             _check_pace(connection.client, parsed)
             cid = connection.store.add(parsed.raw)
