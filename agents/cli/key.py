@@ -75,7 +75,8 @@ def _meaning(ending: Ending) -> list[str]:
     share = ending.share
     after = "nobody can open anything of it any more" if ending.opens_nothing_after else f"any {share.threshold} of them open a sum"
     lines = [
-        f"key epoch {share.epoch}, {share.threshold} of {share.holders}: the share here is erased, with the transport key it was sealed to",
+        f"key epoch {share.epoch}, {share.threshold} of {share.holders}: the share here is erased",
+        "  if a dealer sealed it to the transport key that is here, that is erased and replaced as well",
         f"  {ending.left} shares are left afterwards: {after}",
         *(f"  NEEDED BY study {need.study}: {need.why}" for need in ending.needs),
         *(f"  NEEDED ELSEWHERE? {why}" for why in ending.elsewhere),

@@ -71,8 +71,8 @@ class Keys:
         return [self._share(connection, epoch, account) for epoch in ending.seats_of(connection, account)]
 
     def destroy(self, epoch: int, *, accept: bool = False, confirm: Confirm | None = None, even_if_needed: bool = False) -> Ending:
-        """Erase the own share of a key for ever, with the transport key that it was sealed to, and record that on the chain. What a backup,
-        a snapshot or the disk keeps of it, nobody can see from here (docs/erasure.md). Again after a kill, it goes on.
+        """Erase the own share of a key for ever, with the transport key if a dealer sealed it to that, and record that on the chain. What a
+        backup, a snapshot or the disk keeps of it, nobody can see from here (docs/erasure.md). Again after a kill, it goes on.
 
         Args:
             accept: do it; without, and without `confirm`, nothing happens, and the result says what would.
