@@ -96,7 +96,7 @@ def show(
     lines = [f"key epoch {epoch}: {shown.status}, {shown.threshold} of {len(shown.holders)}, {shown.bits} bits, transcript verified"]
     lines += [f"  {h.address} {'retired' if h.retired else 'confirmed' if h.confirmed else 'waiting'}" for h in shown.holders]
     if shown.left < len(shown.holders):
-        lines.append(f"{shown.left} shares are left of the {shown.threshold} that open a sum")
+        lines.append(f"shares that are left: {shown.left}, of the {shown.threshold} that open a sum")
     emit(shown.as_dict(), json, lines)
 
 

@@ -37,7 +37,7 @@ def list_(home: HomeOption = HOME, network: NetworkOption = NETWORK, rpc: RpcOpt
     for share in shares:
         own = "retired" if share.retired else "here" if share.here else "not here"
         table.add_row(str(share.epoch), share.status, own, f"{share.left} of {share.holders}", str(share.threshold))
-    emit([share.as_dict() for share in shares], json, table)
+    emit([share.as_dict() for share in shares], json, table if shares else "this organisation is a holder of no key")
 
 
 @app.command()
@@ -68,7 +68,7 @@ def destroy(
     done = connect(home, network, rpc, ipfs, password_file).key.destroy(epoch, confirm=confirm, even_if_needed=even_if_needed)
     if not done.done:
         raise typer.Exit(1)
-    emit(done.as_dict(), json, f"the share of key epoch {epoch} is erased, and recorded as that: {done.left} shares are left")
+    emit(done.as_dict(), json, f"the share of key epoch {epoch} is erased, and recorded as that; shares that are left: {done.left}")
 
 
 def _meaning(ending: Ending) -> list[str]:
@@ -77,7 +77,7 @@ def _meaning(ending: Ending) -> list[str]:
     lines = [
         f"key epoch {share.epoch}, {share.threshold} of {share.holders}: the share here is erased",
         "  if a dealer sealed it to the transport key that is here, that is erased and replaced as well",
-        f"  {ending.left} shares are left afterwards: {after}",
+        f"  shares that are left afterwards: {ending.left}; {after}",
         *(f"  NEEDED BY study {need.study}: {need.why}" for need in ending.needs),
         *(f"  NEEDED ELSEWHERE? {why}" for why in ending.elsewhere),
         "  backups of this home that hold the share have to be destroyed as well; what a disk keeps of an erased file cannot be seen",

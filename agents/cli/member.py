@@ -106,9 +106,7 @@ def _meaning(asked: OwnVote) -> list[str]:
         decided = "it is a member at once"
     else:
         decided = "it is removed at once"
-    lines.append(
-        f"  this vote is the one that decides: {decided}" if asked.carries else f"  with this vote, {voting.missing - 1} are still missing"
-    )
+    lines.append(f"  this vote is the one that decides: {decided}" if asked.carries else f"  missing after this vote: {voting.missing - 1}")
     return lines if asked.removal is None else lines + _consequences(asked.removal)
 
 
@@ -175,7 +173,7 @@ def _share(share: Share) -> str:
     state = share.status if share.confirmed or share.status != "proposed" else "proposed, which it has not confirmed"
     few = ", FEWER THAN NEEDED" if share.needed else ""
     opens = f"{share.threshold} of {share.holders} open a sum"
-    return f"key epoch {share.epoch} ({state}): {opens}; without it {share.left_without} are left at members{few}"
+    return f"key epoch {share.epoch} ({state}): {opens}; left at members without it: {share.left_without}{few}"
 
 
 def _studies(numbers: Sequence[int]) -> str:

@@ -158,7 +158,7 @@ def test_a_newcomer_is_admitted_and_removed_again(world: World) -> None:
     first = world.member(0, "admit", "epsilon", "--yes")
     assert first.code == 0, first.err
     assert "0 of the 3 votes that it needs" in first.out and "compare the address with the organisation" in first.out
-    assert "with this vote, 2 are still missing" in first.out
+    assert "missing after this vote: 2" in first.out
     assert f"1 of the 3 votes that it needs\n  voted: Alpha {ADDRESSES[0]}\n  2 missing, of: Beta {ADDRESSES[1]}, Gamma" in first.out
     world.votes(1, admit=4)
 
@@ -278,8 +278,8 @@ def test_what_a_removed_holder_keeps_is_said_and_the_last_ones_are_not_removed_b
     study = world.open_study(scarce)
 
     listed = world.member(3, "list").out
-    assert f"share of key epoch {spare} (active): 3 of 4 open a sum; without it 3 are left at members\n" in listed
-    assert listed.count(f"key epoch {scarce} (active): 3 of 3 open a sum; without it 2 are left at members, FEWER THAN NEEDED") == 3
+    assert f"share of key epoch {spare} (active): 3 of 4 open a sum; left at members without it: 3\n" in listed
+    assert listed.count(f"key epoch {scarce} (active): 3 of 3 open a sum; left at members without it: 2, FEWER THAN NEEDED") == 3
     assert "a removed member keeps its shares of keys and its seats in studies" in listed
 
     harmless = world.client(0).member.remove("Delta").removal
