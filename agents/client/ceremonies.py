@@ -17,6 +17,7 @@ from defedbio.ceremony.mill import Mill
 from defedbio.ceremony.progress import seconds_left
 from defedbio.ceremony.taking_part import Ended, Pace, read, take_part, terms_of
 from defedbio.ceremony.view import CeremonyView
+from defedbio.chain.sender import checksum
 from defedbio.client.session import Session
 from defedbio.client.values import Value, hex_of
 from defedbio.compute.executor import Place, open_arithmetic
@@ -133,12 +134,13 @@ class Ceremonies:
         A dealer that kept the factors could read every update: run it on a machine that all holders trust.
 
         Raises:
-            InvalidInput: for holders that are no members or have published no transport key, or sizes out of range.
+            InvalidInput: for holders that are no addresses, no members or have published no transport key, or sizes out of range.
 
         Example:
             dealt = client.ceremony.deal([one, two, three, four], threshold=3)  # their addresses
             dealt.epoch
         """
+        holders = [checksum(holder) for holder in holders]
         with self._session.signing() as connection:
             epoch = ceremony.deal(connection, bits, threshold, holders)
         return Dealt(epoch, threshold, tuple(holders), bits)
@@ -150,7 +152,7 @@ class Ceremonies:
         is `deal`. The first `threshold` of the holders do the work.
 
         Raises:
-            InvalidInput: for another kind, holders that are no members, or a size that a dealer cannot make.
+            InvalidInput: for another kind, a holder that is no address, or what `deal` refuses.
             ContractRefused: for a ceremony of other sizes than 2048 or 3072 bits and a minute to 30 days a step, or of no members.
 
         Example:
@@ -160,6 +162,7 @@ class Ceremonies:
             return self.deal(holders, threshold, bits)
         if kind != "distributed":
             raise InvalidInput(f"a ceremony is distributed or dealer, not {kind!r}")
+        holders = [checksum(holder) for holder in holders]
         with self._session.signing() as connection:
             where, nonce = connection.client.address, connection.client.nonce(connection.client.address)
             announcement = connection.keys.announce(f"ceremony/announce/{where}/{nonce}", holders, threshold, bits, step_seconds)
