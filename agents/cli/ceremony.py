@@ -201,6 +201,6 @@ def _told(progress: Progress) -> str:
         what = "failed, seeds"
     elif progress.epoch:
         what = f"confirmations of key epoch {progress.epoch}"
-    left = "" if progress.seconds_left is None else f"; at least {progress.seconds_left / 60:.1f} minutes from when this began"
+    left = "" if progress.seconds_left is None else f"; at least {progress.seconds_left / 60:.1f} minutes from when the step began"
     waits = f", waits until {until} for {', '.join(progress.waited_for)}" if progress.waited_for else ""
     return f"{what}{waits}{left}"
