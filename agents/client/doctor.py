@@ -76,7 +76,7 @@ def _membership(session: Session, connection: Reader, ipfs_up: bool) -> Iterator
     yield Finding(
         "membership",
         "ok" if member else "warning",
-        "member" if member else "not a member: `defedbio register`, then members vote with `defedbio member admit`",
+        "member" if member else "not a member: once it has a profile, members vote with `defedbio member admit`",
     )
     yield Finding("balance for gas", *_balance(connection.client.balance(address)))
     try:

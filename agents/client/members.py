@@ -231,7 +231,8 @@ def _check(state: Membership, subject: str, own: str, admit: bool) -> None:
     """Raises InvalidInput where the contract would refuse the vote."""
     if own not in state.members:
         raise InvalidInput(
-            f"this organisation, {own}, is not a member, and only members vote", "members vote on it: `defedbio member admit`"
+            f"this organisation, {own}, is not a member, and only members vote",
+            f"after `defedbio register`, members vote on it with `defedbio member admit {own}`",
         )
     if admit and subject in state.members:
         raise InvalidInput(f"{subject} is a member already", SEE_LIST)
