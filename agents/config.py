@@ -20,6 +20,7 @@ DEFAULT_NETWORK_FILE = Path("build/networks/development.json")
 DEFAULT_IPFS_API = "/ip4/127.0.0.1/tcp/5001"
 MAX_DOCUMENT_BYTES = 1 << 20
 JOURNAL = "journal.sqlite"  # in a study's folder
+SEED = "seed.json"  # in a ceremony's folder
 NO_FIELDS: Mapping[str, type] = MappingProxyType({})
 
 
@@ -82,6 +83,10 @@ class Home:
 
     def share(self, chain_id: int, registry: str, epoch: int) -> Path:
         return self.root / "shares" / f"{chain_id}-{registry.lower()}-{epoch}.json"
+
+    def ceremonies_under_way(self) -> list[str]:
+        """Names of the folders of ceremonies in which this home takes part and that have not ended."""
+        return sorted(path.parent.name for path in self.root.glob(f"ceremonies/*/{SEED}"))
 
     def ceremony(self, chain_id: int, registry: str, ceremony: int) -> Path:
         return self.root / "ceremonies" / f"{chain_id}-{registry.lower()}-{ceremony}"

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from defedbio.ceremony.machine import Terms
-from defedbio.config import erase, read_json, write_private
+from defedbio.config import SEED, erase, read_json, write_private
 from defedbio.crypto.vault import open_with_password, seal_with_password
 from defedbio.errors import InvalidInput
 
 ACCEPTED_FORMAT = "defedbio-ceremony-accepted/1"
 SEED_FORMAT = "defedbio-ceremony-seed/1"
-ACCEPTED, SEED = "accepted.json", "seed.json"
+ACCEPTED = "accepted.json"
 SEED_BYTES = 32
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from defedbio.chain.events import CeremonyAnnounced, CeremonyPosted, KeyEpochProposed, ParticipantEnrolled, StudyOpened, fetch_events
 from defedbio.config import Home
 from defedbio.domain import CeremonyStatus, KeyEpochStatus
+from defedbio.errors import InvalidInput
 from defedbio.ipfs.store import BlobStore
 from defedbio.nodes.pins import Pins
 from defedbio.protocol.reading import Reader
@@ -43,8 +44,13 @@ def unpin(store: BlobStore, home: Home, found: Strays) -> int:
     """Unpin these, except what a study has begun to keep meanwhile; gives how many. They are deleted with the next collection.
 
     Raises:
-        InvalidInput: while nobody knows what some study keeps.
+        InvalidInput: while nobody knows what some study keeps, or a key ceremony is under way, whose newest message may not be posted yet.
     """
+    if under_way := home.ceremonies_under_way():
+        raise InvalidInput(
+            f"a key ceremony is under way ({', '.join(under_way)}), and others may fetch its messages still",
+            "let `defedbio ceremony take-part` run to its end first",
+        )
     return Pins(home).drop_strays(found.cids, store.unpin)
 
 

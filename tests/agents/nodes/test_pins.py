@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from defedbio.chain import events as ev
 from defedbio.chain.records import Head
-from defedbio.config import JOURNAL, Home
+from defedbio.config import JOURNAL, SEED, Home, erase, write_private
 from defedbio.domain import CeremonyKind, CeremonyStatus, KeyEpochStatus
 from defedbio.errors import BlobUnavailable, InvalidInput, StoreUnreachable
 from defedbio.ipfs.cid import cid_of
@@ -249,6 +249,10 @@ def test_strays_are_what_no_study_keeps_and_nobody_here_published(shared: Shared
     found = strays.strays(shared.node, [chain], shared.home, ME)
     assert found.cids == tuple(sorted([stray, cids["ended"], cids["theirs"], cids["refused"]]))
     assert found.untold == () and found.elsewhere == ((31337, 5),)
+    write_private(shared.home.ceremony(31337, "0x" + "1" * 40, 1) / SEED, {})
+    with pytest.raises(InvalidInput, match="key ceremony is under way"):
+        strays.unpin(shared.node, shared.home, found)
+    erase(shared.home.ceremony(31337, "0x" + "1" * 40, 1) / SEED)
     late = one.add(b"pinned after the backup")
     assert late == stray and strays.unpin(shared.node, shared.home, found) == 3, "a study has begun to keep one meanwhile"
     assert shared.node.pins == {kept, stray, cids["spec"], cids["dealt"], cids["held"]}
