@@ -114,7 +114,8 @@ class MemoryStore:
 
     def _find(self, cid: str, sources: Sequence[str]) -> bytes:
         order = {peer_id: place for place, peer_id in enumerate(sources)}
-        strangers = random.sample(self._peers(), len(self._peers()))
+        strangers = self._peers()  # asked for once: another thread may connect meanwhile
+        random.shuffle(strangers)
         for holder in [self, *sorted(strangers, key=lambda peer: order.get(peer.peer_id, len(order)))]:
             if cid in holder.blobs:
                 self.blobs.setdefault(cid, holder.blobs[cid])
