@@ -129,7 +129,7 @@ def forget(tools: Tools, study: StudyView, through: int, over: bool) -> None:
     models = {cid for past in study.past.rounds.values() for cid in past.models} | {cid for view in study.finalised for cid in view.models}
     for number, cids in _noted(memory):
         if number <= memory.through:
-            for cid in cids if let_go else cids - models - _verifying(tools, _round(tools, study, number)):
+            for cid in cids if let_go else cids.keys() - models - _verifying(tools, _round(tools, study, number)).keys():
                 tools.store.unpin(cid)
     keys = memory.sizes()
     memory.drop(list(retention.going(study, keys, memory.through, _needed(tools, study, keys, over))))
@@ -150,10 +150,9 @@ def let_go(tools: Tools, study: StudyView, over: bool) -> None:
     """Unpin all that was kept of the study, with what it rests on. `over` says that the study does not go on; else it could, and what a
     next round would need stays in the journal."""
     memory = tools.memory
-    kept: set[str] = set().union(*(cids for _, cids in _noted(memory)))
+    kept = {cid for _, cids in _noted(memory) for cid in cids}
     for view in _every_finalised(tools, study):
-        left = memory.get(kinds.KEPT, view) or {"missing": [], "wrong": []}
-        kept |= _verifying(tools, view) - {*left["missing"], *left["wrong"]}
+        kept |= _had(tools, view).keys()
     for cid in kept | {*tools.agreed}:
         tools.store.unpin(cid)
     memory.put(kinds.LACKING, None, {"rounds": []})
@@ -180,15 +179,9 @@ def pinned(tools: Tools, study: StudyView) -> Iterator[tuple[str, str]]:
     found: dict[str, str] = {}
     for view in () if let_go else _every_finalised(tools, study):
         if view.id <= tools.memory.swept:
-            left = tools.memory.get(kinds.KEPT, view) or {"missing": [], "wrong": []}
-            found |= {
-                blob.cid: blob.kind
-                for blob in round_blobs(tools.frame, view)
-                if blob.kept and blob.cid not in (*left["missing"], *left["wrong"])
-            }
-    for key in tools.memory.sizes():
-        if kinds.PINS.round_of(key) is not None and (raw := tools.memory.raw(key)) is not None:
-            found |= {cid: kind for kind, cids in kinds.PINS.codec.load(raw).items() for cid in cids}
+            found |= _had(tools, view)
+    for _, cids in _noted(tools.memory):
+        found |= cids
     return ((kind, cid) for cid, kind in found.items())
 
 
@@ -228,12 +221,12 @@ def _look_again(memory: Memory, study: StudyView, through: int) -> None:
     memory.drop([key for key in memory.sizes() if kinds.KEPT.round_of(key) is not None])
 
 
-def _noted(memory: Memory) -> Iterator[tuple[int, set[str]]]:
-    """Of each round what the journal notes as pinned."""
+def _noted(memory: Memory) -> Iterator[tuple[int, dict[str, str]]]:
+    """Of each round what the journal notes as pinned: the CIDs, with their kinds."""
     for key in memory.sizes():
         number = kinds.PINS.round_of(key)
         if number is not None and (raw := memory.raw(key)) is not None:
-            yield number, {cid for cids in kinds.PINS.codec.load(raw).values() for cid in cids}
+            yield number, {cid: kind for kind, cids in kinds.PINS.codec.load(raw).items() for cid in cids}
 
 
 def _terms(tools: Tools, study: StudyView) -> retention.Terms:
@@ -258,9 +251,15 @@ def _moment(tools: Tools, head: Head, end: retention.End | None) -> int | None:
     return moment
 
 
-def _verifying(tools: Tools, view: RoundView | None) -> set[str]:
-    """What anyone needs to verify the round."""
-    return {blob.cid for blob in round_blobs(tools.frame, view) if blob.kept} if view is not None else set()
+def _verifying(tools: Tools, view: RoundView | None) -> dict[str, str]:
+    """What anyone needs to verify the round: the CIDs, with their kinds."""
+    return {blob.cid: blob.kind for blob in round_blobs(tools.frame, view) if blob.kept} if view is not None else {}
+
+
+def _had(tools: Tools, view: RoundView) -> dict[str, str]:
+    """What of it could be had, and is what the chain says."""
+    left = tools.memory.get(kinds.KEPT, view) or {"missing": [], "wrong": []}
+    return {cid: kind for cid, kind in _verifying(tools, view).items() if cid not in (*left["missing"], *left["wrong"])}
 
 
 def _round(tools: Tools, study: StudyView, number: int) -> RoundView | None:
