@@ -56,11 +56,7 @@ def deal(
     A dealer that kept the factors could read every update: run this on a machine that all holders trust, and see docs/threat-model.md.
     """
     dealt = connect(home, network, rpc, ipfs, password_file).ceremony.deal(holder, threshold, bits)
-    text = (
-        f"key epoch {dealt.epoch}: {threshold} of {len(holder)}, {bits} bits",
-        f"Each holder now runs `defedbio ceremony confirm --epoch {dealt.epoch}`.",
-    )
-    emit(dealt.as_dict(), json, text)
+    emit(dealt.as_dict(), json, _dealt(dealt.epoch, threshold, len(holder), bits))
 
 
 @app.command()
@@ -123,10 +119,7 @@ def propose(
     named = [holder.strip() for holder in holders.split(",")]
     begun = connect(home, network, rpc, ipfs, password_file).ceremony.propose(named, threshold, kind.value, bits, step_seconds).as_dict()
     if kind is Kind.dealer:
-        text = (
-            f"key epoch {begun['epoch']}: {threshold} of {len(named)}, {bits} bits",
-            f"Each holder now runs `defedbio ceremony confirm --epoch {begun['epoch']}`.",
-        )
+        text = _dealt(begun["epoch"], threshold, len(named), bits)
     else:
         text = (
             f"ceremony {begun['ceremony']}: {threshold} of {len(named)}, {bits} bits, {step_seconds} s a step",
@@ -189,6 +182,13 @@ def progress(
     lines = [f"ceremony {ceremony}: {shown.threshold} of {len(shown.holders)}, {shown.bits} bits", _told(shown)]
     lines += [f"  {holder} complained: {reason}" for holder, reason in shown.complaints]
     emit(shown.as_dict(), json, lines)
+
+
+def _dealt(epoch: int, threshold: int, holders: int, bits: int) -> tuple[str, str]:
+    return (
+        f"key epoch {epoch}: {threshold} of {holders}, {bits} bits",
+        f"Each holder now runs `defedbio ceremony confirm --epoch {epoch}`.",
+    )
 
 
 def _told(progress: Progress) -> str:
